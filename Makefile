@@ -1,0 +1,62 @@
+# The two commands for a fresh machine: make reproduce, make test. `make help` explains them all.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Results must not depend on what a user has installed beside the project.
+export PYTHONNOUSERSITE := 1
+
+.PHONY: help setup reproduce test release requirements clean
+
+help:
+	@echo "make reproduce     set up, run the whole workflow (dvc repro), read the sample cards"
+	@echo "make test          set up, check the code and run every test (about 10 minutes)"
+	@echo "make setup         only make the environment in .venv"
+	@echo "make release       make the model of the last dvc repro the one that predict.py reads with"
+	@echo "make requirements  choose newer versions of all packages within pyproject.toml's ranges"
+	@echo "make clean         remove the environment and what tests and readings left behind"
+	@echo
+	@echo "PYTHON=python3.13 make setup   uses another Python (3.11 to 3.13)"
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"Python 3.11 to 3.13 is needed, $(PYTHON) is {v[0]}.{v[1]}; set PYTHON=python3.11, for example" if not (3, 11) <= v <= (3, 13) else 0)'
+	@echo "Making the environment in .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/workflow: requirements.txt | $(BIN)/uv
+	@echo "Installing what the workflow needs (requirements.txt; about 2.5 GB on disk)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt | $(BIN)/uv
+	@echo "Installing what the workflow and its tests need (requirements-dev.txt)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	@touch $@ .venv/workflow
+
+setup: .venv/workflow
+	@echo "Ready. To use it in this shell: source .venv/bin/activate"
+
+reproduce: .venv/workflow
+	dvc repro
+	python stages/draw_cards.py input
+	python stages/compare_readers.py input
+
+test: .venv/dev
+	ruff check stages tests
+	python -m pytest
+
+release: .venv/workflow
+	python stages/release.py
+
+requirements: | $(BIN)/uv
+	@for name in "-reader:" ":--extra workflow" "-dev:--extra workflow --extra dev"; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --custom-compile-command "make requirements" \
+	    pyproject.toml $${name#*:} -o requirements$${name%%:*}.txt; \
+	done
+
+clean:
+	rm -rf .venv build *.egg-info stages/*.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf predictions.csv vins.csv review.html dvc_plots
+	find stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
