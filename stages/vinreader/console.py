@@ -1,0 +1,32 @@
+"""What a script does when it cannot go on: one clear message and an exit status, no traceback."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+
+class UserError(ValueError):
+    """Something the user can mend; the text says what is wrong, where, and what to do."""
+
+
+class ModelError(UserError):
+    """A model file cannot be used; the text says which and why."""
+
+
+def stage(main: Callable[[], None]) -> Callable[[], None]:
+    """Ends a stage with a message where the user can mend it; a bug stays a traceback."""
+
+    @wraps(main)
+    def run() -> None:
+        name = Path(sys.argv[0]).stem
+        try:
+            main()
+        except UserError as error:
+            sys.exit(f"{name}: {error}")
+        except OSError as error:
+            sys.exit(f"{name}: {error.filename or 'input/output'}: {error.strerror or error}")
+        except KeyboardInterrupt:
+            sys.exit(f"{name}: interrupted; nothing is half written")
+
+    return run
