@@ -1,0 +1,88 @@
+"""Stage 1: EMNIST's members of one split, or embedded handwriting in the same layout.
+
+data/raw/ then holds the four .gz members, the mapping, and source.json, which says what was used.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from vinreader import archive, emnist, handwriting
+from vinreader.alphabet import CHARACTERS
+from vinreader.console import stage
+from vinreader.files import write_json
+from vinreader.parameters import Data, load
+
+RAW = Path("data/raw")
+# No output of the stage: DVC deletes those before a run, and a begun download is worth keeping.
+KEPT = Path("data/emnist")
+SHEET = Path("metrics/handwriting.png")
+
+
+def choose_source(data: Data) -> str:
+    """What `data.source` means here: `local`, `nist` or `embedded`."""
+    if data.source == "embedded":
+        return "embedded"
+    if Path(data.archive).exists():
+        return "local"
+    if data.source == "emnist" or archive.answers(data.urls):
+        return "nist"
+    print(
+        f"WARNING: no EMNIST: {data.archive} does not exist and NIST does not answer.\n"
+        "WARNING: using the embedded handwriting instead; its figures are not EMNIST's.\n"
+        f"WARNING: with the archive at {data.archive}, run: dvc repro --force download && dvc repro",
+        file=sys.stderr,
+    )
+    return "embedded"
+
+
+def write_embedded(data: Data, seed: int) -> None:
+    """Embedded handwriting as the members NIST would publish; the writers of each part differ.
+
+    train-writers.npy, int32 (N,), lets the split stage keep writers apart too.
+    """
+    label_of = np.array([emnist.CLASSES[data.split].index(c) for c in CHARACTERS], np.uint8)
+    writers = data.embedded_writers
+    sizes = {"train": data.embedded_per_class, "test": max(1, data.embedded_per_class // 5)}
+    for part, first in (("train", 0), ("test", writers)):
+        images, labels, written_by = handwriting.write(
+            per_class=sizes[part], writers=writers, seed=seed, first_writer=first
+        )
+        stored = emnist.encode_idx(emnist.turned(images))
+        (RAW / emnist.images_member(data.split, part)).write_bytes(stored)
+        classes = emnist.encode_idx(label_of[labels])
+        (RAW / emnist.labels_member(data.split, part)).write_bytes(classes)
+        np.save(RAW / f"{part}-writers.npy", written_by)
+    (RAW / emnist.mapping_member(data.split)).write_text(emnist.mapping_text(data.split))
+
+
+@stage
+def main() -> None:
+    parameters = load()
+    data = parameters.data
+    RAW.mkdir(parents=True, exist_ok=True)
+    chosen = choose_source(data)
+    if chosen == "embedded":
+        write_embedded(data, parameters.seed)
+        origin = {"source": "embedded", "from": "vinreader.handwriting"}
+    elif chosen == "nist":
+        used = archive.fetch(data.urls, data.split, KEPT, RAW, data.require_official)
+        origin = {"source": "emnist", "from": used}
+    else:
+        kind = archive.copy_local(Path(data.archive), data.split, RAW)
+        origin = {"source": "emnist", "from": f"local {kind}"}
+    hashes = {name: archive.sha256(RAW / name) for name in emnist.members(data.split)}
+    official = all(emnist.OFFICIAL_SHA256[name] == digest for name, digest in hashes.items())
+    write_json(
+        RAW / "source.json",
+        origin
+        | {"requested": data.source, "split": data.split, "official": official, "sha256": hashes},
+    )
+    handwriting.sheet(SHEET)
+    remark = "" if official or chosen == "embedded" else " (its checksums are not NIST's)"
+    print(f"{RAW}: {origin['source']} '{data.split}' from {origin['from']}{remark}")
+
+
+if __name__ == "__main__":
+    main()
