@@ -1,0 +1,392 @@
+"""The embedded handwriting: a model of how people write the 33 characters, without any image.
+
+`handwriting.yaml` holds the forms (allographs) of each character as strokes. A `Writer` is sampled
+once (slant, width, roundness, pen, tremor, favourite allographs, habits) and then writes any
+character any number of times, each time a little differently. Everything a writer does follows from
+`(seed, number)`, so the images depend neither on the number of processes nor on other writers.
+"""
+
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+from tqdm import tqdm
+
+from vinreader.alphabet import CHARACTERS
+
+ALLOGRAPHS = Path(__file__).with_name("handwriting.yaml")
+
+SIDE = 28  # of an image, in pixels
+EXTENT = 24  # the longer side of a character within it, as in EMNIST
+OVERSAMPLING = 3
+FRACTION_BITS = 4  # cv2 takes coordinates in sixteenths of a pixel
+MOST_INK = 0.55  # of the rectangle around a character
+DENSITY = 6  # points drawn for each point in the file
+RUN = 6  # drawn points between two changes of the pen's pressure
+WRITERS_PER_TASK = 8
+PAPER_GRAIN = 512
+
+
+@dataclass(frozen=True)
+class Allograph:
+    """One form of a character.
+
+    Attributes:
+        name: as in the file.
+        weight: how common it is among the character's allographs, > 0.
+        points: float64 (n, 2), the points of all strokes, x to the right, y down, about 100 high.
+        paths: float64 (3, m, n): what to multiply the points with to get the m points of the pen's
+            path, drawn with straight lines, as a smooth curve, and with corners cut.
+        strokes: the slice of the m points that belongs to each stroke.
+        ends: float64 (n, n): times the points, a vector 10 long out of each stroke's two ends,
+            zero at the other points.
+        stroke_of: int (n,), the number of the stroke each point belongs to.
+    """
+
+    name: str
+    weight: float
+    points: np.ndarray
+    paths: np.ndarray
+    strokes: tuple
+    ends: np.ndarray
+    stroke_of: np.ndarray
+
+
+@cache
+def load(path=ALLOGRAPHS):
+    """Read a file of allographs.
+
+    Returns:
+        Dictionary: each of the 33 characters -> non-empty list of `Allograph`.
+
+    Raises:
+        ValueError: naming the character (and allograph) that is missing or not well written.
+    """
+    with open(path, encoding="utf-8") as file:
+        try:
+            forms = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path}: {error}") from None
+    if not isinstance(forms, dict):
+        raise ValueError(f"{path}: expected a character, a colon and its allographs")
+    unknown = [key for key in forms if key not in tuple(CHARACTERS)]
+    if unknown:
+        raise ValueError(f"{path}: {unknown[0]!r} is not a VIN character (digits need quotes)")
+    allographs = {}
+    for character in CHARACTERS:
+        if not forms.get(character):
+            raise ValueError(f"{path}: character {character!r} has no allograph")
+        try:
+            allographs[character] = [_allograph(entry) for entry in forms[character]]
+        except ValueError as error:
+            raise ValueError(f"{path}: character {character!r}: {error}") from None
+        names = [allograph.name for allograph in allographs[character]]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"{path}: character {character!r}: two allographs named {twice[0]!r}")
+    return allographs
+
+
+def _allograph(entry):
+    try:
+        ((name, form),) = entry.items()
+        weight, strokes = float(form["weight"]), form["strokes"]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"expected '- name: {{weight: 1, strokes: [\"x,y x,y\", ...]}}', got {entry!r}"
+        ) from None
+    if not (0 < weight < np.inf and isinstance(strokes, list) and strokes):
+        raise ValueError(f"allograph {name!r} needs a weight above 0 and at least one stroke")
+    try:
+        drawn = [_stroke(text) for text in strokes]
+    except ValueError as error:
+        raise ValueError(f"allograph {name!r}: {error}") from None
+
+    count = sum(len(points) for points, _ in drawn)
+    length = sum(paths.shape[1] for _, paths in drawn)
+    all_paths, ends = np.zeros((3, length, count)), np.zeros((count, count))
+    slices, stroke_of, n, m = [], [], 0, 0
+    for number, (points, paths) in enumerate(drawn):
+        last_n, last_m = n + len(points), m + paths.shape[1]
+        all_paths[:, m:last_m, n:last_n] = paths
+        for end, neighbour in ((n, n + 1), (last_n - 1, last_n - 2)):
+            reach = 10 / np.linalg.norm(points[end - n] - points[neighbour - n])
+            ends[end, end], ends[end, neighbour] = reach, -reach
+        slices.append(slice(m, last_m))
+        stroke_of += [number] * len(points)
+        n, m = last_n, last_m
+    points = np.concatenate([points for points, _ in drawn])
+    return Allograph(str(name), weight, points, all_paths, tuple(slices), ends, np.array(stroke_of))
+
+
+def _stroke(text):
+    """'x,y x,y! ...' -> its points (n, 2) and the matrices (3, m, n) of its path."""
+    try:
+        words = text.split()
+        corner = tuple(word.endswith("!") for word in words)
+        points = np.array([[float(v) for v in word.rstrip("!").split(",")] for word in words])
+    except (AttributeError, ValueError):
+        raise ValueError(f"cannot read the stroke {text!r}; write 'x,y x,y! x,y'") from None
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 2:
+        raise ValueError(f"the stroke {text!r} needs at least two points x,y")
+    if not (np.abs(points) <= 200).all():
+        raise ValueError(f"the stroke {text!r} leaves the paper; a capital is 100 high")
+    if (np.linalg.norm(np.diff(points, axis=0), axis=1) < 1).any():
+        raise ValueError(f"the stroke {text!r} has the same point twice in a row")
+    return points, _paths(corner)
+
+
+@cache
+def _paths(corner):
+    """The matrices (3, m, n) from a stroke's n points to its path; see `Allograph.paths`.
+
+    `corner` says of each point whether the pen turns sharply there.
+    """
+    count = len(corner)
+    unit = np.eye(count)
+    # Catmull-Rom: the tangent at a point is parallel to the line between its neighbours; at a
+    # corner the curve arrives and leaves as if the stroke ended and began there.
+    into, out = np.zeros((count, count)), np.zeros((count, count))
+    for i in range(count):
+        before, after = max(i - 1, 0), min(i + 1, count - 1)
+        if corner[i] or before == i or after == i:
+            into[i], out[i] = unit[i] - unit[before], unit[after] - unit[i]
+        else:
+            into[i] = out[i] = (unit[after] - unit[before]) / 2
+    t = np.linspace(0, 1, DENSITY, endpoint=False)[:, None]
+    straight, smooth = [], []
+    for i in range(count - 1):
+        straight.append((1 - t) * unit[i] + t * unit[i + 1])
+        smooth.append(
+            (2 * t**3 - 3 * t**2 + 1) * unit[i]
+            + (t**3 - 2 * t**2 + t) * out[i]
+            + (3 * t**2 - 2 * t**3) * unit[i + 1]
+            + (t**3 - t**2) * into[i + 1]
+        )
+    straight = np.concatenate([*straight, unit[-1:]])
+    smooth = np.concatenate([*smooth, unit[-1:]])
+    # A hasty pen cuts corners: each point of the path becomes the mean of those around it.
+    cut = smooth.copy()
+    for i in range(len(cut)):
+        reach = min(DENSITY // 2 + 1, i, len(cut) - 1 - i)
+        cut[i] = smooth[i - reach : i + reach + 1].mean(axis=0)
+    return np.stack([straight, smooth, cut])
+
+
+class Writer:
+    """A person's handwriting.
+
+    Args:
+        seed: integer >= 0 of the whole population.
+        number: integer >= 0, which writer of the population.
+        allographs: the forms to choose from; those of the project unless given.
+    """
+
+    def __init__(self, seed, number, allographs=None):
+        self.allographs = allographs or load()
+        self.rng = rng = np.random.default_rng((seed, number))
+        self.slant = float(np.clip(rng.normal(0.12, 0.24), -0.4, 0.85))
+        self.width = float(np.exp(rng.normal(0.08, 0.22)))
+        self.haste = float(rng.uniform())  # 0 stops at every point, 1 cuts every corner
+        self.pen = float(np.clip(np.exp(rng.normal(1.0, 0.4)), 1.5, 5.0))  # width, pixels
+        self.pressure = float(rng.uniform(0, 0.22))  # how much the pen's width varies in a stroke
+        self.tremor = float(rng.exponential(0.5))
+        self.carelessness = float(rng.uniform(0.7, 1.5))  # how unlike its characters are
+        self.overshoot = float(rng.normal(0, 0.35))
+        self.bleed = float(rng.uniform(0, 0.7))  # roughness of the ink's edge
+        self.softness = float(rng.uniform(0.3, 0.75))  # blur, pixels
+        self.choices, self.habits = {}, {}
+        for character in CHARACTERS:
+            forms = self.allographs[character]
+            weights = np.array([form.weight for form in forms])
+            # Two times in three the favourite form, else any.
+            weights[rng.choice(len(forms), p=weights / weights.sum())] += 2 * weights.sum()
+            self.choices[character] = np.cumsum(weights[:-1]) / weights.sum()
+            # The lasting part of how the writer bends the form; see `strokes`.
+            self.habits[character] = rng.normal(0, 0.10, (3, 2))
+
+    def strokes(self, character):
+        """Write a character.
+
+        Returns:
+            List of float64 (m, 2) arrays, a pen's path each: x to the right, y down, in
+            hundredths of a capital's height, about its middle.
+        """
+        rng, forms = self.rng, self.allographs[character]
+        form = forms[np.searchsorted(self.choices[character], rng.random())]
+        count, pieces = len(form.points), len(form.strokes)
+
+        points = form.points + rng.normal(0, 2.6 * self.carelessness, (count, 2))
+        points += rng.normal(0, 1.8 * self.carelessness, (pieces, 2))[form.stroke_of]
+        points += rng.normal(self.overshoot, 0.5, (count, 1)) * (form.ends @ points)
+        stiff = rng.uniform(0, 0.35) * (1 - self.haste)
+        hasty = self.haste * rng.uniform(0, 1)
+        straight, smooth, cut = form.paths
+        path = (stiff * straight + (1 - stiff - hasty) * smooth + hasty * cut) @ points
+        # The hand does not move evenly over the paper: bend the plane a little (x², xy, y²).
+        path = (path - (path.max(axis=0) + path.min(axis=0)) / 2) / 50
+        bend = self.habits[character] + rng.normal(0, 0.05 * self.carelessness, (3, 2))
+        path = 50 * (path + (path[:, [0, 0, 1]] * path[:, [0, 1, 1]]) @ bend)
+        if self.tremor > 0.1:
+            shaking = rng.normal(0, self.tremor, (len(path) // 2 + 2, 2)).repeat(2, 0)
+            path += (shaking[: len(path)] + shaking[1 : len(path) + 1]) / 2
+
+        width = self.width * np.exp(rng.normal(0, 0.10))
+        slant = self.slant + rng.normal(0, 0.06)
+        turn = rng.normal(0, 0.06)
+        shear = np.array([[width, 0], [-slant, 1]])  # upper parts go to the right
+        rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        path = path @ shear @ rotation
+        return [path[stroke] for stroke in form.strokes]
+
+    def write(self, character):
+        """Write a character as an image.
+
+        Returns:
+            uint8 (28, 28), white ink on black, as EMNIST's: the longer side about 24 pixels,
+            centred, soft edges.
+        """
+        strokes = self.strokes(character)
+        strokes, pen = _fit(strokes, self.pen * np.exp(self.rng.normal(0, 0.10)))
+        canvas = np.zeros((SIDE * OVERSAMPLING,) * 2, np.uint8)
+        draw_strokes(canvas, strokes, pen * OVERSAMPLING, self)
+        return _ink(canvas, self)
+
+
+def draw_strokes(canvas, strokes, pen, writer):
+    """Draw pen paths into `canvas` (uint8, in place) in white, as `writer` presses the pen.
+
+    Args:
+        strokes: float (m, 2) arrays, x and y in pixels of the canvas.
+        pen: the pen's mean width in pixels.
+    """
+    runs = sum(len(stroke) // RUN + 1 for stroke in strokes)
+    press = np.cumsum(writer.rng.normal(0, 1, runs)) / np.sqrt(runs)
+    widths = pen * (1 + writer.pressure * np.clip(press, -1.5, 1.5))
+    widths = iter(np.maximum(1, np.rint(widths)).astype(int).tolist())
+    for stroke in strokes:
+        path = np.rint(stroke * (1 << FRACTION_BITS)).astype(np.int32)
+        for first in range(0, len(path) - 1, RUN):
+            run = path[first : first + RUN + 1]
+            cv2.polylines(canvas, [run], False, 255, next(widths), cv2.LINE_8, FRACTION_BITS)
+
+
+def _fit(strokes, pen):
+    """Strokes moved and scaled so that their ink fills an image's extent, and the pen to use."""
+    path = np.concatenate(strokes)
+    low, high = path.min(axis=0), path.max(axis=0)
+    size = high - low
+    # With a blunt pen people write larger, lest the ink fill the character.
+    length = np.hypot(*np.diff(path, axis=0).T).sum()
+    scale = EXTENT / size.max()
+    pen = min(pen, MOST_INK * scale * np.maximum(size, size.max() / 2).prod() / length)
+    scale = OVERSAMPLING * (EXTENT - pen) / size.max()
+    middle = (SIDE * OVERSAMPLING - 1) / 2
+    return [(stroke - (low + high) / 2) * scale + middle for stroke in strokes], pen
+
+
+@cache
+def _grain():
+    """Paper's grain, uint8 (PAPER_GRAIN, PAPER_GRAIN), mean 128: ink spreads along it."""
+    noise = np.random.default_rng(0).normal(0, 1, (PAPER_GRAIN, PAPER_GRAIN))
+    noise = cv2.GaussianBlur(noise, (0, 0), 2.2, borderType=cv2.BORDER_REFLECT)
+    return np.clip(128 + 50 * noise / noise.std(), 0, 255).astype(np.uint8)
+
+
+def _ink(canvas, writer):
+    """What the pen left on the paper, seen by a scanner: uint8 (28, 28)."""
+    rng, side = writer.rng, canvas.shape[0]
+    x, y = rng.integers(0, PAPER_GRAIN - side, 2)
+    soaked = cv2.blur(canvas, (5, 5))
+    grain = _grain()[y : y + side, x : x + side]
+    soaked = cv2.addWeighted(soaked, 1, grain, writer.bleed, -128 * writer.bleed)
+    ink = cv2.threshold(soaked, 127, 255, cv2.THRESH_BINARY)[1]
+    softness = writer.softness * np.exp(rng.normal(0, 0.15))
+    ink = cv2.resize(ink, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    ink = cv2.GaussianBlur(ink, (5, 5), softness)
+    # A scanner stretches the contrast: thin and blurred strokes come out white, too.
+    return cv2.convertScaleAbs(ink, alpha=255 / max(1, ink.max()) * rng.uniform(0.97, 1.15))
+
+
+def write(per_class=600, writers=300, seed=1981, first_writer=0, progress=True, processes=None):
+    """Let writers write all 33 characters.
+
+    Args:
+        per_class: images of each character, >= 1.
+        writers: how many writers share them, as evenly as it goes, >= 1.
+        seed: integer >= 0; the same seed gives the same bytes on any number of processes.
+        first_writer: number of the first writer; populations whose numbers do not overlap
+            share no writer, as training, validation and test must not.
+        progress: show a bar on standard error when that is a terminal.
+        processes: how many to use; as many as there are cores unless given.
+
+    Returns:
+        images: uint8 (33 * per_class, 28, 28), upright, white ink on black, as EMNIST's.
+        labels: uint8 (33 * per_class,), index into `alphabet.CHARACTERS`.
+        writers: int32 (33 * per_class,), the writer's number; rows are ordered by writer.
+
+    Raises:
+        ValueError: a number out of its range, or a broken file of allographs.
+    """
+    if min(per_class, writers) < 1 or min(seed, first_writer) < 0:
+        raise ValueError("per_class and writers must be at least 1, seed and first_writer 0")
+    load()  # a broken file is reported here, once
+    pages, more = divmod(per_class, writers)
+    tasks = [
+        (seed, first_writer + number, pages + (number < more))
+        for number in range(writers)
+        if pages or number < more
+    ]
+    batches = [tasks[i : i + WRITERS_PER_TASK] for i in range(0, len(tasks), WRITERS_PER_TASK)]
+    processes = min(processes or multiprocessing.cpu_count(), len(batches))
+    bar = tqdm(
+        total=per_class * len(CHARACTERS), desc="handwriting", unit="character",
+        disable=not (progress and sys.stderr.isatty()),
+    )  # fmt: skip
+    written = []
+    with bar:
+        if processes == 1:
+            for batch in batches:
+                written.append(_write_batch(batch))
+                bar.update(len(written[-1]))
+        else:
+            # A fresh interpreter a process: a fork of one that runs TensorFlow's threads may hang.
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
+                for images in pool.map(_write_batch, batches):
+                    written.append(images)
+                    bar.update(len(images))
+    shares = np.array([share for _, _, share in tasks])
+    numbers = np.array([number for _, number, _ in tasks], np.int32)
+    labels = np.tile(np.arange(len(CHARACTERS), dtype=np.uint8), shares.sum())
+    return np.concatenate(written), labels, np.repeat(numbers, shares * len(CHARACTERS))
+
+
+def _write_batch(tasks):
+    """Images of some (seed, number, pages), a page holding each of the 33 characters once."""
+    images = []
+    for seed, number, pages in tasks:
+        writer = Writer(seed, number)
+        images += [writer.write(character) for _ in range(pages) for character in CHARACTERS]
+    return np.stack(images)
+
+
+def sheet(path, writers=16, seed=1981, first_writer=0):
+    """Save a picture of handwriting, dark ink on white: a row a writer, a column a character.
+
+    Raises:
+        OSError: the picture cannot be written.
+    """
+    images, _, _ = write(writers, writers, seed, first_writer, progress=False, processes=1)
+    rows = images.reshape(writers, len(CHARACTERS), SIDE, SIDE)
+    picture = 255 - rows.transpose(0, 2, 1, 3).reshape(writers * SIDE, len(CHARACTERS) * SIDE)
+    done, png = cv2.imencode(".png", picture)
+    if not done:
+        raise OSError(f"cannot encode {path}")
+    Path(path).write_bytes(png.tobytes())

@@ -1,0 +1,108 @@
+"""Drawn cards: 17 boxes with the number that the truth says, and files that are never lost."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vinreader import boxes
+from vinreader.cards import draw_card, draw_cards
+from vinreader.vin import check_digit_required, check_digit_status
+
+SCRIPT = Path(__file__).parents[1] / "stages" / "draw_cards.py"
+
+
+@pytest.fixture(scope="module")
+def cards():
+    return draw_cards(4, seed=1981)
+
+
+def test_a_card_is_a_field_and_17_boxes(cards):
+    for card in cards:
+        assert card.field.dtype == np.uint8 and card.field.ndim == 2
+        assert card.field.shape[1] > 10 * card.field.shape[0] / 2
+        assert len(card.boxes) == 17
+        assert all(box.dtype == np.uint8 and min(box.shape) > 40 for box in card.boxes)
+
+
+def test_the_numbers_are_valid(cards):
+    statuses = [check_digit_status(card.vin) for card in cards]
+    assert statuses[::2] == ["ok", "ok"] and "wrong" not in statuses
+    assert [check_digit_required(card.vin) for card in cards] == [True, False] * 2
+    assert len({card.vin for card in cards}) == 4
+
+
+def test_every_box_holds_dark_ink_on_light_paper(cards):
+    for card in cards:
+        for box in card.boxes:
+            inside = box[10:-10, 8:-8]
+            assert inside.min() < np.median(inside) - 40
+            assert np.median(inside) > 150
+
+
+def test_the_boxes_hold_characters_and_remains_of_printed_lines(cards):
+    edges = 0
+    for card in cards:
+        for box in card.boxes:
+            assert not boxes.normalise(box).blank
+            dark = box < np.median(box) - 30
+            edges += dark[:4].mean(1).max() > 0.8 or dark[-4:].mean(1).max() > 0.8
+    assert edges > 10
+
+
+def test_the_same_seed_draws_the_same_cards(cards):
+    again = draw_cards(2, seed=1981)
+    assert [card.vin for card in again] == [card.vin for card in cards[:2]]
+    for one, other in zip(again, cards, strict=False):
+        assert one.field.tobytes() == other.field.tobytes()
+
+
+def test_another_number_is_another_writer():
+    vin = "1M8GDM9AXKP042788"
+    assert draw_card(vin, 1, 0).field.tobytes() != draw_card(vin, 1, 1).field.tobytes()
+
+
+def test_what_is_no_vin_is_refused():
+    with pytest.raises(ValueError, match="17 characters"):
+        draw_card("1M8GDM9AXKP04278")
+    with pytest.raises(ValueError, match="at least 1"):
+        draw_cards(0)
+
+
+def run(*arguments):
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_script_writes_folders_and_truth_and_overwrites_nothing(tmp_path):
+    folder = tmp_path / "input"
+    first = run(folder, "--cards", 2)
+    assert first.returncode == 0, first.stderr
+    expected = [f"card-{card:02}/{box:02}.png" for card in (1, 2) for box in range(1, 18)]
+    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*.*")]
+    assert sorted(found) == sorted([*expected, "truth.csv"])
+    header, *rows = (folder / "truth.csv").read_text().splitlines()
+    assert header == "card,vin"
+    assert rows == [f"card-{n:02},{card.vin}" for n, card in enumerate(draw_cards(2), 1)]
+    image = cv2.imread(str(folder / "card-01/01.png"), cv2.IMREAD_UNCHANGED)
+    assert (image == draw_cards(1)[0].boxes[0]).all()
+
+    whole = run(folder / "whole", "--cards", 1, "--whole")
+    assert whole.returncode == 0, whole.stderr
+    names = sorted(path.name for path in (folder / "whole").iterdir())
+    assert names == ["card-01.png", "truth.csv"]
+
+    (folder / "card-02/05.png").write_bytes(b"a scan of mine")
+    again = run(folder, "--cards", 2, "--seed", 7)
+    assert again.returncode == 1 and "card-01/01.png is there already" in again.stderr
+    assert (folder / "card-02/05.png").read_bytes() == b"a scan of mine"
+    assert (folder / "truth.csv").read_text().splitlines()[1:] == rows
+
+
+def test_the_script_says_what_is_wrong(tmp_path):
+    result = run(tmp_path, "--cards", 0)
+    assert result.returncode == 1 and "count must be at least 1" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,156 @@
+"""The embedded handwriting: reproducible, writers kept apart, every form of a character drawn."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from vinreader import handwriting
+from vinreader.alphabet import CHARACTERS
+from vinreader.handwriting import Writer, load, sheet, write
+
+FORMS = [(character, form.name) for character in CHARACTERS for form in load()[character]]
+
+
+@pytest.fixture(scope="module")
+def written():
+    return write(per_class=3, writers=2, seed=5, processes=1)
+
+
+def test_shapes_types_and_ranges(written):
+    images, labels, writers = written
+    assert (images.shape, images.dtype) == ((99, 28, 28), np.uint8)
+    assert (labels.shape, labels.dtype) == ((99,), np.uint8)
+    assert (writers.shape, writers.dtype) == ((99,), np.int32)
+    assert np.bincount(labels).tolist() == [3] * 33
+    assert np.bincount(writers).tolist() == [66, 33]  # shared as evenly as it goes
+
+
+def test_images_are_like_emnist(written):
+    for image in written[0]:
+        rows, columns = np.nonzero(image > 127)
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert 20 <= max(height, width) <= 26, "the longer side fills the image"
+        assert abs(rows.min() + rows.max() - 27) <= 4, "centred"
+        assert abs(columns.min() + columns.max() - 27) <= 4, "centred"
+        assert image.max() > 200 and image[[0, -1]].max() < 128 and image[:, [0, -1]].max() < 128
+        assert ((image > 20) & (image < 235)).sum() > 20, "edges are soft"
+        assert 0.02 < (image > 127).mean() < 0.6
+
+
+def test_same_seed_same_bytes_on_any_number_of_processes():
+    alone = write(per_class=20, writers=20, seed=3, processes=1)
+    together = write(per_class=20, writers=20, seed=3, processes=2)
+    for one, other in zip(alone, together, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_another_seed_is_another_population(written):
+    assert (write(3, 2, seed=6, processes=1)[0] != written[0]).any()
+
+
+def test_populations_with_other_numbers_share_no_writer(written):
+    train = write(2, 2, seed=1, processes=1)
+    test = write(2, 2, seed=1, first_writer=2, processes=1)
+    assert set(train[2]) == {0, 1} and set(test[2]) == {2, 3}
+    assert not {image.tobytes() for image in train[0]} & {image.tobytes() for image in test[0]}
+
+
+def test_a_writer_writes_the_same_whoever_else_does(written):
+    second = write(1, 1, seed=5, first_writer=1, processes=1)[0]
+    assert (second == written[0][written[2] == 1]).all()
+
+
+def test_a_larger_set_begins_with_the_same_characters_of_each_writer(written):
+    images, _, writers = write(4, 2, seed=5, processes=1)
+    for number in (0, 1):
+        before = written[0][written[2] == number]
+        assert (images[writers == number][: len(before)] == before).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"per_class": 0}, {"writers": 0}, {"seed": -1}, {"first_writer": -1}]
+)
+def test_numbers_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match="at least"):
+        write(**wrong)
+
+
+def test_several_allographs_a_character():
+    assert all(len(load()[character]) >= 5 for character in CHARACTERS)
+
+
+@pytest.mark.parametrize(("character", "name"), FORMS)
+def test_every_allograph_is_drawn(character, name):
+    form = next(form for form in load()[character] if form.name == name)
+    writer = Writer(1, 0, load() | {character: [form]})
+    image = writer.write(character)
+    assert 15 < (image > 127).sum() < 450
+    assert len(writer.strokes(character)) == len(form.strokes)
+
+
+def test_forms_common_in_europe_are_there():
+    names = set(FORMS)
+    assert {("7", "barred"), ("Z", "barred"), ("0", "slashed"), ("1", "long upstroke")} <= names
+
+
+def test_a_smooth_stroke_runs_through_its_points():
+    form = handwriting._allograph({"bow": {"weight": 1, "strokes": ["0,0 30,50! 0,100 50,80"]}})
+    for way in form.paths[:2]:
+        path = way @ form.points
+        assert np.allclose(path[:: handwriting.DENSITY], form.points)
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        ('[{plain: {weight: 1, strokes: ["4,4 x,3"]}}]', "cannot read the stroke '4,4 x,3'"),
+        ('[{plain: {weight: 1, strokes: ["4,4"]}}]', "at least two points"),
+        ('[{plain: {weight: 1, strokes: ["4,4 4,4"]}}]', "same point twice"),
+        ('[{plain: {weight: 1, strokes: ["4,4 900,4"]}}]', "leaves the paper"),
+        ('[{plain: {weight: 0, strokes: ["4,4 9,9"]}}]', "weight above 0"),
+        ("[{plain: {weight: 1, strokes: []}}]", "at least one stroke"),
+        ('[{plain: {strokes: ["4,4 9,9"]}}]', "expected '- name:"),
+        ("[]", "no allograph"),
+        ("plain", "expected '- name:"),
+        (
+            '[{a: {weight: 1, strokes: ["4,4 9,9"]}}, {a: {weight: 1, strokes: ["4,4 9,9"]}}]',
+            "two allographs named 'a'",
+        ),
+    ],
+)
+def test_a_broken_file_names_the_character(tmp_path, broken, problem):
+    lines = handwriting.ALLOGRAPHS.read_text(encoding="utf-8").split('\n"7":')[0]
+    path = tmp_path / "broken.yaml"
+    path.write_text(f'{lines}\n"7": {broken}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="character '7'") as error:
+        load(path)
+    assert problem in str(error.value) and str(path) in str(error.value)
+
+
+def test_a_file_that_is_no_yaml_is_refused(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text('"7": [{plain', encoding="utf-8")
+    with pytest.raises(ValueError, match="line 1"):
+        load(path)
+
+
+def test_a_character_outside_the_alphabet_is_refused(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text('O: [{oval: {weight: 1, strokes: ["4,4 9,9"]}}]', encoding="utf-8")
+    with pytest.raises(ValueError, match="'O' is not a VIN character"):
+        load(path)
+
+
+def test_sheet_shows_a_row_a_writer_and_a_column_a_character(tmp_path):
+    sheet(tmp_path / "sheet.png", writers=2, seed=5)
+    picture = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_GRAYSCALE)
+    first = write(2, 2, seed=5, processes=1)[0][0]
+    assert picture.shape == (2 * 28, 33 * 28)
+    assert (picture[:28, :28] == 255 - first).all()
+
+
+def test_allographs_cannot_be_changed_by_accident():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load()["7"][0].weight = 0
