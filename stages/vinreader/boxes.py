@@ -1,0 +1,476 @@
+"""From the image of a printed box to the 28x28 image that EMNIST's authors would have made of it.
+
+This is the single definition of what the network sees: the training images and the scans both
+come through `normalise`. EMNIST was made from binary 128x128 images: blurred (sigma 1), cropped to
+the ink, centred in a square with the aspect ratio kept and a 2-pixel border, and downsampled to
+28x28 (Cohen et al., arXiv 1702.05373, section II). A scan differs in what comes before: paper of
+uneven brightness, ink of any strength, either polarity, and the lines of the box it was cut from.
+"""
+
+import multiprocessing
+import os
+import sys
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vinreader.images import UnreadableImage, open_pages
+
+__all__ = ["SIDE", "Box", "UnreadableImage", "normalise", "normalise_batch", "open_pages", "steps"]
+
+SIDE = 28
+WORK = 96  # longer side at which ink and lines are looked for: a stroke is 2 to 15 pixels wide
+CANVAS = 4 * SIDE  # the character is drawn at this size, near EMNIST's 128, and then reduced
+EXTENT = 23.6 / SIDE  # EMNIST's longer side between half-ink contours: median 23.6 of 28 pixels
+MIN_SIDE = 4  # pixels; in a narrower strip no stroke can be told from its surroundings
+MIN_CONTRAST = 12  # grey levels between ink and paper; below it a scanner's noise looks like ink
+MIN_SIGNAL = 3  # and in standard deviations of the paper's noise
+MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a character
+MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
+FAINTEST = 128  # of 255: a stroke this much weaker than the strongest one is still a stroke
+TRACE = 64  # of 255: ink this strong is followed when lines and strokes are told apart
+
+BLOT = 0.49  # share of full ink in the 28x28 image; EMNIST's fullest of 8,000 has 0.48
+MANY = 10_000  # images for which starting processes pays
+
+# The images are so small that OpenCV's threads cost more than they bring, and forking is safe
+# only without them.
+cv2.setNumThreads(1)
+
+# Steepens the edge of a stroke at the size of the canvas: half-ink stays where it was.
+EDGE = ((np.arange(256) - 127.5) * 2 + 127.5).clip(0, 255).astype(np.uint8)
+
+# A printed line may lean up to 4 degrees, rise over run.
+SLOPES = np.array([0, 0.012, -0.012, 0.025, -0.025, 0.037, -0.037, 0.05, -0.05, 0.065, -0.065])
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What was found in a box.
+
+    Attributes:
+        pixels: uint8 (28, 28), white ink on black as in EMNIST; all zero when blank.
+        blank: nothing was written in the box.
+        message: why the content is doubtful, '' when it is not: 'no ink', 'blot'.
+    """
+
+    pixels: np.ndarray
+    blank: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A printed line as seen from its own side of the box (rotated so that the side is up).
+
+    At column x from `start` to `end` it covers the rows from `top` + `shift`[x] to
+    `bottom` + `shift`[x], both included; `inked` tells in which columns its outside has ink.
+    """
+
+    shift: np.ndarray
+    inked: np.ndarray
+    top: int
+    bottom: int
+    start: int
+    end: int
+
+    def band(self, shape, margin):
+        """The line with `margin` more rows above and below, as a bool mask of `shape`."""
+        row = np.arange(shape[0])[:, None] - self.shift
+        column = np.arange(shape[1])
+        along = (column >= self.start) & (column <= self.end)
+        return (row >= self.top - margin) & (row <= self.bottom + margin) & along
+
+
+def normalise(grey):
+    """Bring the image of a box to the form of EMNIST.
+
+    Args:
+        grey: uint8 (height, width), dark ink on light paper or the other way round.
+
+    Returns:
+        A `Box`.
+
+    Raises:
+        ValueError: not a two-dimensional uint8 array with pixels.
+    """
+    return _fit(_remove_lines(_find_ink(_reduce(grey))))
+
+
+def steps(grey):
+    """The images `normalise` goes through, for people: (name, uint8 array) in order."""
+    work = _reduce(grey)
+    ink = _find_ink(work)
+    kept = _remove_lines(ink)
+    return [
+        ("input", work),
+        ("ink", ink),
+        ("lines removed", kept),
+        ("final", _fit(kept).pixels),
+    ]
+
+
+def normalise_batch(images, processes=None):
+    """`normalise` of every image of a stack.
+
+    Args:
+        images: uint8 (N, height, width).
+        processes: how many to share the work, by default one a processor for stacks of
+            `MANY` images and more; the result does not depend on it.
+
+    Returns:
+        uint8 (N, 28, 28).
+    """
+    if processes is None:
+        processes = os.cpu_count() if len(images) >= MANY else 1
+    if processes == 1:
+        return _pixels(images)
+    # Forked workers start at once and do not run the caller's script again, as spawned ones do.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with context.Pool(processes) as pool:
+        return np.concatenate(pool.map(_pixels, np.array_split(images, 8 * processes)))
+
+
+def _pixels(images):
+    pixels = np.empty((len(images), SIDE, SIDE), np.uint8)
+    for index, image in enumerate(images):
+        pixels[index] = normalise(image).pixels
+    return pixels
+
+
+def _reduce(grey):
+    if grey.ndim != 2 or grey.dtype != np.uint8 or grey.size == 0:
+        raise ValueError(f"expected a uint8 (height, width) image, got {grey.dtype} {grey.shape}")
+    longer = max(grey.shape)
+    if longer <= WORK:
+        return np.ascontiguousarray(grey)
+    height, width = (max(1, round(side * WORK / longer)) for side in grey.shape)
+    return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _find_ink(work):
+    """Ink as uint8 of the same shape: 0 on paper, 255 in the middle of a stroke."""
+    if min(work.shape) < MIN_SIDE:
+        return np.zeros_like(work)
+    even = _lit_evenly(work)
+    light = even if _is_light_on_dark(even) else cv2.bitwise_not(even)
+    return _stretch(cv2.subtract(light, _paper(light)))
+
+
+def _paper(light):
+    """What remains when everything narrower than half the box is taken away."""
+    longer = max(light.shape)
+    kernel = np.ones((longer // 2 | 1,) * 2, np.uint8)
+    paper = cv2.morphologyEx(cv2.blur(light, (3, 3)), cv2.MORPH_OPEN, kernel)
+    return cv2.blur(paper, (longer // 4 | 1,) * 2)
+
+
+def _lit_evenly(work):
+    """Take a slope of brightness away, as a shadow leaves it: the plane through the paper."""
+    height, width = work.shape
+    step = max(1, max(height, width) // 20)  # a sample is enough to lay a plane through
+    values = work[::step, ::step].ravel().astype(np.float64)
+    spread = _median(np.abs(values - _median(values)))
+    if spread <= 4:
+        return work
+    down, across = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    points = np.stack(np.broadcast_arrays(down[::step], across[::step], 1.0)).reshape(3, -1)
+    paper = np.ones(values.size, bool)
+    for _ in range(4):
+        tilt = np.linalg.lstsq(points[:, paper].T, values[paper], rcond=None)[0]
+        # Ink is far from the plane, whichever its side: leave it out of the next fit.
+        off = np.abs(values - tilt @ points)
+        paper = off <= off.std()
+    # A plane that does not explain most of the differences is not a shadow.
+    if _median(off) > 0.5 * spread:
+        return work
+    return np.rint(work - tilt[0] * down - tilt[1] * across).clip(0, 255).astype(np.uint8)
+
+
+def _median(values):
+    """As np.median, without its checks: for a few hundred values they take most of the time."""
+    ordered = np.sort(values)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
+def _is_light_on_dark(work):
+    """Which of the two is ink: the rarer one, standing out from its surroundings.
+
+    A frame of ink along the image's edge can make ink the commoner one. So where the edge does
+    not look like paper, or all of it is a frame around something else, the inside decides.
+    """
+    bright = cv2.threshold(work, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+    light_ink = _stands_out_light(work)
+    paper = 1 - bright if light_ink else bright
+    height, width = work.shape
+    rows = cv2.reduce(paper, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+    columns = cv2.reduce(paper, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+    edge = (int(rows[0]) + int(rows[-1]) + int(columns[0]) + int(columns[-1])) / 2
+    if edge >= 0.9 * (height + width):
+        down, across = np.flatnonzero(rows < 0.9 * width), np.flatnonzero(columns < 0.9 * height)
+        if not down.size or not across.size:
+            return light_ink
+        inside = np.s_[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+        inner = paper[inside]
+        sides = (inner[0], inner[-1], inner[:, 0], inner[:, -1])
+        edges = sum(np.count_nonzero(side) / len(side) for side in sides) / 4
+        if inner.size < 0.3 * work.size or edges >= 0.2:
+            return light_ink
+    # Strokes are narrow, paper is wide.
+    of_light, of_dark = _widest(bright), _widest(1 - bright)
+    if max(of_light, of_dark) >= 1.2 * min(of_light, of_dark):
+        return of_light < of_dark
+    return _stands_out_light(_centre(work))
+
+
+def _centre(image):
+    height, width = image.shape
+    return image[height // 5 : height - height // 5, width // 5 : width - width // 5]
+
+
+def _stands_out_light(grey):
+    """Skewness of the detail: few light points among many darker ones make it positive."""
+    detail = grey.astype(np.float32)
+    detail -= cv2.blur(detail, (max(grey.shape) | 1,) * 2)
+    return float((detail * detail * detail).sum()) > 0
+
+
+def _widest(mask):
+    """Radius of the largest disc that fits into the mask."""
+    padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
+
+
+def _stretch(ink):
+    """Levels: paper with its noise to 0, the middle of strokes to 255."""
+    counts = np.bincount(ink.ravel(), minlength=256)
+    threshold = int(cv2.threshold(ink, 0, 255, cv2.THRESH_OTSU)[0]) + 1
+    paper, strokes = counts[:threshold], counts[threshold:]
+    if not strokes.any():
+        return np.zeros_like(ink)
+    middle = _quantile(paper, 0.5)
+    # Standard deviation of the paper's noise, from how neighbours differ: half of all neighbours
+    # lie on paper, whatever the strokes and shadows do.
+    grain = cv2.absdiff(ink[:, 1:], ink[:, :-1])
+    noise = 1.05 * _quantile(np.bincount(grain.ravel(), minlength=1), 0.5)
+    high = threshold + _quantile(strokes, 0.6)
+    if high - middle < max(MIN_CONTRAST, MIN_SIGNAL * noise):
+        return np.zeros_like(ink)
+    low = middle + 1.5 * noise
+    levels = (np.arange(256) - low) * (255 / (high - low))
+    return cv2.LUT(ink, levels.clip(0, 255).astype(np.uint8))
+
+
+def _quantile(counts, share):
+    """The first level of a histogram at or under which `share` of the pixels lie."""
+    below = np.cumsum(counts)
+    return int(np.searchsorted(below, share * below[-1]))
+
+
+def _remove_lines(ink):
+    """The ink without the printed box, the neighbours' strokes and dust."""
+    mask = _trace(ink)
+    lines = _printed_lines(mask)
+    if lines:
+        # The lines may have been darker than the writing: what is left has levels of its own.
+        ink = _stretch(np.where(_erasable(mask, lines), 0, ink))
+        mask = _trace(ink)
+    character = _character(mask)
+    if character is not mask:
+        ink = _stretch(cv2.multiply(ink, character))
+    return _even_pressure(ink)
+
+
+def _even_pressure(ink):
+    """Bring strokes of a light hand up to the strength of the others."""
+    around = max(ink.shape) // 5 | 1
+    strongest = cv2.dilate(ink, np.ones((around, around), np.uint8))
+    strongest = cv2.blur(strongest, (around, around))
+    return cv2.divide(ink, np.maximum(strongest, FAINTEST), scale=255)
+
+
+def _trace(ink):
+    return (ink > TRACE).view(np.uint8)
+
+
+def _printed_lines(mask):
+    """Lines of the box: (side, line), side the quarter turns that bring the line's side up."""
+    if not _may_have_lines(mask):
+        return []
+    found = {side: line for side in range(4) if (line := _line_at_top(np.rot90(mask, side)))}
+    # Strokes can be straight and long too, but they end in the open: a printed line runs to the
+    # edge of the image or meets another printed line. Lines that fail can fail others.
+    while failed := [side for side in found if not _is_anchored(found, side, mask.shape)]:
+        for side in failed:
+            del found[side]
+    return list(found.items())
+
+
+def _may_have_lines(mask):
+    """Cheap first: long ink that reaches the image's edge, or goes into all four corners."""
+    height, width = mask.shape
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+    x, y, w, h, _ = stats[1:].T
+    long = (w >= 0.3 * width) | (h >= 0.3 * height)
+    if not long.any():
+        return False
+    left, top = int(x[long].min()), int(y[long].min())
+    right, bottom = int((x + w)[long].max()), int((y + h)[long].max())
+    slack = max(height, width) // 40
+    if left <= slack or top <= slack or right >= width - slack or bottom >= height - slack:
+        return True
+    down, across = (bottom - top) // 8 + 1, (right - left) // 8 + 1
+    rows, columns = (top, bottom - down), (left, right - across)
+    return all(mask[y : y + down, x : x + across].any() for y in rows for x in columns)
+
+
+def _line_at_top(mask):
+    """The straightest, fullest line across the upper part of a mask, or None."""
+    height, width = mask.shape
+    depth = round(0.35 * height)
+    reach = int(SLOPES.max() * width / 2) + 1
+    # Cheap first: rows that no leaning could fill to half the width need no closer look.
+    rows = cv2.dilate(mask[: depth + reach], np.ones((2 * reach + 1, 1), np.uint8))
+    if depth < 3 or cv2.reduce(rows, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < 0.5 * width:
+        return None
+    column = np.arange(width)
+    shifts = np.rint(SLOPES[:, None] * (column - (width - 1) / 2)).astype(np.intp)
+    padded = np.zeros((depth + 2 * reach, width), np.uint8)
+    part = mask[: depth + reach]
+    padded[reach : reach + len(part)] = part
+    row = np.arange(depth)[:, None]
+    leaning = padded[row + shifts[:, None] + reach, column]  # (slope, row, column)
+    rows = cv2.reduce(leaning.reshape(-1, width), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+    filled = rows.reshape(len(SLOPES), depth)
+    slope, top = np.unravel_index(filled.argmax(), filled.shape)
+    filled, leaning = filled[slope], leaning[slope]
+    if filled[top] < 0.5 * width:
+        return None
+    bottom = top
+    while top > 0 and filled[top - 1] >= 0.6 * filled[bottom]:
+        top -= 1
+    while bottom < depth - 1 and filled[bottom + 1] >= 0.6 * filled[top : bottom + 1].max():
+        bottom += 1
+    if bottom - top + 1 > max(2, 0.2 * height):
+        return None
+    # A rounded stroke is shorter at its outside; a line is not.
+    hits = leaning[top : min(top + 2, bottom + 1)].max(0)
+    start, end = int(hits.argmax()), width - 1 - int(hits[::-1].argmax())
+    if hits[start : end + 1].mean() < 0.75:
+        return None
+    return _Line(shifts[slope], hits > 0, int(top), int(bottom), start, end)
+
+
+def _is_anchored(lines, side, shape):
+    """Both ends of a line are at the image's edge or make a square corner with another line."""
+    line = lines[side]
+    height, width = shape if side % 2 == 0 else shape[::-1]
+    slack = width // 40 + abs(int(line.shift[0]))
+    # Seen with this side up, the line at the right hand counts its columns downwards from the
+    # top, the one at the left hand upwards from the bottom.
+    left, right = lines.get((side + 3) % 4), lines.get((side + 1) % 4)
+    passing = (left is not None and left.end > height - line.top + slack) or (
+        right is not None and right.start < line.top - 1 - slack
+    )
+    # Between two lines that run on past it, a line well inside may be the stem of an E.
+    if passing and line.top > 0.15 * height:
+        return False
+    return _ends_well(line.start, line.inked, left, height - 1 - line.top, slack) and _ends_well(
+        width - 1 - line.end, line.inked[::-1], right, line.top, slack
+    )
+
+
+def _ends_well(start, inked, crossing, column, slack):
+    if crossing is None:
+        return start <= slack
+    # A stroke near the crossing line is not yet one that comes out of it.
+    outer, inner = (row + int(crossing.shift[column]) for row in (crossing.top, crossing.bottom))
+    comes_out = inked[inner + 2 : inner + 4 + slack].any()
+    return comes_out and (start <= slack or abs(outer - start) <= slack + 1)
+
+
+def _erasable(mask, lines):
+    """Where the lines are, as a bool mask, except where a stroke meets them from inside."""
+    bands = [(side, line, line.band(np.rot90(mask, side).shape, 1)) for side, line in lines]
+    erasable = np.zeros(mask.shape, bool)
+    for side, _, band in bands:
+        np.rot90(erasable, side)[band] = True
+    rest = np.where(erasable, 0, mask)
+    for side, line, band in bands:
+        view = np.rot90(rest, side)
+        column = np.arange(view.shape[1])
+        inner = (line.bottom + 2 + line.shift).clip(0, view.shape[0] - 1)
+        outer = (line.top - 2 + line.shift).clip(0, view.shape[0] - 1)
+        touched = view[inner, column] > 0
+        crossed = touched & (view[outer, column] > 0)
+        np.rot90(erasable, side)[band & crossed] = False
+    return erasable
+
+
+def _character(mask):
+    """The components of a mask that make the character."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    if count < 2:
+        return mask
+    height, width = mask.shape
+    x, y, w, h, area = stats[1:].T
+    right, bottom = x + w, y + h
+    at_edge = (x == 0) | (y == 0) | (right == width) | (bottom == height)
+    # What hangs at the image's edge and stays in the outer fifth comes from outside the box.
+    outer = (right <= width / 5) | (x >= 0.8 * width) | (bottom <= height / 5) | (y >= 0.8 * height)
+    foreign = (at_edge & outer) | _is_frame(labels, stats[1:])
+    large = ~foreign & (np.maximum(w, h) > MIN_EXTENT * min(height, width))
+    if not large.any():
+        return np.zeros_like(mask)
+    main = int(np.argmax(area * large * np.where(at_edge, 0.4, 1)))
+    # Paper texture comes in many pieces, of which none is the character.
+    pieces = ~foreign & (area >= 0.1 * area[main])
+    if pieces.sum() > MAX_PIECES:
+        return np.zeros_like(mask)
+    # Dots and short strokes near the character belong to it.
+    keep = ~foreign & (area >= 0.03 * area[main])
+    # What keeps away from it comes from elsewhere: a broken line, a neighbour, a stain.
+    gap = np.maximum.reduce([x - right[main], x[main] - right, y - bottom[main], y[main] - bottom])
+    keep &= gap <= 0.12 * max(w[main], h[main])
+    if keep.all():
+        return mask
+    table = np.zeros(count, np.uint8)
+    table[1:] = keep
+    return table[labels]
+
+
+def _is_frame(labels, stats):
+    """Which components go around another one, leaving their own middle to it."""
+    x, y, w, h, _ = stats.T
+    frame = np.zeros(len(stats), bool)
+    for outer in np.flatnonzero((w >= 0.5 * labels.shape[1]) & (h >= 0.5 * labels.shape[0])):
+        left, top, wide, high, _ = stats[outer]
+        inside = (x > left) & (y > top) & (x + w < left + wide) & (y + h < top + high)
+        middle = labels[top + high // 4 : top + high * 3 // 4][
+            :, left + wide // 4 : left + wide * 3 // 4
+        ]
+        around = (h[inside] >= 0.3 * high).any()
+        frame[outer] = around and (middle == outer + 1).mean() < 0.02
+    return frame
+
+
+def _fit(ink):
+    """The character in the size, the place and the softness of EMNIST."""
+    x, y, width, height = cv2.boundingRect((ink > 127).view(np.uint8))
+    if max(width, height) <= MIN_EXTENT * min(ink.shape):
+        return Box(np.zeros((SIDE, SIDE), np.uint8), True, "no ink")
+    scale = CANVAS * EXTENT / max(width, height)
+    # Pixel centres: the middle of the ink's rectangle comes to the middle of the canvas.
+    middle = (CANVAS - 1) / 2
+    matrix = np.array(
+        [
+            [scale, 0, middle - scale * (x + (width - 1) / 2)],
+            [0, scale, middle - scale * (y + (height - 1) / 2)],
+        ]
+    )
+    canvas = cv2.warpAffine(ink, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR)
+    # EMNIST's strokes were binary at this size: level them, whatever the pen's pressure was.
+    canvas = cv2.LUT(canvas, EDGE)
+    pixels = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return Box(pixels, False, "blot" if pixels.mean() > 255 * BLOT else "")

@@ -1,0 +1,209 @@
+"""From a box to 28x28: what may change in a scan without changing what the network sees."""
+
+import cv2
+import numpy as np
+import pytest
+from vinreader.boxes import SIDE, normalise, normalise_batch, steps
+
+CHARACTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
+# Characters whose straight strokes look most like printed lines.
+STRAIGHT = "1EFHLTZ"
+
+
+def draw(character, side=56, paper=210, ink=60, scale=1.5, thickness=3):
+    """A character in the middle of a uint8 (side, side) sheet, smoothed as a scanner does."""
+    size, _ = cv2.getTextSize(character, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    corner = ((side - size[0]) // 2, (side + size[1]) // 2)
+    image = np.full((side, side), paper, np.uint8)
+    cv2.putText(
+        image, character, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thickness, cv2.LINE_AA
+    )
+    return image
+
+
+def boxed(image, thickness=2, inset=3, sides="tblr", ink=60, slope=0.0):
+    """The image with straight lines at `inset` from the named edges, as long as the image."""
+    image = image.copy()
+    height, width = image.shape
+    lean = round(slope * width / 2)
+    near, far_x, far_y = inset, width - 1 - inset, height - 1 - inset
+    ends = {
+        "t": ((near if "l" in sides else 0, near - lean), (width - 1, near + lean)),
+        "b": ((0, far_y - lean), (width - 1, far_y + lean)),
+        "l": ((near + lean, 0), (near - lean, height - 1)),
+        "r": ((far_x + lean, 0), (far_x - lean, height - 1)),
+    }
+    for side in sides:
+        cv2.line(image, *ends[side], ink, thickness)
+    return image
+
+
+def difference(first, second):
+    """Mean difference of two grey images, relative to the ink of the first."""
+    first, second = first.astype(float), second.astype(float)
+    return np.abs(first - second).sum() / first.sum()
+
+
+def pixels(image):
+    return normalise(image).pixels
+
+
+@pytest.mark.parametrize("character", CHARACTERS)
+def test_form_is_emnist(character):
+    box = normalise(draw(character))
+    assert box.pixels.shape == (SIDE, SIDE) and box.pixels.dtype == np.uint8
+    assert not box.blank and box.message == ""
+    rows, columns = np.nonzero(box.pixels > 127)
+    longer = max(np.ptp(rows), np.ptp(columns)) + 1
+    assert 22 <= longer <= 25
+    assert abs((rows.min() + rows.max()) / 2 - 13.5) <= 0.5
+    assert abs((columns.min() + columns.max()) / 2 - 13.5) <= 0.5
+    assert box.pixels[0].max() == box.pixels[:, -1].max() == 0
+    assert box.pixels.max() >= 250
+
+
+@pytest.mark.parametrize("character", CHARACTERS)
+def test_nearly_the_same_again(character):
+    once = pixels(draw(character))
+    assert difference(once, pixels(once)) < 0.25
+
+
+@pytest.mark.parametrize("character", CHARACTERS)
+def test_same_from_any_sheet(character):
+    image = draw(character)
+    expected = pixels(image)
+    assert difference(expected, pixels(255 - image)) == 0
+    shifted = np.roll(image, (3, -4), (0, 1))
+    larger = np.pad(image, 20, constant_values=210)
+    doubled = np.kron(image, np.ones((2, 2), np.uint8))
+    turned_down = (image // 3 + 20).astype(np.uint8)
+    for other in (shifted, larger, doubled, turned_down):
+        assert difference(expected, pixels(other)) < 0.25
+
+
+@pytest.mark.parametrize("character", CHARACTERS)
+def test_uneven_light_and_noise(character):
+    image = draw(character).astype(float)
+    slope = np.linspace(-60, 20, image.shape[1])
+    noise = np.random.default_rng(0).normal(0, 4, image.shape)
+    scan = (image + slope + noise).clip(0, 255).astype(np.uint8)
+    assert difference(pixels(draw(character)), pixels(scan)) < 0.35
+
+
+@pytest.mark.parametrize("character", CHARACTERS)
+@pytest.mark.parametrize(
+    "box",
+    [
+        {},
+        {"thickness": 1},
+        {"thickness": 4},
+        {"inset": 0},
+        {"inset": 6, "thickness": 1},
+        {"sides": "t"},
+        {"sides": "b"},
+        {"sides": "l"},
+        {"sides": "r"},
+        {"sides": "tb"},
+        {"sides": "lr"},
+        {"sides": "bl"},
+        {"sides": "tlr"},
+        {"slope": 0.04},
+        {"ink": 120},
+        {"ink": 10},
+    ],
+    ids=str,
+)
+def test_printed_lines_go_and_strokes_stay(character, box):
+    image = draw(character, side=64)
+    assert difference(pixels(image), pixels(boxed(image, **box))) < 0.3
+
+
+@pytest.mark.parametrize("character", STRAIGHT)
+def test_straight_strokes_are_not_lines(character):
+    tight = draw(character, side=42)
+    roomy = draw(character, side=64)
+    assert difference(pixels(roomy), pixels(tight)) < 0.3
+
+
+def test_frame_does_not_turn_the_polarity():
+    image = draw("8", side=44, scale=1.2)
+    for thickness in (1, 2, 4, 6):
+        frame = image.copy()
+        frame[:thickness] = frame[-thickness:] = 60
+        frame[:, :thickness] = frame[:, -thickness:] = 60
+        assert difference(pixels(image), pixels(frame)) < 0.3
+
+
+def paper(seed, height=60, width=50, noise=4):
+    light = np.linspace(180, 220, width) + np.zeros((height, 1))
+    return (light + np.random.default_rng(seed).normal(0, noise, light.shape)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_written(seed):
+    sheet = paper(seed)
+    dusty = sheet.copy()
+    dusty[20:22, 30:32] = 60
+    for image in (
+        np.full((40, 40), 200, np.uint8),
+        sheet,
+        dusty,
+        boxed(sheet),
+        boxed(sheet, sides="b", slope=0.02),
+        boxed(sheet, sides="lr", inset=0),
+        boxed(dusty, inset=2),
+    ):
+        box = normalise(image)
+        assert box.blank and box.message == "no ink" and not box.pixels.any()
+
+
+def test_blot():
+    image = np.full((60, 60), 210, np.uint8)
+    cv2.rectangle(image, (15, 12), (45, 48), 50, -1)
+    cv2.circle(image, (45, 30), 12, 50, -1)
+    assert normalise(image).message == "blot"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (12, 12), (3, 400), (400, 3), (2000, 1500)])
+@pytest.mark.parametrize("filling", ["zeros", "white", "noise", "half"])
+def test_any_shape_ends_in_a_box(shape, filling):
+    image = {
+        "zeros": np.zeros(shape, np.uint8),
+        "white": np.full(shape, 255, np.uint8),
+        "noise": np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8),
+        "half": np.repeat([[0], [255]], [shape[0] // 2, shape[0] - shape[0] // 2], 0).astype(
+            np.uint8
+        )
+        * np.ones((1, shape[1]), np.uint8),
+    }[filling]
+    box = normalise(image)
+    assert box.pixels.shape == (SIDE, SIDE) and box.blank == (not box.pixels.any())
+
+
+def test_rejects_what_is_not_a_grey_image():
+    for wrong in (np.zeros((5, 5, 3), np.uint8), np.zeros((5, 5)), np.zeros((0, 5), np.uint8)):
+        with pytest.raises(ValueError, match="uint8"):
+            normalise(wrong)
+
+
+def test_input_is_left_alone():
+    image = boxed(draw("K"))
+    before = image.copy()
+    normalise(image)
+    assert np.array_equal(image, before)
+
+
+def test_batch_is_one_by_one():
+    images = np.stack([draw(character, side=SIDE, scale=0.7) for character in CHARACTERS])
+    expected = np.stack([pixels(image) for image in images])
+    assert np.array_equal(normalise_batch(images), expected)
+    assert np.array_equal(normalise_batch(images, processes=2), expected)
+    assert normalise_batch(images[:0]).shape == (0, SIDE, SIDE)
+
+
+def test_steps_end_with_what_the_network_sees():
+    image = boxed(draw("R"))
+    names, images = zip(*steps(image), strict=True)
+    assert names == ("input", "ink", "lines removed", "final")
+    assert np.array_equal(images[-1], pixels(image))
+    assert all(step.dtype == np.uint8 and step.ndim == 2 for step in images)
