@@ -1,0 +1,125 @@
+"""Stage 5: how well the network reads the test characters, and how far to trust its confidence.
+
+Temperature and review threshold are chosen on validation characters; the test characters are only
+measured. In every figure but `accuracy`, all classes count alike, as in a VIN of any country.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vinreader import charts, dataset, network, scores
+from vinreader.alphabet import CHARACTERS
+from vinreader.console import stage
+from vinreader.files import write_csv, write_json
+from vinreader.parameters import load
+from vinreader.reader import softmax
+
+SPLIT = Path("data/split")
+MODEL = Path("models/vin-reader.keras")
+METRICS = Path("metrics")
+PICTURES = METRICS / "pictures"  # hold test images: in DVC's cache, never in git
+
+
+def measured(part: str, model) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """images (as in the dataset), labels, logits and class weights of one part."""
+    characters = dataset.load(SPLIT, part)
+    logits = network.logits(model, characters.images)
+    return characters.images, characters.labels, logits, dataset.class_weights(characters.labels)
+
+
+def figures(probabilities, labels, weights, threshold, bins) -> dict:
+    """The headline figures of one part."""
+    predicted = probabilities.argmax(axis=1)
+    top2 = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    accepted = probabilities.max(axis=1) >= threshold
+    wrong = weights @ (accepted & (predicted != labels))
+    return {
+        "accuracy": round(float((predicted == labels).mean()), 5),
+        "balanced_accuracy": round(float(weights @ (predicted == labels)), 5),
+        "top2_accuracy": round(float(weights @ (top2 == labels[:, None]).any(axis=1)), 5),
+        "ece": round(scores.calibration_error(probabilities, labels, weights, bins), 5),
+        "accepted": round(float(weights @ accepted), 5),
+        "accepted_error": round(float(wrong / max(weights @ accepted, 1e-12)), 5),
+        "images": len(labels),
+    }
+
+
+def draw(images, labels, probabilities, weights, threshold, bins, seed) -> None:
+    """The pictures for `dvc plots show`."""
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    rng = np.random.default_rng(seed)
+    rows = np.concatenate(
+        [rng.permutation(np.flatnonzero(labels == c))[:4] for c in range(len(CHARACTERS))]
+    )
+    charts.characters(
+        PICTURES / "test.png", images[rows], labels[rows], probabilities[rows], 12,
+        "Test characters: truth → reading, confidence",
+    )  # fmt: skip
+    wrong = np.flatnonzero(predicted != labels)
+    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:96]
+    charts.characters(
+        PICTURES / "confident-errors.png", images[rows], labels[rows], probabilities[rows], 12,
+        "The most confident errors: truth → reading, confidence",
+    )  # fmt: skip
+    charts.reliability(
+        METRICS / "reliability.png",
+        scores.reliability(probabilities, labels, weights, bins),
+        "Reliability on test characters",
+    )
+    thresholds, accepted, error = scores.coverage(probabilities, labels, weights)
+    at = max(0, int((thresholds >= threshold).sum()) - 1)
+    charts.coverage(
+        METRICS / "coverage.png", accepted, error, (accepted[at], error[at]),
+        "Test characters accepted, and errors among them",
+    )  # fmt: skip
+
+
+@stage
+def main() -> None:
+    parameters = load()
+    how = parameters.evaluate
+    network.be_reproducible(parameters.seed, parameters.train.threads)
+    model = network.load(MODEL)
+    _, labels, logits, weights = measured("validation", model)
+    temperature = scores.temperature(logits, labels, weights)
+    probabilities = softmax(logits, temperature)
+    threshold = scores.review_threshold(probabilities, labels, weights, how.accepted_error)
+    validation = figures(probabilities, labels, weights, threshold, how.bins)
+
+    images, labels, logits, weights = measured("test", model)
+    probabilities = softmax(logits, temperature)
+    predicted = probabilities.argmax(axis=1)
+    source = json.loads(Path("data/raw/source.json").read_text("utf-8"))
+    name = f"{source['source']} {source['split']}"
+    if source["source"] == "emnist" and not source["official"]:
+        name += " (re-split of real EMNIST images)" if source["from"].startswith("local") else " (unofficial)"
+    write_json(
+        METRICS / "evaluation.json",
+        {"source": name}
+        | figures(probabilities, labels, weights, threshold, how.bins)
+        | {
+            "temperature": round(temperature, 5),
+            "review_threshold": round(threshold, 5),
+            "validation": validation,
+            "recall": {
+                character: round(float(share), 4)
+                for character, share in zip(
+                    CHARACTERS, scores.recall(predicted, labels), strict=True
+                )
+            },
+        },
+    )
+    write_json(METRICS / "confusion.json", scores.pairs(predicted, labels, how.pairs))
+    names = np.array(list(CHARACTERS))
+    write_csv(
+        METRICS / "confusion.csv",
+        pd.DataFrame({"actual": names[labels], "predicted": names[predicted]}),
+    )
+    draw(images, labels, probabilities, weights, threshold, how.bins, parameters.seed)
+
+
+if __name__ == "__main__":
+    main()

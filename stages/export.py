@@ -1,0 +1,106 @@
+"""Stage 6: the LiteRT model that readers use, checked against the Keras network it came from.
+
+models/vin-reader.tflite and vin-reader.json (labels, input, temperature, review threshold, where
+it came from). Fails when the two networks disagree on the test characters.
+"""
+
+import hashlib
+import json
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from vinreader import dataset, network
+from vinreader.alphabet import CHARACTERS
+from vinreader.console import UserError, stage
+from vinreader.files import replacing, write_json
+from vinreader.parameters import load
+from vinreader.reader import LiteRT, fingerprint, softmax
+
+KERAS = Path("models/vin-reader.keras")
+LITERT = Path("models/vin-reader.tflite")
+EVALUATION = Path("metrics/evaluation.json")
+SOURCE = Path("data/raw/source.json")
+
+
+def describe(model: bytes, evaluation: dict, source: dict, parameters: dict) -> dict:
+    """The model's card, vin-reader.json."""
+    origin = json.dumps({"data": source["sha256"], "parameters": parameters}, sort_keys=True)
+    return {
+        "labels": CHARACTERS,
+        "input": "float32 (N, 28, 28, 1), 0 to 255, white ink on black, as vinreader.boxes makes it",
+        "output": "float32 (N, 33) logits; divide by temperature, then softmax",
+        "temperature": evaluation["temperature"],
+        "review_threshold": evaluation["review_threshold"],
+        "source": evaluation["source"],
+        "test": {
+            key: evaluation[key]
+            for key in ("accuracy", "balanced_accuracy", "ece", "accepted", "accepted_error", "images")
+        },
+        "data": source,
+        "parameters": parameters,
+        "fingerprint": hashlib.sha256(origin.encode()).hexdigest(),
+        "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")}
+        | {"python": platform.python_version()},
+        "sha256": fingerprint(model),
+    }
+
+
+def latency(reader: LiteRT, pixels: np.ndarray) -> float:
+    """Median milliseconds of reading a card's 17 boxes, one thread, of 50 runs."""
+    times = []
+    for _ in range(50):
+        start = time.perf_counter()
+        reader.logits(pixels[:17])
+        times.append(time.perf_counter() - start)
+    return float(np.median(times) * 1000)
+
+
+@stage
+def main() -> None:
+    parameters = load()
+    keras_network = network.load(KERAS)
+    evaluation = json.loads(EVALUATION.read_text("utf-8"))
+    source = json.loads(SOURCE.read_text("utf-8"))
+    model = network.to_litert(keras_network)
+
+    test = dataset.load(Path("data/split"), "test")
+    litert = LiteRT(model)
+    expected, exported = (
+        softmax(logits, evaluation["temperature"])
+        for logits in (network.logits(keras_network, test.images), litert.logits(test.images))
+    )
+    agreement = float((expected.argmax(axis=1) == exported.argmax(axis=1)).mean())
+    difference = float(np.abs(expected - exported).max())
+    limits = parameters.export
+    if agreement < limits.min_agreement or difference > limits.max_difference:
+        raise UserError(
+            f"the exported model is not the trained one: {agreement:.4%} of the test characters "
+            f"read alike (at least {limits.min_agreement:.2%}), largest difference of a "
+            f"probability {difference:.4f} (at most {limits.max_difference})"
+        )
+    right = exported.argmax(axis=1) == test.labels
+    with replacing(LITERT) as temporary:
+        temporary.write_bytes(model)
+    write_json(
+        LITERT.with_suffix(".json"),
+        describe(model, evaluation, source, parameters.model_dump(mode="json")),
+    )
+    write_json(
+        Path("metrics/export.json"),
+        {
+            "bytes": len(model),
+            "agreement": agreement,
+            "max_difference": round(difference, 6),
+            "accuracy": round(float(right.mean()), 5),
+            "balanced_accuracy": round(float(dataset.class_weights(test.labels) @ right), 5),
+            "latency_ms_17_boxes": round(latency(litert, test.images), 3),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

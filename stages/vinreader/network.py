@@ -1,0 +1,274 @@
+"""The Keras network that reads one character, its training, and its export to LiteRT."""
+
+import contextlib
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes are no news to users
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from vinreader.alphabet import CHARACTERS
+from vinreader.augmentation import augment
+from vinreader.boxes import SIDE
+from vinreader.console import ModelError
+from vinreader.dataset import Characters, class_weights
+from vinreader.files import replacing
+from vinreader.parameters import Train
+
+
+def be_reproducible(seed: int, threads: int) -> None:
+    """Same seed and threads, same weights: seeds every generator, orders every sum the same way.
+
+    The number of threads is fixed because sums are split among them; it must be set before
+    TensorFlow has run anything.
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+class _FusedBatchNormalization(layers.BatchNormalization):
+    """Keras' layer on TensorFlow's fused kernel: trains the whole network 1.5 times as fast.
+
+    For training only: the weights are the stock layer's, and the saved network has that one.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if not training:
+            return super().call(inputs, training=False)
+        normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self.gamma,
+            offset=self.beta,
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(self.momentum * moving + (1 - self.momentum) * batch)
+        return normalised
+
+
+def build(widths: list[int], dropout: float, normalization=layers.BatchNormalization):
+    """The network: one convolution at 28x28, two at 14x14, two at 7x7, then a learned average.
+
+    Args:
+        widths: filters of the convolutions at the three sizes.
+        dropout: share of the features dropped before the output layer.
+
+    Returns:
+        keras.Model from float32 (N, 28, 28, 1), grey levels 0 to 255 (white ink on black), to
+        logits, float32 (N, 33), for characters that are equally likely.
+    """
+    inputs = x = keras.Input((SIDE, SIDE, 1), name="box")
+    x = layers.Rescaling(1 / 255)(x)
+    for size, width in enumerate(widths):
+        if size:
+            x = layers.MaxPooling2D()(x)
+        for _ in range(1 if size == 0 else 2):
+            x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
+            x = normalization(momentum=0.95)(x)
+            x = layers.ReLU()(x)
+    # Where on the page a stroke lies matters, so each feature map has its own weighted average.
+    x = layers.DepthwiseConv2D(x.shape[1], depthwise_initializer="glorot_uniform")(x)
+    x = layers.Dropout(dropout)(layers.Flatten()(x))
+    return keras.Model(inputs, layers.Dense(len(CHARACTERS), name="logits")(x), name="vin_reader")
+
+
+def sampling_rates(counts: np.ndarray, balance: float) -> np.ndarray:
+    """Share of each class in the characters trained on, float (33,), sum 1.
+
+    Args:
+        counts: characters of each class, int (33,).
+        balance: 0 as they fall, 1 every class alike; in between n ** (1 - balance).
+    """
+    rates = np.where(counts > 0, counts.astype(np.float64) ** (1 - balance), 0)
+    return rates / rates.sum()
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """Augmented batches; what batch b of epoch e holds depends on the seed, e and b alone."""
+
+    def __init__(self, characters: Characters, train: Train, seed: int):
+        super().__init__(workers=1)
+        self.characters, self.train, self.seed, self.epoch = characters, train, seed, 0
+        self.rates = sampling_rates(characters.counts(), train.class_balance)
+        self._draw()
+
+    def __len__(self) -> int:
+        return -(-len(self.characters) // self.train.batch_size)
+
+    def _draw(self) -> None:
+        # A class drawn more often than it has characters begins anew with all of them.
+        rng = np.random.default_rng([self.seed, self.epoch])
+        wanted = np.rint(self.rates * len(self) * self.train.batch_size).astype(int)
+        rows = []
+        for index, number in enumerate(wanted):
+            own = np.flatnonzero(self.characters.labels == index)
+            if number:
+                rows += [rng.permutation(own) for _ in range(number // len(own))]
+                rows.append(rng.permutation(own)[: number % len(own)])
+        self.rows = rng.permutation(np.concatenate(rows))
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+        self._draw()
+
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        size = self.train.batch_size
+        chosen = self.characters[self.rows[batch * size : (batch + 1) * size]]
+        rng = np.random.default_rng([self.seed, self.epoch, batch])
+        images = augment(chosen.images, self.train.augmentation, rng)
+        return images[..., None], one_hot(chosen.labels)
+
+
+def one_hot(labels: np.ndarray) -> np.ndarray:
+    return np.eye(len(CHARACTERS), dtype=np.float32)[labels]
+
+
+class _KeepBest(keras.callbacks.Callback):
+    """Remembers the weights of the epoch with the best validation figure."""
+
+    def __init__(self, monitor: str):
+        super().__init__()
+        self.monitor, self.best, self.weights = monitor, -np.inf, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs[self.monitor] > self.best:
+            self.best, self.epoch = float(logs[self.monitor]), epoch
+            self.weights = self.model.get_weights()
+
+
+def _loss(rates: np.ndarray, smoothing: float):
+    """Cross-entropy under the class shares trained with, so that the bare logits carry none.
+
+    Balanced softmax (Ren et al., arXiv 2007.10740): logits for characters that are equally likely,
+    however unequally the training characters fall.
+    """
+    log_prior = tf.constant(np.log(np.maximum(rates, 1e-9)), tf.float32)
+    entropy = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    return lambda labels, logits: entropy(labels, logits + log_prior)
+
+
+def fit(
+    train_set: Characters,
+    validation: Characters,
+    train: Train,
+    seed: int,
+    history_csv: Path,
+    verbose: int | str = "auto",
+) -> tuple[keras.Model, dict]:
+    """Trains the network on normalised characters.
+
+    Args:
+        train_set: characters to learn from; validation: characters that choose the epoch kept.
+        history_csv: a row an epoch: epoch, accuracy and loss (training, augmented), val_accuracy
+            (mean of per-class recall), val_loss.
+
+    Returns:
+        The network of the best epoch, and a summary: epochs run, best epoch (from 1), its mean
+        per-class recall on validation, parameters.
+    """
+    network = build(train.widths, train.dropout, _FusedBatchNormalization)
+    batches = TrainingBatches(train_set, train, seed)
+    steps = train.epochs * len(batches)
+    averaging = train.weight_average > 0
+    network.compile(
+        optimizer=keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(
+                initial_learning_rate=0.05 * train.learning_rate,
+                warmup_target=train.learning_rate,
+                warmup_steps=max(1, int(train.warmup * steps)),
+                decay_steps=max(1, steps - int(train.warmup * steps)),
+            ),
+            weight_decay=train.weight_decay,
+            use_ema=averaging,
+            ema_momentum=train.weight_average,
+        ),
+        loss=_loss(batches.rates, train.label_smoothing),
+        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
+    best = _KeepBest("val_accuracy")
+    history_csv.parent.mkdir(parents=True, exist_ok=True)
+    callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaging else []
+    callbacks += [
+        best,
+        keras.callbacks.CSVLogger(str(history_csv)),
+        keras.callbacks.EarlyStopping("val_accuracy", patience=train.patience, mode="max"),
+    ]
+    history = network.fit(
+        batches,
+        epochs=train.epochs,
+        # Every class weighs the same in validation, however many characters it has.
+        validation_data=(
+            validation.images[..., None].astype(np.float32),
+            one_hot(validation.labels),
+            class_weights(validation.labels).astype(np.float32) * len(validation),
+        ),
+        validation_batch_size=512,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    kept = build(train.widths, train.dropout)
+    kept.set_weights(best.weights)
+    return kept, {
+        "epochs": len(history.epoch),
+        "best_epoch": best.epoch + 1,
+        "validation_balanced_accuracy": round(best.best, 6),
+        "parameters": kept.count_params(),
+    }
+
+
+def save(network: keras.Model, path: Path) -> None:
+    """Writes the .keras file, whole or not at all, the same bytes for the same weights."""
+    with replacing(path) as final, tempfile.TemporaryDirectory() as folder:
+        dated = Path(folder, path.name)
+        network.save(dated)
+        # Keras notes the date in two places; neither may make two equal trainings differ.
+        with zipfile.ZipFile(dated) as source, zipfile.ZipFile(final, "w") as target:
+            for name in sorted(source.namelist()):
+                data = source.read(name)
+                if name == "metadata.json":
+                    metadata = json.loads(data)
+                    metadata.pop("date_saved", None)
+                    data = json.dumps(metadata, sort_keys=True).encode()
+                target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+
+
+def load(path: Path) -> keras.Model:
+    """The network of a .keras file; no code in it is run (Keras' safe mode).
+
+    Raises:
+        ModelError: missing, damaged, or not a network that reads boxes.
+    """
+    try:
+        network = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{path} is not a readable Keras network ({error}); run dvc repro") from None
+    if network.input_shape != (None, SIDE, SIDE, 1) or network.output_shape[-1] != len(CHARACTERS):
+        raise ModelError(f"{path}: reads {network.input_shape} into {network.output_shape}")
+    return network
+
+
+def logits(network: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Logits, float32 (N, 33), of normalised characters, uint8 (N, 28, 28)."""
+    pieces = [
+        network.predict_on_batch(images[i : i + 1024, ..., None].astype(np.float32))
+        for i in range(0, len(images), 1024)
+    ]
+    return np.concatenate(pieces)
+
+
+def to_litert(network: keras.Model) -> bytes:
+    """The LiteRT flatbuffer of the network: float32 (N, 28, 28, 1) to logits float32 (N, 33)."""
+    with contextlib.redirect_stdout(None):  # the converter prints a page of its own inner names
+        return tf.lite.TFLiteConverter.from_keras_model(network).convert()

@@ -1,0 +1,152 @@
+"""Augmentation, the network, and its training on small data."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from vinreader import augmentation, dataset, handwriting, network
+from vinreader.boxes import normalise_batch
+from vinreader.console import ModelError
+from vinreader.parameters import Augmentation, Train, load
+from vinreader.reader import LiteRT
+
+from conftest import PROJECT  # isort: skip
+
+PARAMETERS = load(PROJECT / "params.yaml")
+
+
+@pytest.fixture(scope="module")
+def characters() -> dataset.Characters:
+    images, labels, _ = handwriting.write(per_class=8, writers=8, seed=3, progress=False)
+    return dataset.Characters(normalise_batch(images), labels)
+
+
+def quick(**changes) -> Train:
+    values = {"epochs": 1, "batch_size": 32, "widths": [4, 8, 8], "patience": 3} | changes
+    return PARAMETERS.train.model_copy(update=values)
+
+
+def test_augmentation_follows_the_generator_alone(characters):
+    how = PARAMETERS.train.augmentation
+    first, again, other = (
+        augmentation.augment(characters.images, how, np.random.default_rng(seed))
+        for seed in (5, 5, 6)
+    )
+    assert first.shape == characters.images.shape and first.dtype == np.float32
+    assert first.min() >= 0 and first.max() <= 255
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_no_augmentation_changes_almost_nothing(characters):
+    how = Augmentation(**dict.fromkeys(Augmentation.model_fields, 0.0))
+    same = augmentation.augment(characters.images, how, np.random.default_rng(0))
+    # The ink is fitted to the frame anew, which may move it by part of a pixel.
+    assert np.abs(same - characters.images).mean() < 12
+
+
+def test_one_image_is_written_like_the_same_image_among_many(characters):
+    """No ink leaks from an image to the one above or below it in the stack."""
+    how = PARAMETERS.train.augmentation
+    images = np.zeros((3, 28, 28), np.uint8)
+    images[0], images[2] = characters.images[0], characters.images[1]
+    for seed in range(20):
+        written = augmentation.augment(images, how, np.random.default_rng(seed))
+        assert written[1].max() == 0
+
+
+def test_a_large_batch_is_written_in_blocks(characters):
+    many = np.concatenate([characters.images] * 5)[:1300]
+    written = augmentation.augment(
+        many, PARAMETERS.train.augmentation, np.random.default_rng(0)
+    )
+    assert written.shape == many.shape
+    assert written[-1].max() > 100
+
+
+def test_the_network_has_the_stated_shape_and_size():
+    built = network.build([16, 48, 96], 0.3)
+    assert built.input_shape == (None, 28, 28, 1)
+    assert built.output_shape == (None, 33)
+    # convolutions + normalisation + learned average + output
+    convolutions = 9 * (1 * 16 + 16 * 48 + 48 * 48 + 48 * 96 + 96 * 96)
+    assert built.count_params() == convolutions + 4 * 304 + (96 * 49 + 96) + (96 * 33 + 33)
+    assert network.build(PARAMETERS.train.widths, 0).count_params() <= 1_000_000
+
+
+def test_classes_are_balanced_as_asked():
+    counts = np.array([100, 400] + [0] * 31)
+    assert network.sampling_rates(counts, 0)[:2].tolist() == [0.2, 0.8]
+    assert network.sampling_rates(counts, 1)[:2].tolist() == [0.5, 0.5]
+    assert network.sampling_rates(counts, 0.5)[:2].tolist() == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_an_epoch_draws_every_character_before_any_twice(characters):
+    batches = network.TrainingBatches(characters, quick(class_balance=0.0), seed=1)
+    assert len(batches) == -(-len(characters) // 32)
+    rows = batches.rows.tolist()
+    assert len(set(rows[: len(characters)])) > 0.95 * len(characters)
+    batches.on_epoch_end()
+    assert batches.rows.tolist() != rows
+
+
+@pytest.fixture(scope="module")
+def trained(characters, tmp_path_factory):
+    """The same training twice, and once with another seed."""
+    network.be_reproducible(1, 2)
+    made = []
+    for number, seed in enumerate((1, 1, 2)):
+        network.keras.utils.set_random_seed(seed)
+        folder = tmp_path_factory.mktemp(f"run{number}")
+        model, summary = network.fit(
+            characters, characters, quick(epochs=2), seed, folder / "history.csv", verbose=0
+        )
+        network.save(model, folder / "m.keras")
+        made.append((folder, model, summary))
+    return made
+
+
+def test_training_is_the_same_to_the_byte_for_the_same_seed(trained):
+    first, again, other = ((folder / "m.keras").read_bytes() for folder, _, _ in trained)
+    assert first == again
+    assert first != other
+    assert (trained[0][0] / "history.csv").read_bytes() == (
+        trained[1][0] / "history.csv"
+    ).read_bytes()
+
+
+def test_training_keeps_the_best_epoch_and_tells_it(trained, characters):
+    folder, model, summary = trained[0]
+    history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
+    assert len(history) == summary["epochs"] == 2
+    best = history["val_accuracy"].max()
+    assert summary["validation_balanced_accuracy"] == pytest.approx(best, abs=1e-6)
+    predicted = network.logits(model, characters.images).argmax(axis=1)
+    weights = dataset.class_weights(characters.labels)
+    assert weights @ (predicted == characters.labels) == pytest.approx(best, abs=0.004)
+
+
+def test_a_saved_network_needs_no_code_of_ours(trained):
+    folder, model, _ = trained[0]
+    with zipfile.ZipFile(folder / "m.keras") as file:
+        assert "vinreader" not in file.read("config.json").decode()
+        assert "date_saved" not in json.loads(file.read("metadata.json"))
+    loaded = network.load(folder / "m.keras")
+    image = np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8)
+    assert np.array_equal(network.logits(loaded, image), network.logits(model, image))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 broken", b"text"])
+def test_a_damaged_network_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "m.keras"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match="m.keras"):
+        network.load(path)
+
+
+def test_the_exported_network_computes_the_same(trained, characters):
+    _, model, _ = trained[0]
+    exported = LiteRT(network.to_litert(model)).logits(characters.images)
+    assert np.abs(exported - network.logits(model, characters.images)).max() < 1e-3

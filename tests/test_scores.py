@@ -1,0 +1,91 @@
+"""The figures, against straightforward computations and scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, recall_score
+
+from vinreader import scores
+from vinreader.dataset import class_weights
+from vinreader.reader import softmax
+
+
+@pytest.fixture(scope="module")
+def read():
+    """Logits of a reader that is right 80 % of the time and 2.5 times too sure of itself."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(33, 4000, p=np.r_[np.full(10, 0.08), np.full(23, 0.2 / 23)])
+    truth = rng.normal(size=(4000, 33))
+    truth[np.arange(4000), labels] += 2.2
+    return truth * 2.5, labels
+
+
+def test_balanced_figures_are_those_of_scikit_learn(read):
+    logits, labels = read
+    predicted = logits.argmax(axis=1)
+    assert scores.recall(predicted, labels) == pytest.approx(
+        recall_score(labels, predicted, average=None)
+    )
+    assert class_weights(labels) @ (predicted == labels) == pytest.approx(
+        balanced_accuracy_score(labels, predicted)
+    )
+
+
+def test_the_temperature_minimises_the_likelihood_loss(read):
+    logits, labels = read
+    weights = class_weights(labels)
+    found = scores.temperature(logits, labels, weights)
+
+    def loss(temperature):
+        return -weights @ np.log(softmax(logits, temperature)[np.arange(len(labels)), labels])
+
+    assert loss(found) <= min(loss(found * 0.97), loss(found * 1.03))
+    assert scores.temperature(logits * 3, labels, weights) == pytest.approx(3 * found, rel=1e-3)
+
+
+def test_calibration_error_of_made_up_confidences():
+    probabilities = np.full((100, 33), 0.1 / 32)
+    probabilities[:, 0] = 0.9
+    labels = np.r_[np.zeros(70, int), np.ones(30, int)]
+    weights = np.full(100, 0.01)
+    assert scores.calibration_error(probabilities, labels, weights, 10) == pytest.approx(0.2)
+    assert scores.calibration_error(probabilities, np.zeros(100, int), weights, 10) == (
+        pytest.approx(0.1)
+    )
+
+
+def test_the_review_threshold_keeps_the_stated_error(read):
+    logits, labels = read
+    weights = class_weights(labels)
+    probabilities = softmax(logits, scores.temperature(logits, labels, weights))
+    threshold = scores.review_threshold(probabilities, labels, weights, 0.05)
+    confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
+
+    def error(t):
+        return weights @ (wrong & (confidence >= t)) / (weights @ (confidence >= t))
+
+    assert error(threshold) <= 0.05
+    lower = np.sort(confidence[confidence < threshold])[::-1]
+    assert all(error(t) > 0.05 for t in lower[:200])
+
+
+def test_without_a_good_threshold_everything_is_doubtful():
+    probabilities = np.eye(33)[[0, 0, 0]]
+    assert scores.review_threshold(probabilities, np.array([1, 1, 1]), np.full(3, 1 / 3), 0.1) > 1
+
+
+def test_coverage_falls_from_all_to_the_surest(read):
+    logits, labels = read
+    probabilities = softmax(logits)
+    thresholds, accepted, error = scores.coverage(probabilities, labels, class_weights(labels))
+    assert (np.diff(thresholds) < 0).all() and (np.diff(accepted) > 0).all()
+    assert accepted[-1] == pytest.approx(1)
+    assert error[-1] == pytest.approx(
+        1 - balanced_accuracy_score(labels, probabilities.argmax(axis=1))
+    )
+
+
+def test_pairs_count_both_directions():
+    labels = np.array([2, 2, 32, 5, 7])  # 2 2 Z 5 7
+    predicted = np.array([32, 2, 2, 27, 7])  # Z 2 2 S 7
+    assert scores.pairs(predicted, labels, 10) == {"2 Z": 2, "5 S": 1}
+    assert scores.pairs(predicted, labels, 1) == {"2 Z": 2}

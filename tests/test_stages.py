@@ -1,0 +1,180 @@
+"""Filter and split on small data, and what dvc.yaml says the stages use."""
+
+import ast
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import PROJECT
+
+from vinreader import dataset, emnist, handwriting
+from vinreader.alphabet import CHARACTERS
+from vinreader.boxes import normalise_batch
+
+# Modules through which a stage reads its parameters, reports and writes; what it computes does not
+# depend on them, so a change in them need not run a training again.
+PLUMBING = {"console", "files", "images", "parameters"}
+
+
+def put_raw(workspace, split: str, train: dict, test: dict) -> None:
+    """data/raw with the given (images upright, ASCII text) parts."""
+    raw = workspace.folder / "data/raw"
+    raw.mkdir(parents=True)
+    (raw / emnist.mapping_member(split)).write_text(emnist.mapping_text(split))
+    for part, (images, text) in (("train", train), ("test", test)):
+        labels = np.array([emnist.CLASSES[split].index(c) for c in text], np.uint8)
+        (raw / emnist.images_member(split, part)).write_bytes(
+            emnist.encode_idx(emnist.turned(images))
+        )
+        (raw / emnist.labels_member(split, part)).write_bytes(emnist.encode_idx(labels))
+
+
+def noise(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+
+
+def test_filter_keeps_the_33_characters_upright_and_each_image_once(workspace):
+    text = CHARACTERS * 3 + "IOQoac"
+    train, test = noise(len(text), 1), noise(len(CHARACTERS), 2)
+    train[1] = train[0]  # twice in train
+    train[2] = test[5]  # in train and in test: it stays in test
+    put_raw(workspace, "byclass", (train, text), (test, CHARACTERS))
+    workspace.set({"filter.fold": "c"})
+    result = workspace.run("filter.py")
+    assert result.returncode == 0, result.stderr
+    folder = workspace.folder / "data/characters"
+    kept = dataset.load(folder, "train")
+    assert np.array_equal(dataset.load(folder, "test").images, test)
+    assert len(kept) == 3 * 33 - 2 + 1  # two duplicates go, c counts as C
+    assert np.array_equal(kept.images[:2], train[[0, 3]])
+    assert np.array_equal(kept.images[-1], train[-1])
+    assert kept.labels[-1] == CHARACTERS.index("C")
+    assert np.load(folder / "train-folded.npy").nonzero()[0].tolist() == [len(kept) - 1]
+    counts = pd.read_csv(workspace.folder / "metrics/characters.csv", index_col="character")
+    assert counts.loc["C"].to_dict() == {"test": 1, "train": 4, "folded": 1}
+    assert counts["train"].sum() == len(kept)
+
+
+@pytest.mark.parametrize("split", ["balanced", "byclass"])
+def test_filter_names_a_class_without_images(workspace, split):
+    put_raw(workspace, split, (noise(32, 1), CHARACTERS[1:]), (noise(33, 2), CHARACTERS))
+    workspace.set({"data.split": split})
+    result = workspace.run("filter.py")
+    assert result.returncode == 1 and "no image of 0" in result.stderr
+
+
+def test_filter_refuses_labels_that_the_mapping_lacks(workspace):
+    put_raw(workspace, "balanced", (noise(33, 1), CHARACTERS), (noise(33, 2), CHARACTERS))
+    path = workspace.folder / "data/raw" / emnist.mapping_member("balanced")
+    path.write_text(path.read_text().replace("7 55\n", ""))
+    workspace.set({"data.split": "balanced"})
+    result = workspace.run("filter.py")
+    assert result.returncode == 1 and "labels [7]" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def handwritten() -> dict[str, tuple]:
+    """Images, labels and writers of each part."""
+    return {
+        "train": handwriting.write(40, writers=20, seed=1, progress=False),
+        "test": handwriting.write(5, writers=5, seed=1, first_writer=100, progress=False),
+    }
+
+
+@pytest.fixture
+def characters(workspace, handwritten):
+    """A workspace after the filter stage: 40 characters a class, the last 165 of all folded."""
+    folder = workspace.folder / "data/characters"
+    for part, (images, labels, _) in handwritten.items():
+        dataset.save(folder, part, dataset.Characters(images, labels))
+    np.save(folder / "train-folded.npy", np.arange(33 * 40) >= 33 * 35)
+    return workspace
+
+
+def parts(workspace) -> dict[str, dataset.Characters]:
+    folder = workspace.folder / "data/split"
+    return {part: dataset.load(folder, part) for part in ("train", "validation", "test")}
+
+
+def images(characters: dataset.Characters) -> set[bytes]:
+    return {image.tobytes() for image in characters.images}
+
+
+def seen(raw: np.ndarray) -> set[bytes]:
+    """The images as the network sees them."""
+    return {image.tobytes() for image in normalise_batch(raw)}
+
+
+def test_split_is_stratified_disjoint_and_keeps_the_test_part(characters):
+    assert characters.run("split.py").returncode == 0
+    made = parts(characters)
+    assert set(made["validation"].counts()) <= {3, 4}  # a tenth of the 35 that are not folded
+    assert len(made["train"]) + len(made["validation"]) == 33 * 40
+    folder = characters.folder / "data/characters"
+    assert images(made["test"]) == seen(dataset.load(folder, "test").images)
+    assert not images(made["train"]) & images(made["validation"])
+    assert not images(made["test"]) & (images(made["train"]) | images(made["validation"]))
+    folded = dataset.load(folder, "train")[np.load(folder / "train-folded.npy")]
+    assert seen(folded.images) <= images(made["train"])
+
+
+def test_split_follows_the_seed_and_the_cap(characters):
+    made = []
+    for seed, cap in ((1, 10), (1, 10), (2, 10)):
+        characters.set({"seed": seed, "split.cap": cap})
+        assert characters.run("split.py").returncode == 0
+        made.append(parts(characters))
+    assert (made[0]["train"].counts() == 10).all()
+    assert images(made[0]["validation"]) == images(made[1]["validation"])
+    assert np.array_equal(made[0]["train"].images, made[1]["train"].images)
+    assert images(made[0]["validation"]) != images(made[2]["validation"])
+
+
+def test_split_keeps_writers_apart(characters, handwritten):
+    _, _, writers = handwritten["train"]
+    np.save(characters.folder / "data/characters/train-writers.npy", writers)
+    assert characters.run("split.py").returncode == 0
+    pool = dataset.load(characters.folder / "data/characters", "train")
+    pixels = normalise_batch(pool.images)
+    writer_of = {i.tobytes(): w for i, w in zip(pixels, writers, strict=True)}
+    made = parts(characters)
+    train, validation = (
+        {writer_of[image] for image in images(made[part])} for part in ("train", "validation")
+    )
+    assert len(validation) == 2 and not train & validation
+
+
+def test_a_stage_without_its_input_says_what_to_run(workspace):
+    result = workspace.run("split.py")
+    assert result.returncode == 1 and "dvc repro" in result.stderr
+
+
+def modules_used(script: str) -> set[str]:
+    """Modules of vinreader that a file imports, and those that they import."""
+    found: set[str] = set()
+    waiting = [PROJECT / "stages" / script]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vinreader"):
+                names = node.module.split(".")[1:] or [alias.name for alias in node.names]
+                for name in set(names) - found:
+                    found.add(name)
+                    waiting.append(PROJECT / f"stages/vinreader/{name}.py")
+    return found
+
+
+@pytest.mark.parametrize("stage", ["download", "filter", "split", "train", "evaluate", "export"])
+def test_dvc_tracks_every_module_that_a_stage_computes_with(stage):
+    told = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"][stage]
+    tracked = {d for d in told["deps"] if d.startswith("stages/")}
+    used = {f"stages/vinreader/{name}.py" for name in modules_used(f"{stage}.py") - PLUMBING}
+    if "stages/vinreader/handwriting.py" in used:
+        used.add("stages/vinreader/handwriting.yaml")
+    assert tracked == used | {f"stages/{stage}.py"}
+
+
+def test_every_parameter_reaches_a_stage():
+    stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    tracked = {name.split(".")[0] for told in stages.values() for name in told["params"]}
+    assert tracked == set(yaml.safe_load((PROJECT / "params.yaml").read_text()))

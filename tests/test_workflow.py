@@ -1,0 +1,142 @@
+"""The DVC workflow, run for real in a copy of the project, on a small archive."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Workspace
+
+DVC = Path(sys.executable).with_name("dvc")
+
+
+class Clone(Workspace):
+    """A git repository of its own with the project's files as they are now."""
+
+    def __init__(self, folder: Path):
+        listed = self.call(
+            "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=PROJECT
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (PROJECT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(PROJECT / name, folder / name)
+        super().__init__(folder)
+
+    def call(self, *command: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        environment = os.environ | {
+            "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@example.org",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.org",
+        }
+        result = subprocess.run(
+            [*map(str, command)],
+            cwd=cwd or self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def dvc(self, *arguments: object) -> str:
+        return self.call(DVC, *arguments).stdout
+
+    def read_json(self, name: str) -> dict:
+        return json.loads((self.folder / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory, small_archive) -> Clone:
+    """After `git clone` and `dvc repro`, both committed."""
+    clone = Clone(tmp_path_factory.mktemp("clone"))
+    clone.set(
+        {
+            "data.archive": str(small_archive),
+            "split.validation": 0.3,
+            "train.epochs": 1,
+            "train.widths": [4, 8, 8],
+            "train.batch_size": 32,
+            "train.embedded_share": 0.05,
+        }
+    )
+    clone.call("git", "init", "-q")
+    clone.dvc("repro")
+    clone.call("git", "add", "-A")
+    clone.call("git", "commit", "-q", "-m", "small run")
+    return clone
+
+
+def test_the_workflow_leaves_everything_it_promises(clone):
+    evaluation = clone.read_json("metrics/evaluation.json")
+    assert {"accuracy", "balanced_accuracy", "top2_accuracy", "ece", "recall"} <= set(evaluation)
+    assert evaluation["images"] == 33 * 6 and len(evaluation["recall"]) == 33
+    assert "emnist" in evaluation["source"]
+    card = clone.read_json("models/vin-reader.json")
+    assert card["parameters"]["train"]["epochs"] == 1 and card["source"] == evaluation["source"]
+    exported = clone.read_json("metrics/export.json")
+    assert exported["agreement"] >= 0.999 and exported["accuracy"] == evaluation["accuracy"]
+    assert exported["bytes"] == (clone.folder / "models/vin-reader.tflite").stat().st_size
+    with (clone.folder / "metrics/confusion.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    right = sum(row["actual"] == row["predicted"] for row in rows) / len(rows)
+    assert right == pytest.approx(evaluation["accuracy"], abs=1e-5)
+
+
+def test_no_dataset_image_and_no_model_is_in_git(clone):
+    tracked = clone.call("git", "ls-files").stdout.split()
+    assert not [name for name in tracked if name.startswith(("data/", "metrics/pictures/"))
+                and not name.endswith((".gitkeep", ".gitignore"))]  # fmt: skip
+    assert not [name for name in tracked if name.endswith(".keras")]
+
+
+def test_a_second_repro_does_nothing(clone):
+    assert "Running stage" not in clone.dvc("repro")
+    assert clone.call("git", "status", "--porcelain").stdout == ""
+
+
+def test_an_experiment_runs_and_is_compared(clone):
+    clone.dvc("exp", "run", "-q", "-n", "two-epochs", "-S", "train.epochs=2")
+    assert clone.read_json("metrics/training/summary.json")["epochs"] == 2
+    shown = clone.dvc("metrics", "show")
+    for name in ("balanced_accuracy", "recall.A", "agreement", "best_epoch"):
+        assert name in shown
+    changed = json.loads(clone.dvc("metrics", "diff", "--json"))
+    assert changed["metrics/training/summary.json"]["epochs"] == {"old": 1, "new": 2, "diff": 1}
+    assert "accuracy" in changed["metrics/evaluation.json"]
+    assert changed["metrics/confusion.json"]
+    assert len(clone.dvc("metrics", "diff").splitlines()) < 100
+    table = list(csv.DictReader(io.StringIO(clone.dvc("exp", "show", "--csv"))))
+    (row,) = [row for row in table if row["Experiment"] == "two-epochs"]
+    assert row["train.epochs"] == "2"
+    clone.dvc("plots", "diff", "HEAD", "-o", "plots")
+    page = (clone.folder / "plots/index.html").read_text()
+    assert "confusion matrix" in page and "workspace" in page and "history.csv" in page
+    assert list((clone.folder / "plots").rglob("*confident-errors.png"))
+
+
+def test_the_exported_model_reads_and_is_released_on_its_merits(clone):
+    read = clone.run(
+        "predict.py", "models", "--model", "models/vin-reader.tflite"
+    )  # a folder without images: the model is loaded, the message is about the folder
+    assert read.returncode == 2 and "no images" in read.stderr
+    released = clone.folder / "models/released/vin-reader.tflite"
+    before = released.read_bytes()
+    refused = clone.run("release.py")  # a toy model reads worse than the released one
+    assert refused.returncode == 1 and "not released" in refused.stderr
+    assert released.read_bytes() == before
+    shutil.rmtree(released.parent)
+    assert clone.run("release.py").returncode == 0
+    assert released.read_bytes() == (clone.folder / "models/vin-reader.tflite").read_bytes()
+    path = clone.folder / "models/vin-reader.json"
+    path.write_text(path.read_text().replace("emnist", "embedded"))
+    refused = clone.run("release.py")
+    assert refused.returncode == 1 and "EMNIST" in refused.stderr
