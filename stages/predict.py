@@ -1,0 +1,159 @@
+"""Reads images of VIN boxes, one handwritten character in each, and whole cards, into CSV files."""
+
+import argparse
+import csv
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vinreader.console import UserError
+from vinreader.files import replacing
+from vinreader.folders import Card, find_cards, natural_key, sort_file
+from vinreader.reader import Reader
+from vinreader.results import COLUMNS, Result, read_items
+from vinreader.review import COLUMNS as VIN_COLUMNS
+from vinreader.review import write_review
+
+EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="predict.py", description=__doc__)
+    parser.add_argument("input", type=Path, help="folder of images (with its subfolders), or one image")
+    parser.add_argument("--output", type=Path, default=Path("predictions.csv"),
+                        help="CSV file to write (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--format", choices=("csv", "ascii"), default="csv",
+                        help="csv: write --output; ascii: print lines '065, path'")  # fmt: skip
+    parser.add_argument("--model", type=Path, help="a .tflite model with its .json beside it "
+                        "(default: the released reader)")  # fmt: skip
+    parser.add_argument("--threshold", type=share, metavar="0..1",
+                        help="confidence under which a reading is for review "
+                        "(default: the model's own)")  # fmt: skip
+    parser.add_argument("--rules", choices=("auto", "none"), default="auto",
+                        help="auto: a card's VIN is read under the rules of its world region; "
+                        "none: box by box (default: %(default)s)")  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def find_items(source: Path) -> tuple[list[Card | Path], Path]:
+    """Cards and loose images in natural order, and the folder their names are relative to."""
+    if source.is_file():
+        cards, loose = sort_file(source)
+        return [*cards, *loose], source.parent
+    if not source.is_dir():
+        raise UserError(f"{source}: no such folder or image")
+    cards, loose = find_cards(source)
+    items = [(natural_key(card.name), card) for card in cards]
+    items += [(natural_key(path.relative_to(source).as_posix()), path) for path in loose]
+    if not items:
+        raise UserError(f"{source}: there are no images in this folder")
+    return [item for _, item in sorted(items, key=lambda pair: pair[0])], source
+
+
+class Csv:
+    """A CSV file that takes the place of an older one only when it is whole."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], stack: ExitStack):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; --output names the file to write")
+        file = stack.enter_context(
+            stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8")
+        )
+        self.writer = csv.DictWriter(file, columns, lineterminator="\n")
+        self.writer.writeheader()
+
+
+def write_files(results: Iterable[Result], output: Path, has_cards: bool, counts: Counter) -> None:
+    """predictions.csv, and for cards vins.csv and review.html beside it: all of them or none."""
+    with ExitStack() as stack:
+        predictions = Csv(output, COLUMNS, stack)
+        vins = Csv(output.with_name("vins.csv"), VIN_COLUMNS, stack) if has_cards else None
+        cards = []
+        for result in results:
+            for row in result.rows:
+                predictions.writer.writerow(row)
+                counts[row["status"]] += 1
+            if result.card:
+                vins.writer.writerow(result.vin_row)
+                counts[f"vin {result.vin_row['status']}"] += 1
+                cards.append(result.card)
+        if cards:
+            write_review(output.with_name("review.html"), cards)
+
+
+def print_ascii(results: Iterable[Result], counts: Counter) -> None:
+    for result in results:
+        for row in result.rows:
+            counts[row["status"]] += 1
+            if row["ascii"]:
+                print(f"{row['ascii']}, {row['path']}")
+            else:
+                print(f"{row['path']}: {row['message']}", file=sys.stderr)
+
+
+def summary(counts: Counter, output: Path | None) -> str:
+    boxes = counts["ok"] + counts["review"] + counts["error"]
+    text = (
+        f"{boxes:,} boxes: {counts['ok']:,} read, {counts['review']:,} doubtful, "
+        f"{counts['error']:,} unreadable"
+    )
+    if output:
+        text += f"; see {output}"
+    cards = counts["vin ok"] + counts["vin review"]
+    if cards:
+        text += (
+            f"\n{cards:,} cards: {counts['vin ok']:,} read, {counts['vin review']:,} doubtful; "
+            f"see {output.with_name('vins.csv')} and check {output.with_name('review.html')}"
+        )
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = arguments(argv)
+    notes = sys.stderr if options.format == "ascii" else sys.stdout
+    counts: Counter = Counter()
+    try:
+        reader = Reader(options.model, options.threshold)
+        card = reader.card
+        print(
+            f"Reader {reader.path}: trained on {card['source']}; read "
+            f"{card['test']['balanced_accuracy']:.1%} of its test characters right",
+            file=notes,
+        )
+        items, root = find_items(options.input)
+        results = tqdm(
+            read_items(reader, items, root, options.rules),
+            total=len(items), unit=" images", disable=None, leave=False,
+        )  # fmt: skip
+        if options.format == "ascii":
+            print_ascii(results, counts)
+        else:
+            has_cards = any(isinstance(item, Card) for item in items)
+            write_files(results, options.output, has_cards, counts)
+    except UserError as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        return EXIT_CANNOT_RUN
+    except OSError as error:
+        where = error.filename or "input/output"
+        print(f"predict.py: {where}: {error.strerror or error}; nothing was changed", file=sys.stderr)
+        return EXIT_CANNOT_RUN
+    except KeyboardInterrupt:
+        print("predict.py: interrupted; nothing was changed", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    print(summary(counts, options.output if options.format == "csv" else None), file=notes)
+    return EXIT_SOME_UNREADABLE if counts["error"] else EXIT_READ
+
+
+if __name__ == "__main__":
+    sys.exit(main())

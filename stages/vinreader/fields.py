@@ -1,0 +1,309 @@
+"""The whole field on one wide image, cut into its 17 printed boxes.
+
+The two long printed lines give the field's angle and perspective. On the straightened field the
+printed uprights must stand like a comb: equally wide boxes, with or without gaps between them.
+Combs of 14 to 20 boxes are compared, and 17 must win clearly. Whatever stays unclear raises
+`FieldNotFound`: a wrong cut would be a wrong number.
+"""
+
+import cv2
+import numpy as np
+
+BOXES = 17
+COUNTS = range(14, 21)  # numbers of boxes compared
+WORKING_WIDTH = 1400  # pixels to which a field is scaled while its boxes are looked for
+MAX_ANGLE = 4.0  # degrees; 3 are asked for
+BOX_HEIGHT = 64  # pixels of a box's height on the straightened field
+MARGIN = 8  # pixels kept above and below it
+PLACES = 150  # of a comb, from where the long lines begin and end, that are compared in detail
+CONTRASTS = 0.7, 0.4  # the printed lines may be as dark as the pen, or much paler
+GAPS = np.arange(0, 0.41, 0.03)  # gap between boxes, as a share of the distance box to box
+
+# Shares from 0 to 1, chosen on composed fields: the clearest wrong cut had less.
+MIN_SCORE = 0.45  # of the printed uprights and long lines where the comb wants them
+MIN_LEAD = 0.05  # over the best comb with another number of boxes
+
+
+class FieldNotFound(ValueError):
+    """The image does not show 17 boxes clearly enough to cut it; the message says what it shows."""
+
+
+def find_boxes(grey):
+    """Cut the image of a whole field into its boxes.
+
+    Args:
+        grey: (H, W) uint8, dark ink and dark printed lines on light paper, upright to within 3
+            degrees, boxes side by side; at least about 15 pixels a box.
+
+    Returns: 17 grey uint8 arrays from left to right: the inside of each box, straightened, in the
+        image's own resolution.
+    Raises: FieldNotFound.
+    """
+    boxes = []
+    for corners in locate_boxes(grey):
+        width = np.linalg.norm(corners[1] - corners[0])
+        height = np.linalg.norm(corners[3] - corners[0])
+        size = max(int(round(width)), 1), max(int(round(height)), 1)
+        target = np.array([[0, 0], [size[0], 0], size, [0, size[1]]], np.float32) - 0.5
+        warp = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
+        boxes.append(
+            cv2.warpPerspective(
+                grey, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+        )
+    return boxes
+
+
+def locate_boxes(grey):
+    """(17, 4, 2) float corners (x, y) in pixels of the boxes' insides: top left, top right, bottom
+    right, bottom left. Arguments and errors as for `find_boxes`."""
+    if grey.ndim != 2 or grey.dtype != np.uint8:
+        raise ValueError(f"expected a grey uint8 image, got {grey.dtype} {grey.shape}")
+    height, width = grey.shape
+    if width < BOXES * 10 or height < 10:
+        raise FieldNotFound(f"{width} x {height} pixels are too few for {BOXES} boxes")
+    if width < 3 * height:
+        raise FieldNotFound("not a wide image of one row of boxes")
+    scale = WORKING_WIDTH / width
+    size = WORKING_WIDTH, max(int(round(height * scale)), 1)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized = cv2.resize(grey, size, interpolation=interpolation)
+    best = None
+    for contrast in CONTRASTS:
+        ink = _ink(resized, contrast)
+        if not ink.any():
+            continue
+        rotation, rotated = _straighten(ink)
+        for top, bottom in _line_pairs(rotated):
+            warp, field = _rectify(rotated, top, bottom)
+            comb = _best_comb(field)
+            if best is None or comb.score > best[0].score:
+                best = comb, warp @ np.vstack([rotation, [0, 0, 1]])
+    if best is None:
+        raise FieldNotFound("no two long printed lines found")
+    comb, warp = best
+    if comb.score < MIN_SCORE:
+        raise FieldNotFound("no row of printed boxes found")
+    if comb.count != BOXES:
+        raise FieldNotFound(f"{comb.count} boxes found, a field has {BOXES}")
+    if comb.lead < MIN_LEAD:
+        raise FieldNotFound(f"{BOXES} or {comb.rival} boxes: the printed lines are unclear")
+    zoom = np.diag([scale, scale, 1.0])
+    back = np.linalg.inv(warp @ zoom)
+    return np.stack([_corners(back, left, right, comb.inset) for left, right in comb.edges])
+
+
+def _corners(back, left, right, inset):
+    top, bottom = MARGIN + inset, MARGIN + BOX_HEIGHT - inset
+    left, right = left + inset, right - inset
+    box = np.array([[[left, top], [right, top], [right, bottom], [left, bottom]]])
+    return cv2.perspectiveTransform(box.astype(np.float64), back)[0]
+
+
+def _ink(grey, contrast):
+    """Mask (0 or 1) of what is darker than the paper around it, in uneven light too.
+
+    `contrast`: how dark, as a share of what divides pen and paper best.
+    """
+    smooth = cv2.GaussianBlur(grey, (3, 3), 0)
+    side = max(grey.shape[0] // 5, 15) | 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (side, side))
+    darkness = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, kernel)
+    otsu, _ = cv2.threshold(darkness, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    grain = 2.5 * np.median(darkness)
+    return (darkness > max(contrast * otsu, grain, 12)).astype(np.uint8)
+
+
+def _row_profile(x, y, slope, height):
+    rows = np.round(y - slope * x).astype(int)
+    return np.bincount(rows[(rows >= 0) & (rows < height)], minlength=height).astype(float)
+
+
+def _best_slope(x, y, slopes, height):
+    """The slope along which the ink lies in the fewest rows."""
+    sharpness = [np.sum(_row_profile(x, y, slope, height) ** 2) for slope in slopes]
+    return slopes[int(np.argmax(sharpness))]
+
+
+def _straighten(ink):
+    """The (2, 3) rotation that lays the long lines level, and the rotated mask."""
+    height, width = ink.shape
+    # only what is part of something longer than high: the lines, not the characters
+    y, x = np.nonzero(cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, 15), np.uint8)))
+    if not len(x):
+        return np.eye(2, 3), ink
+    x = x - width / 2
+    limit = np.tan(np.radians(MAX_ANGLE))
+    slope = _best_slope(x, y, np.linspace(-limit, limit, 81), height)
+    slope = _best_slope(x, y, slope + np.linspace(-0.002, 0.002, 17), height)
+    rotation = cv2.getRotationMatrix2D(
+        (width / 2, height / 2), float(np.degrees(np.arctan(slope))), 1.0
+    )
+    spare = int(np.ceil(abs(slope) * width / 2)) + MARGIN  # a tilted field's corners stay inside
+    rotation[1, 2] += spare
+    return rotation, cv2.warpAffine(ink, rotation, (width, height + 2 * spare))
+
+
+def _line_pairs(ink):
+    """Candidates for the field's top and bottom line, each as (y at the left edge, slope)."""
+    height, width = ink.shape
+    level = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, 15), np.uint8))
+    profile = cv2.blur(level.sum(axis=1).astype(np.float32)[:, None], (1, 5))[:, 0]
+    rows = []
+    remaining = profile.copy()
+    least, most = width / 45, width / 10  # a box's height
+    while len(rows) < 4 and remaining.max() > 0.08 * width:
+        row = int(remaining.argmax())
+        rows.append(row)
+        near = int(least / 2)
+        remaining[max(row - near, 0) : row + near + 1] = 0
+    rows.sort()
+    y, x = np.nonzero(level)
+    lines = {}
+    for row in rows:
+        near = np.abs(y - row) <= least / 2
+        slope = _best_slope(x[near] - width / 2, y[near], np.linspace(-0.012, 0.012, 49), height)
+        fitted = _row_profile(x[near] - width / 2, y[near], slope, height)
+        centre = np.average(np.arange(height), weights=fitted * (fitted > fitted.max() / 2))
+        lines[row] = centre - slope * width / 2, slope
+    return [
+        (lines[a], lines[b]) for a in rows for b in rows if least <= b - a <= most
+    ]
+
+
+def _rectify(ink, top, bottom):
+    """The (3, 3) warp that makes the strip between two lines a rectangle, and the warped mask."""
+    width = ink.shape[1]
+    (top_left, top_slope), (bottom_left, bottom_slope) = top, bottom
+    corners = [
+        [0, top_left],
+        [width, top_left + top_slope * width],
+        [width, bottom_left + bottom_slope * width],
+        [0, bottom_left],
+    ]
+    mean_height = (corners[3][1] - corners[0][1] + corners[2][1] - corners[1][1]) / 2
+    across = int(round(width * BOX_HEIGHT / mean_height))
+    low = MARGIN + BOX_HEIGHT
+    target = [[0, MARGIN], [across, MARGIN], [across, low], [0, low]]
+    warp = cv2.getPerspectiveTransform(np.float32(corners), np.float32(target))
+    return warp, cv2.warpPerspective(ink, warp, (across, low + MARGIN))
+
+
+class _Comb:
+    """A row of equal boxes laid on the straightened field, and how well it fits."""
+
+    def __init__(self, score, count, left, right, gap):
+        self.score, self.count, self.left, self.right, self.gap = score, count, left, right, gap
+        self.lead, self.rival, self.inset, self.edges = 0.0, None, 0.0, []
+
+
+def _best_comb(field):
+    """Compare combs of all `COUNTS`, gaps and places, and fit the best one to the uprights."""
+    inside = field[MARGIN : MARGIN + BOX_HEIGHT]
+    upright = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((9, 1), np.uint8))
+    upright = cv2.morphologyEx(upright, cv2.MORPH_OPEN, np.ones((13, 1), np.uint8))
+    thick = cv2.dilate(upright, np.ones((1, 3), np.uint8))  # leaning a little is still upright
+    posts = thick.mean(axis=0)
+    # Strokes of characters stand upright too, but seldom over the whole height.
+    posts = np.clip((posts - 0.4) / 0.4, 0, 1)
+    ends = np.concatenate([thick[3:11], thick[-11:-3]]).mean(axis=0)  # and seldom so near the lines
+    posts *= np.clip(ends / 0.6, 0, 1)
+    rails = [field[MARGIN - 3 : MARGIN + 4], field[-MARGIN - 3 : -MARGIN + 4]]
+    rails = np.mean([rail.max(axis=0) for rail in rails], axis=0)
+    rails = cv2.blur(rails[None], (BOX_HEIGHT // 4, 1))[0]
+    combs = [_place(posts, rails, count) for count in COUNTS]
+    combs.sort(key=lambda comb: comb.score, reverse=True)
+    best = combs[0]
+    best.lead, best.rival = best.score - combs[1].score, combs[1].count
+    _fit(best, posts)
+    return best
+
+
+def _place(posts, rails, count):
+    """The best comb of `count` boxes."""
+    width = len(posts)
+    reach = BOX_HEIGHT // 20
+    near = cv2.dilate(posts[None], np.ones((1, 2 * reach + 1)))[0]
+    total = posts.sum() + 1e-9
+    explained = cv2.blur(posts[None], (2 * reach + 1, 1), borderType=cv2.BORDER_CONSTANT)[0]
+    explained *= 2 * reach + 1
+    # The long lines say roughly where the field begins and ends.
+    present = np.flatnonzero(rails > 0.4)
+    if not len(present):
+        return _Comb(0.0, count, 0, width - 1, 0.0)
+    rough_left, rough_right = present[0], present[-1]
+    slack = int(0.8 * (rough_right - rough_left) / count)
+    lefts = np.arange(max(rough_left - slack, -4), rough_left + slack + 1, reach)
+    rights = np.arange(rough_right - slack, min(rough_right + slack, width + 3) + 1, reach)
+    left, right = (a.ravel() for a in np.meshgrid(lefts, rights))
+    possible = right - left > count * BOX_HEIGHT / 4
+    left, right = left[possible], right[possible]
+    if not len(left):
+        return _Comb(0.0, count, 0, width - 1, 0.0)
+    covered = np.concatenate([[0], np.cumsum(rails)])
+
+    def share(start, stop):
+        """Share of the way from `start` to `stop` along which there is a long line."""
+        first, last = (np.clip(np.round(x), 0, width).astype(int) for x in (start, stop))
+        return (covered[last] - covered[first]) / (stop - start)
+
+    # Share of the comb that has long lines, and of the long lines that the comb spans ...
+    within = share(left, right)
+    span = np.minimum(within, within * (right - left) / (covered[-1] + 1e-9))
+    # ... which run through the outermost boxes and not on to one more.
+    pitch = (right - left) / count
+    end = np.minimum(
+        share(left, left + 0.6 * pitch), 1 - share(left - 0.7 * pitch, left - 0.1 * pitch)
+    ) + np.minimum(
+        share(right - 0.6 * pitch, right), 1 - share(right + 0.1 * pitch, right + 0.7 * pitch)
+    )
+    outer = 0.2 * span + 0.1 * end
+    likely = np.argsort(-outer, kind="stable")[:PLACES]
+    left, right, outer = left[likely], right[likely], outer[likely]
+
+    best = None
+    for gap in GAPS:
+        pitch = (right - left) / (count - gap)
+        starts = left[:, None] + pitch[:, None] * np.arange(count)
+        stops = starts + (1 - gap) * pitch[:, None]
+        edges = np.concatenate([starts, stops[:, -1:]] if gap == 0 else [starts, stops], axis=1)
+        at = np.clip(np.round(edges).astype(int), 0, width - 1)
+        hits = near[at]
+        # the outer lines are often missing, so they count for half
+        weights = np.ones(at.shape[1])
+        weights[[0, -1]] = 0.5
+        hit = hits @ weights / weights.sum()
+        used = np.minimum(explained[at].sum(axis=1) / total, 1)
+        # A needless gap explains no more.
+        score = 0.4 * hit + 0.3 * used + outer - 0.01 * (gap > 0)
+        winner = int(score.argmax())
+        if best is None or score[winner] > best.score:
+            best = _Comb(float(score[winner]), count, left[winner], right[winner], gap)
+    return best
+
+
+def _fit(comb, posts):
+    """Set `edges` (left and right of every box) and `inset` (half a line's width)."""
+    pitch = (comb.right - comb.left) / (comb.count - comb.gap)
+    width = (1 - comb.gap) * pitch
+    starts = comb.left + pitch * np.arange(comb.count)
+    edges = np.stack([starts, starts + width], axis=1)
+    reach = max(int(0.12 * pitch), 2)
+    if comb.gap:
+        reach = max(min(reach, int(0.45 * comb.gap * pitch)), 2)
+    columns = np.arange(len(posts))
+    shifts, known = np.zeros(edges.size), np.zeros(edges.size)
+    for i, edge in enumerate(edges.ravel()):
+        window = np.abs(columns - edge) <= reach
+        weight = posts[window].sum()
+        if weight > 0.5:
+            shifts[i] = np.average(columns[window], weights=posts[window]) - edge
+            known[i] = 1
+    # Perspective shifts the uprights smoothly: a parabola, which also serves the missing ones.
+    if known.sum() >= 6:
+        trend = np.polyfit(edges.ravel(), shifts, 2, w=known)
+        edges = edges + np.polyval(trend, edges)
+    runs = cv2.threshold(posts.astype(np.float32), 0.5, 1, cv2.THRESH_BINARY)[1]
+    lines = max(np.count_nonzero(np.diff(runs.ravel()) > 0), 1)
+    comb.inset = min(runs.sum() / lines / 2 + 0.5, 0.12 * width)
+    comb.edges = [tuple(edge) for edge in edges]

@@ -1,0 +1,177 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vinreader import folders
+
+FIRST_TO_LAST = range(1, 18)
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Writes images by name below a folder, and returns the folder."""
+
+    def put(*names, size=(20, 24)):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full(size[::-1], 255, np.uint8)).save(path)
+        return tmp_path
+
+    return put
+
+
+def found(folder):
+    cards, loose = folders.find_cards(folder)
+    return (
+        [(card.name, len(card.images), card.message) for card in cards],
+        [path.relative_to(folder).as_posix() for path in loose],
+    )
+
+
+def test_empty_folder(tmp_path):
+    assert folders.find_cards(tmp_path) == ([], [])
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(OSError):
+        folders.find_cards(tmp_path / "nowhere")
+
+
+def test_folder_of_17_images_in_natural_order(put):
+    root = put(*(f"car/{i}.png" for i in FIRST_TO_LAST))
+    (card,), loose = folders.find_cards(root)
+    assert (card.name, card.message, loose) == ("car", "", [])
+    assert [path.stem for path in card.images] == [str(i) for i in FIRST_TO_LAST]
+
+
+def test_names_of_a_folder_card_are_free(put):
+    root = put(*(f"car/IMG 20{i}.jpg" for i in range(31, 48)))
+    assert found(root) == ([("car", 17, "")], [])
+
+
+def test_the_folder_itself_can_be_a_card(put):
+    root = put(*(f"{i:02}.png" for i in FIRST_TO_LAST))
+    assert found(root) == ([(root.name, 17, "")], [])
+
+
+def test_files_named_by_card_and_box(put):
+    root = put(
+        *(f"a_{i:02}.png" for i in FIRST_TO_LAST),
+        *(f"deep/er/b_{i}.jpg" for i in FIRST_TO_LAST),
+        "note.png",
+    )
+    assert found(root) == ([("a", 17, ""), ("deep/er/b", 17, "")], ["note.png"])
+
+
+def test_wide_image_is_a_field(put):
+    root = put("fields/car.png", size=(600, 60))
+    (card,), loose = folders.find_cards(root)
+    assert (card.name, card.is_field, loose) == ("fields/car.png", True, [])
+
+
+@pytest.mark.parametrize("count", [25, 29, 31])
+def test_samples_of_a_character_are_no_card(put, count):
+    names = [f"{c}_{i:02}.png" for c in "0AZ" for i in range(1, count + 1)]
+    assert found(put(*names)) == ([], names)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 10, 14, 20])
+def test_few_or_many_loose_images(put, count):
+    names = [f"sample_{i}.png" for i in range(1, count + 1)]
+    assert found(put(*names)) == ([], names)
+
+
+@pytest.mark.parametrize(
+    "numbers, reason",
+    [
+        ([*range(1, 17)], "16 boxes, a card has 17: missing box 17"),
+        ([*range(1, 5), *range(6, 18)], "16 boxes, a card has 17: missing box 5"),
+        ([*range(1, 19)], "18 boxes, a card has 17: unexpected box 18"),
+        ([*range(1, 17), 18], "17 boxes, a card has 17: missing box 17; unexpected box 18"),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["x_{}.png", "sub/x_{:02}.png", "x/{}.png"])
+def test_wrong_boxes_are_reported_by_card(put, numbers, reason, pattern):
+    root = put(*(pattern.format(n) for n in numbers))
+    name = "sub/x" if pattern.startswith("sub") else "x"
+    assert found(root) == ([(name, len(numbers), reason)], [])
+
+
+@pytest.mark.parametrize("pattern", ["x_{}.", "x/{}."])
+def test_duplicate_boxes_are_reported(put, pattern):
+    root = put(*(pattern.format(f"{i:02}") + "png" for i in range(1, 17)), pattern.format(3) + "jpg")
+    reason = "17 boxes, a card has 17: duplicate box 3; missing box 17"
+    assert found(root) == ([("x", 17, reason)], [])
+
+
+def test_folder_with_one_image_too_many(put):
+    root = put(*(f"car/{i}.png" for i in FIRST_TO_LAST), "car/photo.png")
+    assert found(root) == ([("car", 18, "18 boxes, a card has 17")], [])
+
+
+def test_old_numbers_with_fewer_characters_are_reported(put):
+    root = put(*(f"old/{i}.png" for i in range(1, 12)))
+    ((name, count, message),), loose = found(root)
+    assert (name, count, loose) == ("old", 11, [])
+    assert message.startswith("11 boxes, a card has 17: missing box 12")
+
+
+def test_boxes_may_be_counted_from_zero(put):
+    root = put(*(f"car_{i}.png" for i in range(17)))
+    assert found(root) == ([("car", 17, "")], [])
+
+
+def test_cards_and_loose_images_may_share_a_folder(put):
+    root = put(
+        *(f"box/car_{i}.png" for i in FIRST_TO_LAST),
+        *(f"box/bus_{i}.png" for i in range(1, 17)),
+        "box/one.png",
+        "box/two.png",
+    )
+    put("box/field.png", size=(900, 60))
+    cards, loose = found(root)
+    assert [name for name, _, _ in cards] == ["box/bus", "box/car", "box/field.png"]
+    assert [bool(message) for _, _, message in cards] == [True, False, False]
+    assert loose == ["box/one.png", "box/two.png"]
+
+
+def test_natural_order(put):
+    root = put(*(f"b{i}/{j}.png" for i in (1, 2, 10) for j in (2, 10, 1)))
+    assert found(root)[1] == [f"b{i}/{j}.png" for i in (1, 2, 10) for j in (1, 2, 10)]
+
+
+def test_broken_images_and_odd_names_stay_loose(tmp_path):
+    odd = ["=cmd.png", "<b>x</b>.png", "line\nbreak.png", "a_99999999999999999999.png", "b_².png"]
+    for name in odd:
+        path = tmp_path / name.replace("/", "")
+        path.write_bytes(b"not an image")
+    (tmp_path / "text.txt").write_text("no image")
+    cards, loose = folders.find_cards(tmp_path)
+    assert cards == []
+    assert {path.name for path in loose} == {name.replace("/", "") for name in odd}
+
+
+def test_links_in_circles_are_not_followed(put):
+    root = put("a/x.png")
+    os.symlink(root, root / "a" / "loop")
+    assert found(root) == ([], ["a/x.png"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_unreadable_folder_is_reported(put):
+    root = put("a/x.png", "locked/y.png")
+    (root / "locked").chmod(0)
+    try:
+        cards, loose = found(root)
+    finally:
+        (root / "locked").chmod(0o700)
+    assert cards == [("locked", 0, "folder cannot be listed: Permission denied")]
+    assert loose == ["a/x.png"]
+
+
+def test_deep_folders(put):
+    name = "d/" * 300 + "x.png"
+    assert found(put(name)) == ([], [name])

@@ -1,0 +1,225 @@
+"""predict.py as clerks and programs use it, with the released reader."""
+
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PROJECT, SHARED
+from PIL import Image
+
+from vinreader import Reader, dataset, emnist, handwriting
+from vinreader.alphabet import CHARACTERS
+from vinreader.boxes import normalise_batch
+from vinreader.results import COLUMNS
+
+RELEASED = PROJECT / "models/released/vin-reader.tflite"
+
+
+def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, PROJECT / "stages/predict.py", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, np.ndarray]:
+    """One image of each character, dark on light."""
+    images, labels, _ = handwriting.write(per_class=1, writers=1, seed=11, progress=False)
+    return {CHARACTERS[label]: 255 - image for image, label in zip(images, labels, strict=True)}
+
+
+@pytest.fixture
+def folder(tmp_path, written) -> Path:
+    """input/ with an A in every format, mode, size and polarity, and with things that are none."""
+    place = tmp_path / "input"
+    (place / "deep" / "er").mkdir(parents=True)
+    image = Image.fromarray(written["A"]).resize((84, 84), Image.Resampling.BICUBIC)
+    for ending in ("png", "jpg", "bmp", "tif", "webp", "gif"):
+        image.save(place / f"a10.{ending}")
+    image.convert("RGBA").save(place / "a9.png")
+    image.convert("1").save(place / "deep/one-bit.png")
+    image.convert("CMYK").save(place / "deep/er/cmyk.jpg")
+    Image.fromarray(255 - np.asarray(image)).save(place / "inverted.png")
+    image.save(place / "pages.tif", save_all=True, append_images=[image])
+    image.save(place / "no-ending", format="PNG")
+    shutil.copy(place / "a10.jpg", place / "wrongly-named.png")
+    (place / "notes.txt").write_text("no image")
+    (place / ".DS_Store").write_bytes(b"\x00\x00\x00\x01Bud1")
+    return place
+
+
+def test_every_format_mode_and_polarity_is_read(folder, tmp_path):
+    result = predict("input", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    table = rows(tmp_path / "predictions.csv")
+    assert tuple(table[0]) == COLUMNS
+    assert [row["path"] for row in table] == [
+        *(f"a{n}" for n in ("9.png", "10.bmp", "10.gif", "10.jpg", "10.png", "10.tif", "10.webp")),
+        "deep/er/cmyk.jpg",
+        "deep/one-bit.png",
+        "inverted.png",
+        "no-ending",
+        "pages.tif#page=1",
+        "pages.tif#page=2",
+        "wrongly-named.png",
+    ]
+    for row in table:
+        assert (row["character"], row["ascii"]) == ("A", "065"), row
+        assert 0 < float(row["runner_up_confidence"]) < float(row["confidence"]) <= 1
+        assert row["status"] in ("ok", "review") and row["runner_up"] in CHARACTERS
+    assert "14 boxes" in result.stdout and "predictions.csv" in result.stdout
+    assert "trained on emnist" in result.stdout
+
+
+def test_unreadable_images_get_a_row_that_says_why(folder, tmp_path):
+    good = (folder / "a10.png").read_bytes()
+    (folder / "truncated.png").write_bytes(good[: len(good) // 2])
+    (folder / "zero.png").write_bytes(b"")
+    (folder / "text.jpg").write_text("this is no image")
+    result = predict("input", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "3 unreadable" in result.stdout and "Traceback" not in result.stderr
+    bad = [row for row in rows(tmp_path / "predictions.csv") if row["status"] == "error"]
+    assert [row["path"] for row in bad] == ["text.jpg", "truncated.png", "zero.png"]
+    assert all(row["message"] and not row["character"] and not row["ascii"] for row in bad)
+
+
+def test_ascii_lines_go_to_standard_output(folder, tmp_path):
+    (folder / "zero.png").write_bytes(b"")
+    result = predict("input", "--format", "ascii", cwd=tmp_path)
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    assert lines[0] == "065, a9.png" and len(lines) == 14
+    assert all(line.startswith("065, ") for line in lines)
+    assert "zero.png: the file is empty" in result.stderr
+    assert not (tmp_path / "predictions.csv").exists()
+
+
+def test_one_image_instead_of_a_folder(folder, tmp_path):
+    result = predict("input/a9.png", "--output", "one.csv", cwd=tmp_path)
+    assert result.returncode == 0
+    assert [row["path"] for row in rows(tmp_path / "one.csv")] == ["a9.png"]
+
+
+def test_the_threshold_decides_what_is_doubtful(folder, tmp_path):
+    predict("input", "--threshold", "1", cwd=tmp_path)
+    assert {row["status"] for row in rows(tmp_path / "predictions.csv")} == {"review"}
+    predict("input", "--threshold", "0", cwd=tmp_path)
+    assert {row["status"] for row in rows(tmp_path / "predictions.csv")} == {"ok"}
+
+
+def test_an_empty_box_is_no_character(tmp_path):
+    (tmp_path / "input").mkdir()
+    Image.new("L", (60, 60), 230).save(tmp_path / "input/empty.png")
+    assert predict("input", cwd=tmp_path).returncode == 0
+    (row,) = rows(tmp_path / "predictions.csv")
+    assert (row["character"], row["status"], row["message"]) == ("", "review", "no ink")
+
+
+def test_names_that_spreadsheets_would_run_are_defused(folder, tmp_path):
+    for name in ("=1+1.png", "a,b\n.png", 'quo"te.png'):
+        shutil.copy(folder / "a9.png", folder / name)
+    assert predict("input", cwd=tmp_path).returncode == 0
+    paths = {row["path"] for row in rows(tmp_path / "predictions.csv")}
+    assert {"./=1+1.png", "a,b\n.png", 'quo"te.png'} <= paths
+    assert all((folder / path).exists() for path in paths if "#" not in path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["missing"], "missing: no such folder or image"),
+        (["empty"], "it is empty"),
+        (["texts"], "none of its 1 files is an image"),
+        (["input", "--model", "none.tflite"], "none.json"),
+        (["input", "--model", "foreign.tflite"], "does not describe a VIN reader"),
+        (["input", "--model", "tampered.tflite"], "is not the model that"),
+        (["input", "--model", "broken.tflite"], "not a VIN reader's model"),
+        (["input", "--threshold", "2"], "--threshold"),
+        (["input", "--output", "empty"], "is a folder"),
+        (["input", "--output", "texts/readme.txt/x.csv"], "readme.txt"),
+    ],
+)
+def test_what_cannot_run_says_why_and_changes_nothing(folder, tmp_path, arguments, says):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/readme.txt").write_text("text")
+    card = json.loads(RELEASED.with_suffix(".json").read_text())
+    content = RELEASED.read_bytes()
+    broken = b"not a flatbuffer"
+    for name, model, description in (
+        ("foreign", content, {"name": "another model"}),
+        ("tampered", content[:-1] + b"!", card),
+        ("broken", broken, card | {"sha256": hashlib.sha256(broken).hexdigest()}),
+    ):
+        (tmp_path / f"{name}.tflite").write_bytes(model)
+        (tmp_path / f"{name}.json").write_text(json.dumps(description))
+    (tmp_path / "predictions.csv").write_text("an old result")
+    result = predict(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert says in result.stderr and "Traceback" not in result.stderr
+    assert (tmp_path / "predictions.csv").read_text() == "an old result"
+    assert not list(tmp_path.glob(".predictions*"))
+
+
+def test_reading_never_imports_tensorflow_or_pandas(folder, tmp_path):
+    code = (
+        "import sys, predict; predict.main(sys.argv[1:]);"
+        "sys.exit(bool({'tensorflow', 'pandas', 'dvc', 'scipy', 'requests'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, folder],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(PROJECT / "stages"), "PATH": ""},
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_png_is_read_as_the_same_pixels_in_the_dataset(archive, tmp_path):
+    """Train/serve parity: NIST's bytes through the stages and through a PNG in a folder."""
+    import zipfile
+
+    with zipfile.ZipFile(archive) as file:
+        images, labels = (
+            emnist.decode_idx(file.read(f"gzip/{name('byclass', 'test')}"))
+            for name in (emnist.images_member, emnist.labels_member)
+        )
+    mapping = emnist.parse_mapping(emnist.mapping_text("byclass"))
+    codes = np.array([mapping[label] for label in labels[:400]], np.uint8)
+    upright = emnist.turned(images[:400])[dataset.classes_of(codes) >= 0]
+    reader = Reader(RELEASED)
+    expected = reader.probabilities(normalise_batch(upright))
+    for number, image in enumerate(upright):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    got = [reader.read_file(tmp_path / f"{n}.png")[0] for n in range(len(upright))]
+    assert np.array_equal(np.stack([reading.probabilities for reading in got]), expected)
+    classes = dataset.classes_of(codes)
+    right = [CHARACTERS[c] == r.character for c, r in zip(classes[classes >= 0], got, strict=True)]
+    assert np.mean(right) > 0.9
+
+
+def test_real_scans_are_read(scans, tmp_path):
+    result = predict(scans, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    truth = {
+        Path(row["file"]).name: row["character"] for row in rows(SHARED / "scans" / "labels.csv")
+    }
+    table = rows(tmp_path / "predictions.csv")
+    assert len(table) == 935
+    assert np.mean([row["character"] == truth[row["path"]] for row in table]) >= 0.88
