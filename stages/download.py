@@ -31,7 +31,7 @@ def choose_source(data: Data) -> str:
     print(
         f"WARNING: no EMNIST: {data.archive} does not exist and NIST does not answer.\n"
         "WARNING: using the embedded handwriting instead; its figures are not EMNIST's.\n"
-        f"WARNING: with the archive at {data.archive}, run: dvc repro --force download && dvc repro",
+        f"WARNING: once {data.archive} is there: dvc repro --force download, then dvc repro",
         file=sys.stderr,
     )
     return "embedded"
@@ -74,14 +74,17 @@ def main() -> None:
         origin = {"source": "emnist", "from": f"local {kind}"}
     hashes = {name: archive.sha256(RAW / name) for name in emnist.members(data.split)}
     official = all(emnist.OFFICIAL_SHA256[name] == digest for name, digest in hashes.items())
+    name = f"{origin['source']} {data.split}"
+    if origin["source"] == "emnist" and not official:
+        name += " (unofficial: re-split of real EMNIST images)"
     write_json(
         RAW / "source.json",
-        origin
+        {"name": name}
+        | origin
         | {"requested": data.source, "split": data.split, "official": official, "sha256": hashes},
     )
     handwriting.sheet(SHEET)
-    remark = "" if official or chosen == "embedded" else " (its checksums are not NIST's)"
-    print(f"{RAW}: {origin['source']} '{data.split}' from {origin['from']}{remark}")
+    print(f"{RAW}: {name}, from {origin['from']}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vinreader import charts, dataset, network, scores
+from vinreader import charts, dataset, network, scores, simulate
 from vinreader.alphabet import CHARACTERS
 from vinreader.console import stage
 from vinreader.files import write_csv, write_json
@@ -44,6 +44,18 @@ def figures(probabilities, labels, weights, threshold, bins) -> dict:
         "accepted": round(float(weights @ accepted), 5),
         "accepted_error": round(float(wrong / max(weights @ accepted, 1e-12)), 5),
         "images": len(labels),
+    }
+
+
+def cards(probabilities, labels, number: int, seed: int) -> dict[str, dict]:
+    """Figures of whole VINs, composed of these characters, every box by another writer."""
+    with np.errstate(divide="ignore"):
+        log_probabilities = np.log(probabilities)
+    return {
+        kind: simulate.evaluate_cards(
+            log_probabilities, labels, simulate.random_vins(number, kind, seed), seed
+        )
+        for kind in ("north_america", "europe")
     }
 
 
@@ -89,20 +101,25 @@ def main() -> None:
     threshold = scores.review_threshold(probabilities, labels, weights, how.accepted_error)
     validation = figures(probabilities, labels, weights, threshold, how.bins)
 
+    simulated = cards(probabilities, labels, how.cards, parameters.seed)
+    # A check digit makes a wrong VIN show, so cards with one are trusted sooner.
+    vin_thresholds = {
+        name: round(min(simulated[kind]["threshold_at_half_percent_error"], 1.01), 5)
+        for name, kind in (("check_digit", "north_america"), ("no_check_digit", "europe"))
+    }
+
     images, labels, logits, weights = measured("test", model)
     probabilities = softmax(logits, temperature)
     predicted = probabilities.argmax(axis=1)
     source = json.loads(Path("data/raw/source.json").read_text("utf-8"))
-    name = f"{source['source']} {source['split']}"
-    if source["source"] == "emnist" and not source["official"]:
-        name += " (re-split of real EMNIST images)" if source["from"].startswith("local") else " (unofficial)"
     write_json(
         METRICS / "evaluation.json",
-        {"source": name}
+        {"source": source["name"]}
         | figures(probabilities, labels, weights, threshold, how.bins)
         | {
             "temperature": round(temperature, 5),
             "review_threshold": round(threshold, 5),
+            "vin_review_threshold": vin_thresholds,
             "validation": validation,
             "recall": {
                 character: round(float(share), 4)
@@ -112,6 +129,7 @@ def main() -> None:
             },
         },
     )
+    write_json(METRICS / "vins.json", cards(probabilities, labels, how.cards, parameters.seed))
     write_json(METRICS / "confusion.json", scores.pairs(predicted, labels, how.pairs))
     names = np.array(list(CHARACTERS))
     write_csv(

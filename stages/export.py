@@ -31,14 +31,22 @@ def describe(model: bytes, evaluation: dict, source: dict, parameters: dict) -> 
     origin = json.dumps({"data": source["sha256"], "parameters": parameters}, sort_keys=True)
     return {
         "labels": CHARACTERS,
-        "input": "float32 (N, 28, 28, 1), 0 to 255, white ink on black, as vinreader.boxes makes it",
+        "input": "float32 (N, 28, 28, 1), 0 to 255, white ink on black, as boxes.py makes it",
         "output": "float32 (N, 33) logits; divide by temperature, then softmax",
         "temperature": evaluation["temperature"],
         "review_threshold": evaluation["review_threshold"],
+        "vin_review_threshold": evaluation["vin_review_threshold"],
         "source": evaluation["source"],
         "test": {
             key: evaluation[key]
-            for key in ("accuracy", "balanced_accuracy", "ece", "accepted", "accepted_error", "images")
+            for key in (
+                "accuracy",
+                "balanced_accuracy",
+                "ece",
+                "accepted",
+                "accepted_error",
+                "images",
+            )
         },
         "data": source,
         "parameters": parameters,

@@ -30,7 +30,9 @@ def share(text: str) -> float:
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="predict.py", description=__doc__)
-    parser.add_argument("input", type=Path, help="folder of images (with its subfolders), or one image")
+    parser.add_argument(
+        "input", type=Path, help="folder of images (with its subfolders), or one image"
+    )
     parser.add_argument("--output", type=Path, default=Path("predictions.csv"),
                         help="CSV file to write (default: %(default)s)")  # fmt: skip
     parser.add_argument("--format", choices=("csv", "ascii"), default="csv",
@@ -146,7 +148,9 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_CANNOT_RUN
     except OSError as error:
         where = error.filename or "input/output"
-        print(f"predict.py: {where}: {error.strerror or error}; nothing was changed", file=sys.stderr)
+        print(
+            f"predict.py: {where}: {error.strerror or error}; nothing was changed", file=sys.stderr
+        )
         return EXIT_CANNOT_RUN
     except KeyboardInterrupt:
         print("predict.py: interrupted; nothing was changed", file=sys.stderr)

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+
 from vinreader.boxes import SIDE, normalise, normalise_batch, steps
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import archive_bytes
 
+from conftest import archive_bytes
 from vinreader import archive as source
 from vinreader import emnist
 
@@ -87,12 +87,10 @@ def test_a_cut_connection_is_resumed_where_it_broke(serve, small_archive, offici
     assert server.sent < 1.2 * members + 10_000  # no byte of the images twice
 
 
-def test_a_second_run_goes_on_with_what_the_first_one_kept(
-    serve, small_archive, official, folders
-):
+def test_a_second_run_goes_on_with_what_the_first_one_kept(serve, small_archive, official, folders):
     server = serve(small_archive.read_bytes())
     server.cuts = 10**6
-    with pytest.raises(source.ArchiveError, match="connection|Connection|IncompleteRead"):
+    with pytest.raises(source.ArchiveError, match=r"connection|Connection|IncompleteRead"):
         source.fetch([server.url], "balanced", *folders)
     kept = sum(path.stat().st_size for path in folders[0].glob("*.part"))
     assert kept > 0
@@ -143,7 +141,9 @@ def test_wrong_bytes_are_refused_and_deleted(serve, official, folders, compressi
 
 
 def test_another_archive_than_nists_is_refused(serve, official, folders):
-    server = serve(archive_bytes(zipfile.ZIP_STORED, per_class=4))  # whole, but not the official one
+    server = serve(
+        archive_bytes(zipfile.ZIP_STORED, per_class=4)
+    )  # whole, but not the official one
     with pytest.raises(source.ArchiveError, match="refused: its SHA-256"):
         source.fetch([server.url], "balanced", *folders)
     assert not list(folders[1].iterdir())
@@ -154,11 +154,11 @@ def test_what_is_no_zip_is_refused(serve, official, folders):
         source.fetch([serve(b"<html>" * 1000).url], "balanced", *folders)
 
 
-def test_a_full_disk_is_one_clear_error_and_keeps_what_there_is(
-    serve, small_archive, workspace
-):
+def test_a_full_disk_is_one_clear_error_and_keeps_what_there_is(serve, small_archive, workspace):
     server = serve(small_archive.read_bytes())
-    workspace.set({"data.source": "emnist", "data.require_official": False, "data.split": "balanced"})
+    workspace.set(
+        {"data.source": "emnist", "data.require_official": False, "data.split": "balanced"}
+    )
     workspace.set({"data.urls": [server.url]})
     # The largest file may have 20,000 bytes: writing more fails as on a full disk.
     result = workspace.run(
@@ -262,5 +262,5 @@ def test_a_wrong_csv_is_named(tmp_path, row):
     for part in emnist.PARTS:
         (tmp_path / f"emnist-balanced-{part}.csv").write_text(row + "\n")
     (tmp_path / "raw").mkdir()
-    with pytest.raises(source.ArchiveError, match="emnist-balanced-train.csv"):
+    with pytest.raises(source.ArchiveError, match=r"emnist-balanced-train\.csv"):
         source.copy_local(tmp_path, "balanced", tmp_path / "raw")

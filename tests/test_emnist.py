@@ -11,7 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from vinreader import emnist
 
-shapes = st.one_of(hnp.array_shapes(min_dims=1, max_dims=1), hnp.array_shapes(min_dims=3, max_dims=3))
+shapes = st.one_of(
+    hnp.array_shapes(min_dims=1, max_dims=1), hnp.array_shapes(min_dims=3, max_dims=3)
+)
 
 
 @given(hnp.arrays(np.uint8, shapes))
@@ -29,7 +31,10 @@ def test_idx_bytes_are_the_same_for_the_same_array():
     [
         (b"plain text", "damaged gzip"),
         (emnist.encode_idx(np.zeros((2, 28, 28), np.uint8))[:-9], "damaged gzip"),
-        (gzip.compress(b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00\x00\x00\x00"), "not an IDX file of bytes"),
+        (
+            gzip.compress(b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00\x00\x00\x00"),
+            "not an IDX file of bytes",
+        ),
         (gzip.compress(b"\x00\x00\x08\x03\x00\x00"), "ends within its header"),
         (gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x05abc"), "header says 5"),
         (gzip.compress(b"\x00\x00\x08\x03" + b"\xff" * 12), "header says"),

@@ -61,7 +61,7 @@ def compose(
         holes = np.kron(holes, np.ones((6, 6), bool))[:high, :across]
         printed[holes] = 0
     image = 255.0 - (255 - darkness) * (printed / 255.0)
-    for box, patch in zip(corners, patches):
+    for box, patch in zip(corners, patches, strict=True):
         scale = min(size * height / patch.shape[0], 0.92 * width / patch.shape[1])
         patch = cv2.resize(patch, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         h, w = patch.shape
@@ -84,7 +84,7 @@ def cut_right(found, true):
     """All boxes inside their printed outline, and at most three tenths smaller either way."""
     if len(found) != len(true):
         return False
-    for inside, outline in zip(found, true):
+    for inside, outline in zip(found, true, strict=True):
         overlap, _ = cv2.intersectConvexConvex(np.float32(inside), np.float32(outline))
         if overlap < 0.96 * cv2.contourArea(np.float32(inside)):
             return False
@@ -132,7 +132,7 @@ def test_boxes_come_as_images_of_their_characters():
     image, true = card(rng, angle=1.0, noise=0, size=0.45)
     boxes = fields.find_boxes(image)
     assert len(boxes) == 17
-    for box, outline in zip(boxes, true):
+    for box, outline in zip(boxes, true, strict=True):
         assert box.dtype == np.uint8
         assert 0.6 < box.shape[1] / np.ptp(outline[:, 0]) <= 1
         assert box.min() < 90 < 180 < np.percentile(box, 75)

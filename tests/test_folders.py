@@ -102,7 +102,8 @@ def test_wrong_boxes_are_reported_by_card(put, numbers, reason, pattern):
 
 @pytest.mark.parametrize("pattern", ["x_{}.", "x/{}."])
 def test_duplicate_boxes_are_reported(put, pattern):
-    root = put(*(pattern.format(f"{i:02}") + "png" for i in range(1, 17)), pattern.format(3) + "jpg")
+    names = [pattern.format(f"{i:02}") + "png" for i in range(1, 17)]
+    root = put(*names, pattern.format(3) + "jpg")
     reason = "17 boxes, a card has 17: duplicate box 3; missing box 17"
     assert found(root) == ([("x", 17, reason)], [])
 
@@ -156,7 +157,7 @@ def test_broken_images_and_odd_names_stay_loose(tmp_path):
 
 def test_links_in_circles_are_not_followed(put):
     root = put("a/x.png")
-    os.symlink(root, root / "a" / "loop")
+    (root / "a" / "loop").symlink_to(root)
     assert found(root) == ([], ["a/x.png"])
 
 

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+
 from vinreader import images
 from vinreader.images import FORMATS, UnreadableImage, open_pages
 

@@ -58,9 +58,7 @@ def test_one_image_is_written_like_the_same_image_among_many(characters):
 
 def test_a_large_batch_is_written_in_blocks(characters):
     many = np.concatenate([characters.images] * 5)[:1300]
-    written = augmentation.augment(
-        many, PARAMETERS.train.augmentation, np.random.default_rng(0)
-    )
+    written = augmentation.augment(many, PARAMETERS.train.augmentation, np.random.default_rng(0))
     assert written.shape == many.shape
     assert written[-1].max() > 100
 
@@ -142,7 +140,7 @@ def test_a_damaged_network_is_refused_by_name(tmp_path, content):
     path = tmp_path / "m.keras"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ModelError, match="m.keras"):
+    with pytest.raises(ModelError, match=r"m\.keras"):
         network.load(path)
 
 

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from conftest import PROJECT
 
+from conftest import PROJECT
 from vinreader.parameters import ParameterError, load, parse
 
 TEXT = (PROJECT / "params.yaml").read_text()

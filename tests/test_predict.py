@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROJECT, SHARED
 from PIL import Image
 
+from conftest import PROJECT, SHARED
 from vinreader import Reader, dataset, emnist, handwriting
 from vinreader.alphabet import CHARACTERS
 from vinreader.boxes import normalise_batch
+from vinreader.cards import draw_cards
 from vinreader.results import COLUMNS
+from vinreader.review import COLUMNS as VIN_COLUMNS
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
 
@@ -143,8 +145,8 @@ def test_names_that_spreadsheets_would_run_are_defused(folder, tmp_path):
     ("arguments", "says"),
     [
         (["missing"], "missing: no such folder or image"),
-        (["empty"], "it is empty"),
-        (["texts"], "none of its 1 files is an image"),
+        (["empty"], "there are no images in this folder"),
+        (["texts"], "there are no images in this folder"),
         (["input", "--model", "none.tflite"], "none.json"),
         (["input", "--model", "foreign.tflite"], "does not describe a VIN reader"),
         (["input", "--model", "tampered.tflite"], "is not the model that"),
@@ -223,3 +225,74 @@ def test_real_scans_are_read(scans, tmp_path):
     table = rows(tmp_path / "predictions.csv")
     assert len(table) == 935
     assert np.mean([row["character"] == truth[row["path"]] for row in table]) >= 0.88
+
+
+# --- whole cards -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list:
+    return draw_cards(4, seed=5)
+
+
+def save_boxes(folder: Path, card, numbers=range(1, 18)) -> None:
+    folder.mkdir(parents=True)
+    for number in numbers:
+        Image.fromarray(card.boxes[(number - 1) % 17]).save(folder / f"{number:02}.png")
+
+
+def test_cards_are_read_as_vins_in_every_form(drawn, tmp_path):
+    save_boxes(tmp_path / "input/folder", drawn[0])
+    for number, box in enumerate(drawn[1].boxes, start=1):
+        Image.fromarray(box).save(tmp_path / f"input/files_{number:02}.png")
+    Image.fromarray(drawn[2].field).save(tmp_path / "input/wide.png")
+    Image.fromarray(drawn[3].boxes[0]).save(tmp_path / "input/loose.png")
+    result = predict("input", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "3 cards" in result.stdout and "review.html" in result.stdout
+    table = rows(tmp_path / "vins.csv")
+    assert tuple(table[0]) == VIN_COLUMNS
+    assert [row["card"] for row in table] == ["files", "folder", "wide.png"]
+    truth = [drawn[1].vin, drawn[0].vin, drawn[2].vin]
+    pairs = [(a, b) for row, vin in zip(table, truth, strict=True) for a, b in zip(row["vin"], vin)]  # noqa: B905
+    assert np.mean([a == b for a, b in pairs]) > 0.85
+    for row, vin in zip(table, truth, strict=True):
+        assert row["status"] == "review" or row["vin"] == vin
+        assert len(row["raw"]) == 17 and 0 < float(row["confidence"]) <= 1
+    boxes = rows(tmp_path / "predictions.csv")
+    assert len(boxes) == 3 * 17 + 1
+    assert boxes[-1]["path"] == "wide.png#box=17"
+    page = (tmp_path / "review.html").read_text("utf-8")
+    assert all(f'"{name}"' in page for name in ("files", "folder", "wide.png"))
+    assert '"loose.png"' not in page
+
+
+def test_cards_that_cannot_be_read_whole_are_reported_by_name(drawn, tmp_path):
+    save_boxes(tmp_path / "input/sixteen", drawn[0], range(1, 17))
+    save_boxes(tmp_path / "input/blank", drawn[1])
+    Image.new("L", (54, 70), 230).save(tmp_path / "input/blank/05.png")
+    save_boxes(tmp_path / "input/broken", drawn[2])
+    (tmp_path / "input/broken/07.png").write_bytes(b"")
+    Image.new("L", (900, 100), 230).save(tmp_path / "input/nothing.png")
+    result = predict("input", cwd=tmp_path)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    table = {row["card"]: row for row in rows(tmp_path / "vins.csv")}
+    assert {row["status"] for row in table.values()} == {"review"}
+    assert "missing box 17" in table["sixteen"]["message"]
+    assert "box 5: no ink" in table["blank"]["message"] and len(table["blank"]["vin"]) == 17
+    assert "box 7: the file is empty" in table["broken"]["message"]
+    assert table["nothing.png"]["message"]
+    for name in ("sixteen", "broken", "nothing.png"):
+        assert table[name]["vin"] == ""
+
+
+def test_without_rules_the_vin_is_the_plain_reading(drawn, tmp_path):
+    save_boxes(tmp_path / "input/card", drawn[0])
+    assert predict("input", "--rules", "none", cwd=tmp_path).returncode == 0
+    (row,) = rows(tmp_path / "vins.csv")
+    assert row["vin"] == row["raw"] and row["message"] == ""
+
+
+def test_loose_images_alone_leave_no_page(folder, tmp_path):
+    assert predict("input", cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "vins.csv").exists() and not (tmp_path / "review.html").exists()

@@ -18,9 +18,15 @@ in_browser = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
 )
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 READ, RIGHT = "1M8GDM9AXKPO42788".replace("O", "D"), "1M8GDM9AXKP042788"
 EUROPEAN = "WVWZZZ1JZ3W386752"
@@ -31,7 +37,8 @@ def card(name, reading=EUROPEAN, doubts=(), doubtful=True, **row):
     rng = np.random.default_rng(0)
     boxes = [rng.integers(0, 256, (50, 40)).astype(np.uint8) for _ in reading]
     confidences = [0.5 if i + 1 in doubts else 0.99 for i in range(len(reading))]
-    alternatives = [[(c, p), ("0", 0.01), ("Z", 0.001)] for c, p in zip(reading, confidences)]
+    first = zip(reading, confidences, strict=True)
+    alternatives = [[likely, ("0", 0.01), ("Z", 0.001)] for likely in first]
     row = {"card": name, "vin": reading, "raw": reading, "confidence": "0.4000", **row}
     return review.ReviewCard(name, boxes, reading, confidences, alternatives, row, doubtful)
 

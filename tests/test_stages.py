@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import PROJECT
 
+from conftest import PROJECT
 from vinreader import dataset, emnist, handwriting
 from vinreader.alphabet import CHARACTERS
 from vinreader.boxes import normalise_batch

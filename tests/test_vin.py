@@ -19,6 +19,7 @@ LISTED = {
 }
 
 characters = st.sampled_from(CHARACTERS)
+weighing = st.sampled_from([*range(1, 9), *range(10, 18)])  # positions; the check digit weighs 0
 numbers = st.text(CHARACTERS, min_size=17, max_size=17)
 
 
@@ -180,7 +181,7 @@ def test_no_cards_are_no_decodings():
 def test_batch_and_single_readings_agree():
     rng = np.random.default_rng(0)
     cards = np.stack([reading(n) for n in (*VALID, EUROPEAN)]) + rng.normal(0, 2, (5, 17, 33))
-    for card, decoding in zip(cards, vin.decode_batch(cards)):
+    for card, decoding in zip(cards, vin.decode_batch(cards), strict=True):
         alone = vin.decode(card)
         assert (alone.vin, alone.changed) == (decoding.vin, decoding.changed)
         assert alone.confidence == pytest.approx(decoding.confidence)
@@ -189,7 +190,7 @@ def test_batch_and_single_readings_agree():
 # Against brute force
 
 
-@given(st.integers(0, 10**6), st.lists(st.sampled_from([*range(1, 9), *range(10, 18)]), min_size=1, max_size=3))
+@given(st.integers(0, 10**6), st.lists(weighing, min_size=1, max_size=3))
 @settings(deadline=None, max_examples=40)
 def test_folding_remainders_against_brute_force(seed, positions):
     """Few characters at few positions: every string, one by one."""
@@ -200,14 +201,15 @@ def test_folding_remainders_against_brute_force(seed, positions):
     expected = {np.max: np.zeros(11), np.sum: np.zeros(11)}
     for string in itertools.product(alphabet, repeat=len(positions)):
         remainder = sum(
-            vin.VALUES[CHARACTERS[c]] * vin.WEIGHTS[p - 1] for c, p in zip(string, positions)
+            vin.VALUES[CHARACTERS[c]] * vin.WEIGHTS[p - 1]
+            for c, p in zip(string, positions, strict=True)
         )
         weight = np.prod(weights[np.arange(len(positions)), string])
         for combine, table in expected.items():
             table[remainder % 11] = combine([table[remainder % 11], weight])
     for combine, table in expected.items():
         found = np.eye(1, 11)
-        for position, characters_there in zip(positions, weights):
+        for position, characters_there in zip(positions, weights, strict=True):
             added = vin.remainder_table(position, characters_there[None], combine)
             found = vin.fold(found, added, combine)
         np.testing.assert_allclose(found[0], table)
@@ -251,8 +253,8 @@ def test_decoding_against_brute_force(seed, number):
     boxes = np.zeros((17, 33))
     choices = []
     for i, c in enumerate(number):
-        others = [c, CHARACTERS[rng.integers(33)]] if i not in (4, 6, 7, 10, 11, 13, 14, 15) else [c]
-        choices.append(dict.fromkeys(others))
+        sure = i in (4, 6, 7, 10, 11, 13, 14, 15)
+        choices.append(dict.fromkeys([c] if sure else [c, CHARACTERS[rng.integers(33)]]))
         boxes[i, [INDEX[o] for o in choices[-1]]] = rng.random(len(choices[-1])) + 0.05
     boxes /= boxes.sum(axis=1, keepdims=True)
     weights = {}

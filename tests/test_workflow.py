@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conftest import PROJECT, Workspace
 
 DVC = Path(sys.executable).with_name("dvc")
@@ -66,6 +67,7 @@ def clone(tmp_path_factory, small_archive) -> Clone:
             "train.widths": [4, 8, 8],
             "train.batch_size": 32,
             "train.embedded_share": 0.05,
+            "evaluate.cards": 20,
         }
     )
     clone.call("git", "init", "-q")

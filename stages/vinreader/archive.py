@@ -6,7 +6,6 @@ published, so that everything after it is the same wherever they came from.
 
 import hashlib
 import io
-import os
 import shutil
 import time
 import zipfile
@@ -44,7 +43,7 @@ def sha256(path: Path) -> str:
 def _write(path: Path, data: bytes) -> None:
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
-    os.replace(part, path)
+    part.replace(path)
 
 
 # --- a local archive, folder or CSV pair -------------------------------------------------------
@@ -266,7 +265,7 @@ def _fetch_whole(url: str, path: Path) -> None:
             raise OSError(f"connection closed after {part.stat().st_size:,} of {size:,} bytes")
 
     _retrying(fetch, url)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _crc32(path: Path) -> int:
@@ -345,7 +344,9 @@ def answers(urls: list[str], seconds: float = 4) -> bool:
     for url in urls:
         try:
             headers = {"User-Agent": USER_AGENT}
-            with requests.head(url, headers=headers, timeout=seconds, allow_redirects=True) as reply:
+            with requests.head(
+                url, headers=headers, timeout=seconds, allow_redirects=True
+            ) as reply:
                 if reply.ok:
                     return True
         except requests.RequestException:

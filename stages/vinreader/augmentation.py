@@ -119,7 +119,9 @@ def augment(images: np.ndarray, how: Augmentation, rng: np.random.Generator) -> 
         float32 (N, 28, 28), 0 to 255.
     """
     if len(images) > BLOCK:
-        return np.concatenate([augment(images[:BLOCK], how, rng), augment(images[BLOCK:], how, rng)])
+        return np.concatenate(
+            [augment(images[:BLOCK], how, rng), augment(images[BLOCK:], how, rng)]
+        )
     written = _thickness(_warp(images, how, rng), how, rng)
     written *= 1 - how.contrast * rng.random((len(images), 1, 1), np.float32)
     _erase(written, how, rng)

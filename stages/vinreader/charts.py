@@ -9,7 +9,7 @@ from vinreader.alphabet import CHARACTERS
 from vinreader.files import replacing
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  the backend is chosen first: stages have no screen
+import matplotlib.pyplot as plt
 
 matplotlib.rcParams.update({"font.family": "DejaVu Sans", "axes.grid": True, "grid.alpha": 0.3})
 

@@ -43,7 +43,7 @@ def find_boxes(grey):
     for corners in locate_boxes(grey):
         width = np.linalg.norm(corners[1] - corners[0])
         height = np.linalg.norm(corners[3] - corners[0])
-        size = max(int(round(width)), 1), max(int(round(height)), 1)
+        size = max(round(width), 1), max(round(height), 1)
         target = np.array([[0, 0], [size[0], 0], size, [0, size[1]]], np.float32) - 0.5
         warp = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
         boxes.append(
@@ -65,7 +65,7 @@ def locate_boxes(grey):
     if width < 3 * height:
         raise FieldNotFound("not a wide image of one row of boxes")
     scale = WORKING_WIDTH / width
-    size = WORKING_WIDTH, max(int(round(height * scale)), 1)
+    size = WORKING_WIDTH, max(round(height * scale), 1)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     resized = cv2.resize(grey, size, interpolation=interpolation)
     best = None
@@ -166,9 +166,7 @@ def _line_pairs(ink):
         fitted = _row_profile(x[near] - width / 2, y[near], slope, height)
         centre = np.average(np.arange(height), weights=fitted * (fitted > fitted.max() / 2))
         lines[row] = centre - slope * width / 2, slope
-    return [
-        (lines[a], lines[b]) for a in rows for b in rows if least <= b - a <= most
-    ]
+    return [(lines[a], lines[b]) for a in rows for b in rows if least <= b - a <= most]
 
 
 def _rectify(ink, top, bottom):
@@ -182,7 +180,7 @@ def _rectify(ink, top, bottom):
         [0, bottom_left],
     ]
     mean_height = (corners[3][1] - corners[0][1] + corners[2][1] - corners[1][1]) / 2
-    across = int(round(width * BOX_HEIGHT / mean_height))
+    across = round(width * BOX_HEIGHT / mean_height)
     low = MARGIN + BOX_HEIGHT
     target = [[0, MARGIN], [across, MARGIN], [across, low], [0, low]]
     warp = cv2.getPerspectiveTransform(np.float32(corners), np.float32(target))

@@ -25,7 +25,7 @@ NEARLY = range(BOXES - 2, BOXES + 3)  # counts that were meant as a card's
 SHORTEST = 5  # characters of the shortest numbers from before 1981
 WIDE = 4.0  # width / height; 17 boxes make 8 to 20, a single box hardly 2
 IMAGE_SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .dib .tif .tiff .webp .gif".split()
+    [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"]
 )
 _SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 
@@ -77,9 +77,7 @@ def find_cards(folder):
             cards.append(Card(here.relative_to(root).as_posix(), (), reason))
             continue
         waiting += [here / e.name for e in entries if e.is_dir(follow_symlinks=False)]
-        images = [
-            here / e.name for e in entries if e.is_file() and looks_like_image(here / e.name)
-        ]
+        images = [here / e.name for e in entries if e.is_file() and looks_like_image(here / e.name)]
         _sort_images(root, here, sorted(images, key=natural_key), cards, loose)
     cards.sort(key=lambda card: natural_key(card.name))
     return cards, sorted(loose, key=natural_key)

@@ -68,7 +68,7 @@ def load(path=ALLOGRAPHS):
     Raises:
         ValueError: naming the character (and allograph) that is missing or not well written.
     """
-    with open(path, encoding="utf-8") as file:
+    with Path(path).open(encoding="utf-8") as file:
         try:
             forms = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except yaml.YAMLError as error:

@@ -1,13 +1,16 @@
 """The Keras network that reads one character, its training, and its export to LiteRT."""
 
 import contextlib
+import io
 import json
 import os
 import tempfile
 import zipfile
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes are no news to users
+os.environ.setdefault(
+    "TF_CPP_MIN_LOG_LEVEL", "2"
+)  # TensorFlow's start-up notes are no news to users
 
 import keras
 import numpy as np
@@ -253,7 +256,9 @@ def load(path: Path) -> keras.Model:
     try:
         network = keras.models.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{path} is not a readable Keras network ({error}); run dvc repro") from None
+        raise ModelError(
+            f"{path} is not a readable Keras network ({error}); run dvc repro"
+        ) from None
     if network.input_shape != (None, SIDE, SIDE, 1) or network.output_shape[-1] != len(CHARACTERS):
         raise ModelError(f"{path}: reads {network.input_shape} into {network.output_shape}")
     return network
@@ -270,5 +275,7 @@ def logits(network: keras.Model, images: np.ndarray) -> np.ndarray:
 
 def to_litert(network: keras.Model) -> bytes:
     """The LiteRT flatbuffer of the network: float32 (N, 28, 28, 1) to logits float32 (N, 33)."""
-    with contextlib.redirect_stdout(None):  # the converter prints a page of its own inner names
+    with contextlib.redirect_stdout(
+        io.StringIO()
+    ):  # the converter prints a page of its own inner names
         return tf.lite.TFLiteConverter.from_keras_model(network).convert()

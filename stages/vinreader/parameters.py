@@ -99,6 +99,7 @@ class Evaluate(Section):
     accepted_error: Annotated[Number, Field(gt=0, lt=1)]
     bins: Annotated[int, Field(ge=2, le=100)]
     pairs: Annotated[int, Field(ge=1, le=528)]
+    cards: Annotated[int, Field(ge=10, le=100_000)]
 
 
 class Export(Section):
@@ -156,5 +157,7 @@ def load(path: Path = PARAMS_FILE) -> Parameters:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path} cannot be read: {error}; run from the project folder") from None
+        raise ParameterError(
+            f"{path} cannot be read: {error}; run from the project folder"
+        ) from None
     return parse(text, str(path))

@@ -140,14 +140,17 @@ class Reader:
         try:
             card = json.loads(self.card_path.read_text("utf-8"))
             labels, temperature = card["labels"], card["temperature"]
-            card["review_threshold"], card["sha256"], card["source"], card["test"]
+            for key in ("review_threshold", "vin_review_threshold", "sha256", "source", "test"):
+                card[key]
         except OSError as error:
             raise ModelError(
                 f"no {self.card_path} beside the model ({error.strerror}); name a model with "
                 "--model, or make one with dvc repro"
             ) from None
         except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{self.card_path} does not describe a VIN reader: {error!r}") from None
+            raise ModelError(
+                f"{self.card_path} does not describe a VIN reader: {error!r}"
+            ) from None
         if labels != CHARACTERS or not isinstance(temperature, float) or temperature <= 0:
             raise ModelError(f"{self.card_path}: labels or temperature are not a VIN reader's")
         return card

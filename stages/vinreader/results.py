@@ -27,7 +27,6 @@ COLUMNS = (
     "status",
     "message",
 )
-VIN_OK = 0.95  # probability of a whole VIN from which no person has to look at it
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,12 @@ def _results(reader: Reader, pending: list[_Opened], rules: str) -> Iterator[Res
         read = [p if isinstance(p, str) else next(readings) for p in opened.pages]
         rows = [row(name, reading) for name, reading in zip(opened.names, read, strict=True)]
         if isinstance(opened.item, Card):
-            yield _card(opened, read, rows, rules)
+            yield _card(opened, read, rows, rules, reader.card["vin_review_threshold"])
         else:
             yield Result(rows)
 
 
-def _card(opened: _Opened, read: list, rows: list[dict[str, str]], rules: str) -> Result:
+def _card(opened, read, rows, rules: str, thresholds: dict[str, float]) -> Result:
     name = printable(opened.item.name)
     boxes = [reading for reading in read if isinstance(reading, Reading)]
     images = [page for page in opened.pages if not isinstance(page, str)]
@@ -126,8 +125,9 @@ def _card(opened: _Opened, read: list, rows: list[dict[str, str]], rules: str) -
         why = reading if isinstance(reading, str) else reading.message
         if why and why != opened.message:
             problems.append(f"box {number}: {why}")
-    told = {"card": name, "status": "review", "raw": "".join(b.character or "-" for b in boxes)}
-    reading = told["raw"]
+    told = {"card": name, "status": "review"}
+    told["raw"] = "".join("-" if isinstance(r, str) else r.character or "-" for r in read)
+    reading = "".join(box.character or "-" for box in boxes)
     alternatives = [_likeliest(box.probabilities) for box in boxes]
     if len(boxes) == BOXES and not opened.message:
         with np.errstate(divide="ignore"):
@@ -141,7 +141,8 @@ def _card(opened: _Opened, read: list, rows: list[dict[str, str]], rules: str) -
             "manufacturer": decoding.manufacturer,
             "model_year": decoding.model_year,
         }
-        if decoding.confidence >= VIN_OK and not problems:
+        rule = "check_digit" if vin.check_digit_required(decoding.vin) else "no_check_digit"
+        if decoding.confidence >= thresholds[rule] and not problems:
             told["status"] = "ok"
         problems += map(str, decoding.changed)
     told["message"] = "; ".join(problems)

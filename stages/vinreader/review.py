@@ -19,7 +19,16 @@ from vinreader.alphabet import CHARACTERS
 from vinreader.files import write_text
 
 COLUMNS = (
-    "card,vin,raw,confidence,check_digit,status,region,manufacturer,model_year,message".split(",")
+    "card",
+    "vin",
+    "raw",
+    "confidence",
+    "check_digit",
+    "status",
+    "region",
+    "manufacturer",
+    "model_year",
+    "message",
 )
 BOX_PIXELS = 64  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
@@ -108,4 +117,3 @@ def _json(content):
     """JSON that may stand in a script element: no <, and so no </script> and no comment."""
     text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c")
-

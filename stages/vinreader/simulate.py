@@ -13,11 +13,15 @@ LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 LOW_PLANTS = "ABCDEFGHJKLM"
 
 # Maker codes common in North America.
+# fmt: off
 AMERICAN_MAKERS = (
-    "1B3 1B7 1C3 1C4 1C6 1D7 1FA 1FM 1FT 1G1 1G6 1GC 1GK 1GN 1HD 1HG 1J4 1J8 1N4 1N6 1NX 1VW 1ZV "
-    "2C3 2C4 2D4 2FA 2FM 2G1 2G4 2HG 2HK 2T1 2T3 3C4 3D7 3FA 3FM 3G1 3GN 3HG 3N1 3VW "
-    "4A3 4F2 4M2 4S3 4S4 4T1 4T3 4US 5FN 5J6 5N1 5NP 5TD 5TF 5UX 5XY 5YJ"
-).split()
+    "1B3", "1B7", "1C3", "1C4", "1C6", "1D7", "1FA", "1FM", "1FT", "1G1", "1G6", "1GC",
+    "1GK", "1GN", "1HD", "1HG", "1J4", "1J8", "1N4", "1N6", "1NX", "1VW", "1ZV", "2C3",
+    "2C4", "2D4", "2FA", "2FM", "2G1", "2G4", "2HG", "2HK", "2T1", "2T3", "3C4", "3D7",
+    "3FA", "3FM", "3G1", "3GN", "3HG", "3N1", "3VW", "4A3", "4F2", "4M2", "4S3", "4S4",
+    "4T1", "4T3", "4US", "5FN", "5J6", "5N1", "5NP", "5TD", "5TF", "5UX", "5XY", "5YJ",
+)
+# fmt: on
 UNLISTED = 0.1  # share of numbers with a random maker code: trailers, small makers
 
 # European and former-USSR numbers. One sign a position: # digit, @ letter, * either, Y model
@@ -111,8 +115,8 @@ def evaluate_cards(log_probs, labels, vins, seed=0, rules="auto"):
     members = {c: np.flatnonzero(labels == INDEX[c]) for c in set("".join(vins))}
     chosen = np.array([[_one(rng, members[c]) for c in number] for number in vins])
     decodings = vin.decode_batch(np.asarray(log_probs)[chosen], rules)
-    raw_right = np.array([d.raw == number for d, number in zip(decodings, vins)])
-    right = np.array([d.vin == number for d, number in zip(decodings, vins)])
+    raw_right = np.array([d.raw == number for d, number in zip(decodings, vins, strict=True)])
+    right = np.array([d.vin == number for d, number in zip(decodings, vins, strict=True)])
     confidence = np.array([d.confidence for d in decodings])
     coverage, threshold = coverage_at_error(confidence, right, 0.005)
     return {

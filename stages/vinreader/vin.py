@@ -25,7 +25,8 @@ LENGTH = 17
 DIGITS = "0123456789"
 CHECK_POSITION = 9
 WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
-VALUES = dict(zip(CHARACTERS, [*range(10), *range(1, 9), *range(1, 6), 7, 9, *range(2, 10)]))
+_VALUES = [*range(10), *range(1, 9), *range(1, 6), 7, 9, *range(2, 10)]  # 0-9, A-H, J-N, P, R, S-Z
+VALUES = dict(zip(CHARACTERS, _VALUES, strict=True))
 CHECK_DIGITS = "0123456789X"  # by remainder
 CHECK_DIGIT_REQUIRED = "12345L"  # first characters: North America, China
 MODEL_YEARS = "ABCDEFGHJKLMNPRSTVWXY123456789"  # 1980 to 2009, and again 2010 to 2039
@@ -93,7 +94,8 @@ def check_digit(vin):
     """
     if len(vin) != LENGTH or not set(vin) <= set(CHARACTERS):
         raise ValueError(f"not 17 characters of a vehicle identification number: {vin!r}")
-    return CHECK_DIGITS[sum(VALUES[c] * weight for c, weight in zip(vin, WEIGHTS)) % 11]
+    check_sum = sum(VALUES[c] * weight for c, weight in zip(vin, WEIGHTS, strict=True))
+    return CHECK_DIGITS[check_sum % 11]
 
 
 def check_digit_required(vin):
@@ -117,9 +119,7 @@ def regions():
 @cache
 def makers():
     """The makers that vininfo lists, by the first three or two characters."""
-    return {
-        code: getattr(maker, "manufacturer", maker) for code, maker in _vininfo().WMI.items()
-    }
+    return {code: getattr(maker, "manufacturer", maker) for code, maker in _vininfo().WMI.items()}
 
 
 def region(vin):
@@ -276,7 +276,7 @@ class _Makers:
 @cache
 def _vininfo():
     """vininfo's tables, loaded when a number is first looked up (its import takes 50 ms)."""
-    from vininfo import dicts
+    from vininfo import dicts  # type: ignore[import-untyped]
 
     return dicts
 
@@ -319,7 +319,7 @@ def _best(boxes):
     may be changed by that. The evidence stays in the weights: it lowers the confidence.
     """
     required, required_weight, without_check = _best_required(boxes)
-    bests, weights = zip(*_best_free(boxes))
+    bests, weights = zip(*_best_free(boxes), strict=True)
     winner = np.argmax(weights, axis=0)
     cards = np.arange(len(boxes))
     free, free_weight = np.stack(bests)[winner, cards], np.stack(weights)[winner, cards]
@@ -368,13 +368,14 @@ def _best_required(boxes):
 
     def step_back(position, before, remainder):
         """The character that led to `remainder` at a position, and the remainder before it."""
-        choices = weighted[:, position - 1] * before[
-            cards[:, None], (remainder[:, None] - _remainders(position)) % 11
-        ]
+        choices = (
+            weighted[:, position - 1]
+            * before[cards[:, None], (remainder[:, None] - _remainders(position)) % 11]
+        )
         best[:, position - 1] = choices.argmax(axis=1)
         return (remainder - _remainders(position)[best[:, position - 1]]) % 11
 
-    for position, before in zip(reversed(_CHAIN), reversed(forward)):
+    for position, before in zip(reversed(_CHAIN), reversed(forward), strict=True):
         remainder = step_back(position, before, remainder)
     head_remainder = remainder
     for position in (3, 2):
@@ -512,7 +513,7 @@ def _decoding(vin, raw, confidence, top, probability):
         confidence=confidence,
         changed=tuple(
             Change(i + 1, before, after, _rule(vin, i + 1, before))
-            for i, (before, after) in enumerate(zip(raw, vin))
+            for i, (before, after) in enumerate(zip(raw, vin, strict=True))
             if before != after
         ),
         check_digit=check_digit_status(vin),
@@ -520,8 +521,8 @@ def _decoding(vin, raw, confidence, top, probability):
         manufacturer=manufacturer(vin),
         model_year=model_year(vin),
         alternatives=tuple(
-            tuple((CHARACTERS[c], p) for c, p in zip(box, row))
-            for box, row in zip(top.tolist(), probability.tolist())
+            tuple((CHARACTERS[c], p) for c, p in zip(box, row, strict=True))
+            for box, row in zip(top.tolist(), probability.tolist(), strict=True)
         ),
     )
 
