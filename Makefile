@@ -26,12 +26,12 @@ $(BIN)/uv:
 
 .venv/workflow: requirements.txt | $(BIN)/uv
 	@echo "Installing what the workflow needs (requirements.txt; about 2.5 GB on disk)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt | $(BIN)/uv
 	@echo "Installing what the workflow and its tests need (requirements-dev.txt)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/workflow
 
 setup: .venv/workflow

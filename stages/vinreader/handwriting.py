@@ -19,6 +19,7 @@ import yaml
 from tqdm import tqdm
 
 from vinreader.alphabet import CHARACTERS
+from vinreader.files import replacing
 
 ALLOGRAPHS = Path(__file__).with_name("handwriting.yaml")
 
@@ -389,4 +390,5 @@ def sheet(path, writers=16, seed=1981, first_writer=0):
     done, png = cv2.imencode(".png", picture)
     if not done:
         raise OSError(f"cannot encode {path}")
-    Path(path).write_bytes(png.tobytes())
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(png.tobytes())

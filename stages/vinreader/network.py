@@ -277,5 +277,5 @@ def to_litert(network: keras.Model) -> bytes:
     """The LiteRT flatbuffer of the network: float32 (N, 28, 28, 1) to logits float32 (N, 33)."""
     with contextlib.redirect_stdout(
         io.StringIO()
-    ):  # the converter prints a page of its own inner names
+    ):
         return tf.lite.TFLiteConverter.from_keras_model(network).convert()
