@@ -72,11 +72,12 @@ def _warp(images: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np
     knots = rng.standard_normal((n, 2, KNOTS**2)).astype(np.float32)
     source += CENTRE + how.elastic * _BUMP_GAIN * (knots @ _BUMPS)
     x, y = source[:, 0], source[:, 1]
-    outside = (x < -1) | (y < -1) | (x > SIDE) | (y > SIDE)
+    # What lies outside an image is paper, not the image above or below it in the stack.
+    outside = (x < 0) | (y < 0) | (x > SIDE - 1) | (y > SIDE - 1)
     y = y + SIDE * np.arange(n, dtype=np.float32)[:, None]
     y[outside] = -10
     shape = (n * SIDE, SIDE)
-    return cv2.remap(
+    written = cv2.remap(
         images.reshape(shape),
         np.ascontiguousarray(x, np.float32).reshape(shape),
         y.astype(np.float32).reshape(shape),
@@ -84,6 +85,8 @@ def _warp(images: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
     ).reshape(images.shape)
+    written[:, (0, -1)] = 0  # so that a thicker pen does not reach into the next image either
+    return written
 
 
 def _thickness(images: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
