@@ -96,6 +96,7 @@ def trained(characters, tmp_path_factory):
     """The same training twice, and once with another seed."""
     made = []
     for number, seed in enumerate((1, 1, 2)):
+        network.keras.backend.clear_session()  # layers are numbered anew, as in a new process
         network.keras.utils.set_random_seed(seed)
         folder = tmp_path_factory.mktemp(f"run{number}")
         model, summary = network.fit(

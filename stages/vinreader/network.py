@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -236,7 +237,8 @@ def save(network: keras.Model, path: Path) -> None:
     with replacing(path) as final, tempfile.TemporaryDirectory() as folder:
         dated = Path(folder, path.name)
         network.save(dated)
-        # Keras notes the date in two places; neither may make two equal trainings differ.
+        # Keras notes the date in two places and memory addresses in a third; none of them may
+        # make two equal trainings differ.
         with zipfile.ZipFile(dated) as source, zipfile.ZipFile(final, "w") as target:
             for name in sorted(source.namelist()):
                 data = source.read(name)
@@ -244,7 +246,19 @@ def save(network: keras.Model, path: Path) -> None:
                     metadata = json.loads(data)
                     metadata.pop("date_saved", None)
                     data = json.dumps(metadata, sort_keys=True).encode()
+                elif name == "config.json":
+                    data = _numbered(data.decode()).encode()
                 target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+
+
+def _numbered(config: str) -> str:
+    """The configuration with its shared objects numbered instead of called by their addresses."""
+    numbers: dict[str, int] = {}
+    return re.sub(
+        r'(?<="shared_object_id": )\d+',
+        lambda found: str(numbers.setdefault(found[0], len(numbers))),
+        config,
+    )
 
 
 def load(path: Path) -> keras.Model:
@@ -275,7 +289,5 @@ def logits(network: keras.Model, images: np.ndarray) -> np.ndarray:
 
 def to_litert(network: keras.Model) -> bytes:
     """The LiteRT flatbuffer of the network: float32 (N, 28, 28, 1) to logits float32 (N, 33)."""
-    with contextlib.redirect_stdout(
-        io.StringIO()
-    ):
+    with contextlib.redirect_stdout(io.StringIO()):
         return tf.lite.TFLiteConverter.from_keras_model(network).convert()
