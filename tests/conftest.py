@@ -24,13 +24,19 @@ SHARED = PROJECT.parent / "shared"
 
 
 def require(path: Path) -> Path:
-    """`path`, or the test is skipped and says so; where FORBID_SKIPS is set it fails instead."""
+    """`path`, or the test is skipped and says so."""
     if not path.exists():
-        reason = f"needs {path.name} at {path}, which is not part of the project"
-        if os.environ.get("FORBID_SKIPS"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        pytest.skip(f"needs {path.name} at {path}, which is not part of the project")
     return path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where FORBID_SKIPS is set, a test that skips because it needs something fails instead."""
+    report = yield
+    if report.skipped and os.environ.get("FORBID_SKIPS") and "needs " in str(report.longrepr):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")
