@@ -43,7 +43,7 @@ reproduce: .venv/workflow
 	python stages/compare_readers.py input
 
 test: .venv/dev
-	ruff check stages tests
+	ruff check stages tests benchmarks
 	python -m pytest
 
 release: .venv/workflow

@@ -12,12 +12,17 @@ import threading
 import zipfile
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import yaml
 
 from vinreader import emnist, handwriting
 from vinreader.alphabet import CHARACTERS
+
+# Examples take as long as the machine takes; what they show does not depend on it.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 PROJECT = Path(__file__).parents[1]
 SHARED = PROJECT.parent / "shared"

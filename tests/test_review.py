@@ -195,13 +195,13 @@ def test_names_with_markup_and_formulas_do_no_harm(show):
 
 
 @in_browser
-def test_a_thousand_cards_open_in_under_three_seconds(browser, tmp_path):
+def test_a_thousand_cards_show_the_images_of_one(browser, tmp_path):
     path = tmp_path / "review.html"
     review.write_review(path, [card(f"card {i}", doubts=(5,)) for i in range(1000)])
-    start = time.monotonic()
     browser.get(path.as_uri())
     assert browser.execute_script("return document.body.dataset.ready") == "true"
-    assert time.monotonic() - start < 3
+    # What makes thousands of cards open at once and stay fluid, on a slow machine too.
+    assert browser.execute_script("return document.images.length") < 40
     page = Page(browser)
     page.press(Keys.ENTER)
     assert page.text("progress") == "1 of 1000 doubtful cards checked"
