@@ -104,6 +104,10 @@ def print_ascii(results: Iterable[Result], counts: Counter) -> None:
                 print(f"{row['path']}: {row['message']}", file=sys.stderr)
 
 
+def short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def summary(counts: Counter, output: Path | None) -> str:
     boxes = counts["ok"] + counts["review"] + counts["error"]
     text = (
@@ -129,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
         reader = Reader(options.model, options.threshold)
         card = reader.card
         print(
-            f"Reader {reader.path}: trained on {card['source']}; read "
+            f"Reader {short(reader.path)}: trained on {card['source']}; read "
             f"{card['test']['balanced_accuracy']:.1%} of its test characters right",
             file=notes,
         )

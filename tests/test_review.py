@@ -12,6 +12,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (re
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 in_browser = pytest.mark.skipif(
@@ -199,7 +200,8 @@ def test_a_thousand_cards_show_the_images_of_one(browser, tmp_path):
     path = tmp_path / "review.html"
     review.write_review(path, [card(f"card {i}", doubts=(5,)) for i in range(1000)])
     browser.get(path.as_uri())
-    assert browser.execute_script("return document.body.dataset.ready") == "true"
+    ready = "return document.body.dataset.ready === 'true'"
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(ready))
     # What makes thousands of cards open at once and stay fluid, on a slow machine too.
     assert browser.execute_script("return document.images.length") < 40
     page = Page(browser)

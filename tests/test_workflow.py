@@ -113,7 +113,7 @@ def test_an_experiment_runs_and_is_compared(clone):
         assert name in shown
     changed = json.loads(clone.dvc("metrics", "diff", "--json"))
     assert changed["metrics/training/summary.json"]["epochs"] == {"old": 1, "new": 2, "diff": 1}
-    assert "accuracy" in changed["metrics/evaluation.json"]
+    assert "ece" in changed["metrics/evaluation.json"]
     assert changed["metrics/confusion.json"]
     assert len(clone.dvc("metrics", "diff").splitlines()) < 100
     table = list(csv.DictReader(io.StringIO(clone.dvc("exp", "show", "--csv"))))
