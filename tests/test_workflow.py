@@ -122,7 +122,7 @@ def test_an_experiment_runs_and_is_compared(clone):
     assert row["train.epochs"] == "2"
     clone.dvc("plots", "diff", "HEAD", "-o", "plots")
     page = (clone.folder / "plots/index.html").read_text()
-    assert all(text in page for text in ("confusion matrix", "workspace", "val_loss"))
+    assert all(text in page for text in ("Test characters", "workspace", "val_loss"))
     assert list((clone.folder / "plots").rglob("*confident-errors.png"))
 
 
