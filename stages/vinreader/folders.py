@@ -20,7 +20,8 @@ from pathlib import Path
 
 from PIL import Image
 
-BOXES = 17
+from vinreader.vin import LENGTH as BOXES
+
 NEARLY = range(BOXES - 2, BOXES + 3)  # counts that were meant as a card's
 SHORTEST = 5  # characters of the shortest numbers from before 1981
 WIDE = 4.0  # width / height; 17 boxes make 8 to 20, a single box hardly 2
