@@ -65,13 +65,14 @@ def test_a_large_batch_is_written_in_blocks(characters):
 
 
 def test_the_network_has_the_stated_shape_and_size():
-    built = network.build([16, 48, 96], 0.3)
+    built = network.build([16, 48, 96], [1, 2, 2], 0.3)
     assert built.input_shape == (None, 28, 28, 1)
     assert built.output_shape == (None, 33)
     # convolutions + normalisation + learned average + output
     convolutions = 9 * (1 * 16 + 16 * 48 + 48 * 48 + 48 * 96 + 96 * 96)
     assert built.count_params() == convolutions + 4 * 304 + (96 * 49 + 96) + (96 * 33 + 33)
-    assert network.build(PARAMETERS.train.widths, 0).count_params() <= 1_000_000
+    default = PARAMETERS.train
+    assert network.build(default.widths, default.depths, 0).count_params() <= 1_000_000
 
 
 def test_classes_are_balanced_as_asked():
