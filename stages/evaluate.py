@@ -30,15 +30,24 @@ def measured(part: str, model) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     return characters.images, characters.labels, logits, dataset.class_weights(characters.labels)
 
 
-def figures(probabilities, labels, weights, threshold, bins) -> dict:
-    """The headline figures of one part."""
+def figures(probabilities, labels, weights, threshold, bins, frequencies) -> dict:
+    """The headline figures of one part.
+
+    `accuracy` is that of the bare reading, for which all characters are equally likely beforehand;
+    `accuracy_frequencies_known` that of a reader who knows how often each character occurs, as a
+    network trained on the characters as they fall does.
+    """
     predicted = probabilities.argmax(axis=1)
+    informed = (probabilities * frequencies).argmax(axis=1)
+    low, high = scores.interval(predicted, labels)
     top2 = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     accepted = probabilities.max(axis=1) >= threshold
     wrong = weights @ (accepted & (predicted != labels))
     return {
         "accuracy": round(float((predicted == labels).mean()), 5),
+        "accuracy_frequencies_known": round(float((informed == labels).mean()), 5),
         "balanced_accuracy": round(float(weights @ (predicted == labels)), 5),
+        "balanced_accuracy_95_percent_interval": [round(low, 5), round(high, 5)],
         "top2_accuracy": round(float(weights @ (top2 == labels[:, None]).any(axis=1)), 5),
         "ece": round(scores.calibration_error(probabilities, labels, weights, bins), 5),
         "accepted": round(float(weights @ accepted), 5),
@@ -81,7 +90,7 @@ def draw(images, labels, probabilities, weights, threshold, bins, seed) -> None:
         scores.reliability(probabilities, labels, weights, bins),
         "Reliability on test characters",
     )
-    thresholds, accepted, error = scores.coverage(probabilities, labels, weights)
+    thresholds, accepted, error = scores.coverage(confidence, predicted != labels, weights)
     at = max(0, int((thresholds >= threshold).sum()) - 1)
     charts.coverage(
         METRICS / "coverage.png", accepted, error, (accepted[at], error[at]),
@@ -98,13 +107,19 @@ def main() -> None:
     _, labels, logits, weights = measured("validation", model)
     temperature = scores.temperature(logits, labels, weights)
     probabilities = softmax(logits, temperature)
-    threshold = scores.review_threshold(probabilities, labels, weights, how.accepted_error)
-    validation = figures(probabilities, labels, weights, threshold, how.bins)
+    threshold, _ = scores.review_threshold(
+        probabilities.max(axis=1),
+        probabilities.argmax(axis=1) != labels,
+        weights,
+        how.accepted_error,
+    )
+    frequencies = dataset.load(SPLIT, "train").counts()
+    validation = figures(probabilities, labels, weights, threshold, how.bins, frequencies)
 
     simulated = cards(probabilities, labels, how.cards, parameters.seed)
     # A check digit makes a wrong VIN show, so cards with one are trusted sooner.
     vin_thresholds = {
-        name: round(min(simulated[kind]["threshold_at_half_percent_error"], 1.01), 5)
+        name: round(simulated[kind]["threshold_at_half_percent_error"], 5)
         for name, kind in (("check_digit", "north_america"), ("no_check_digit", "europe"))
     }
 
@@ -115,7 +130,7 @@ def main() -> None:
     write_json(
         METRICS / "evaluation.json",
         {"source": source["name"]}
-        | figures(probabilities, labels, weights, threshold, how.bins)
+        | figures(probabilities, labels, weights, threshold, how.bins, frequencies)
         | {
             "temperature": round(temperature, 5),
             "review_threshold": round(threshold, 5),

@@ -57,8 +57,9 @@ def test_the_review_threshold_keeps_the_stated_error(read):
     logits, labels = read
     weights = class_weights(labels)
     probabilities = softmax(logits, scores.temperature(logits, labels, weights))
-    threshold = scores.review_threshold(probabilities, labels, weights, 0.05)
     confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
+    threshold, accepted = scores.review_threshold(confidence, wrong, weights, 0.05)
+    assert accepted == pytest.approx(weights @ (confidence >= threshold))
 
     def error(t):
         return weights @ (wrong & (confidence >= t)) / (weights @ (confidence >= t))
@@ -69,19 +70,46 @@ def test_the_review_threshold_keeps_the_stated_error(read):
 
 
 def test_without_a_good_threshold_everything_is_doubtful():
-    probabilities = np.eye(33)[[0, 0, 0]]
-    assert scores.review_threshold(probabilities, np.array([1, 1, 1]), np.full(3, 1 / 3), 0.1) > 1
+    threshold, accepted = scores.review_threshold(
+        np.ones(3), np.full(3, True), np.full(3, 1 / 3), 0.1
+    )
+    assert threshold > 1 and accepted == 0
 
 
 def test_coverage_falls_from_all_to_the_surest(read):
     logits, labels = read
     probabilities = softmax(logits)
-    thresholds, accepted, error = scores.coverage(probabilities, labels, class_weights(labels))
+    thresholds, accepted, error = scores.coverage(
+        probabilities.max(axis=1), probabilities.argmax(axis=1) != labels, class_weights(labels)
+    )
     assert (np.diff(thresholds) < 0).all() and (np.diff(accepted) > 0).all()
     assert accepted[-1] == pytest.approx(1)
     assert error[-1] == pytest.approx(
         1 - balanced_accuracy_score(labels, probabilities.argmax(axis=1))
     )
+
+
+def test_equal_confidences_are_accepted_together():
+    confidence, quarter = np.array([0.9, 0.9, 0.8, 0.7]), np.full(4, 0.25)
+
+    def threshold_and_share(right, error):
+        return scores.review_threshold(confidence, ~np.array(right), quarter, error)
+
+    assert threshold_and_share([True] * 4, 0) == (0.7, 1.0)
+    assert threshold_and_share([True, False, True, True], 0)[1] == 0
+    assert threshold_and_share([True, True, False, True], 0) == (0.9, 0.5)
+    assert threshold_and_share([True, True, False, True], 0.25) == (0.7, 1.0)
+
+
+def test_the_interval_holds_the_mean_recall_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(33), 60)
+    held = 0
+    for _ in range(400):
+        right = rng.random(len(labels)) < 0.9
+        low, high = scores.interval(np.where(right, labels, (labels + 1) % 33), labels)
+        held += low <= 0.9 <= high
+    assert 0.92 <= held / 400 <= 0.98
 
 
 def test_pairs_count_both_directions():

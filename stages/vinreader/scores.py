@@ -54,35 +54,50 @@ def calibration_error(
     return sum(row["share"] * abs(row["confidence"] - row["accuracy"]) for row in rows)
 
 
+def interval(predicted: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """95 % confidence interval of the mean recall, from the number of characters of each class.
+
+    Normal approximation for a mean over strata: every class that occurs is one.
+    """
+    counts = np.bincount(labels, minlength=len(CHARACTERS))
+    shares = recall(predicted, labels)[counts > 0]
+    counts = counts[counts > 0]
+    deviation = np.sqrt((shares * (1 - shares) / counts).sum()) / len(counts)
+    return float(shares.mean() - 1.96 * deviation), float(shares.mean() + 1.96 * deviation)
+
+
 def coverage(
-    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray
+    confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The risk-coverage curve: characters accepted from the most confident down.
+    """The risk-coverage curve: readings accepted from the most confident down.
+
+    Args:
+        confidence: float (N,); wrong: bool (N,), whether the reading is.
 
     Returns:
-        For each threshold that occurs, from high to low: the confidence from which characters are
+        For each threshold that occurs, from high to low: the confidence from which readings are
         accepted, the share accepted, and the share of wrong ones among these; float (M,) each.
     """
-    confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
-    wrong = (probabilities.argmax(axis=1) != labels)[order]
     accepted = np.cumsum(weights[order])
-    error = np.cumsum(weights[order] * wrong) / accepted
+    error = np.cumsum((weights * wrong)[order]) / accepted
     # Equal confidences are accepted together, so only the last of each run is a threshold.
     last = np.append(np.diff(confidence[order]) != 0, True)
     return confidence[order][last], accepted[last], error[last]
 
 
 def review_threshold(
-    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, accepted_error: float
-) -> float:
-    """Lowest confidence at which the accepted characters have at most `accepted_error` errors.
+    confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray, accepted_error: float
+) -> tuple[float, float]:
+    """Lowest confidence at which the accepted readings have at most `accepted_error` errors.
 
-    Above 1 when no threshold does: then every character is doubtful.
+    Returns:
+        That confidence and the share accepted; above 1 and 0 when no threshold does, for then
+        every reading is doubtful.
     """
-    thresholds, _, error = coverage(probabilities, labels, weights)
+    thresholds, accepted, error = coverage(confidence, wrong, weights)
     good = np.flatnonzero(error <= accepted_error)
-    return float(thresholds[good[-1]]) if len(good) else 1.01
+    return (float(thresholds[good[-1]]), float(accepted[good[-1]])) if len(good) else (1.01, 0.0)
 
 
 def pairs(predicted: np.ndarray, labels: np.ndarray, most: int) -> dict[str, int]:

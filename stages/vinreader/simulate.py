@@ -8,6 +8,7 @@ import numpy as np
 
 from vinreader import vin
 from vinreader.alphabet import CHARACTERS, INDEX
+from vinreader.scores import review_threshold
 
 LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 LOW_PLANTS = "ABCDEFGHJKLM"
@@ -107,7 +108,7 @@ def evaluate_cards(log_probs, labels, vins, seed=0, rules="auto"):
     Returns a dict of floats, shares from 0 to 1: `raw_exact_match` and `decoded_exact_match`
     (whole numbers right, before and after the rules), `coverage_at_half_percent_error` (the
     largest share of cards that a threshold on the confidence accepts with at most 0.5 % of the
-    accepted ones wrong), `threshold_at_half_percent_error` (that threshold),
+    accepted ones wrong), `threshold_at_half_percent_error` (that threshold, above 1 if none does),
     `right_made_wrong` (right as read, wrong after the rules), `mean_confidence` (equals
     `decoded_exact_match` where the confidence is calibrated), and the count `cards`.
     """
@@ -118,7 +119,9 @@ def evaluate_cards(log_probs, labels, vins, seed=0, rules="auto"):
     raw_right = np.array([d.raw == number for d, number in zip(decodings, vins, strict=True)])
     right = np.array([d.vin == number for d, number in zip(decodings, vins, strict=True)])
     confidence = np.array([d.confidence for d in decodings])
-    coverage, threshold = coverage_at_error(confidence, right, 0.005)
+    threshold, coverage = review_threshold(
+        confidence, ~right, np.full(len(vins), 1 / len(vins)), 0.005
+    )
     return {
         "cards": len(vins),
         "raw_exact_match": float(raw_right.mean()),
@@ -128,20 +131,3 @@ def evaluate_cards(log_probs, labels, vins, seed=0, rules="auto"):
         "right_made_wrong": float((raw_right & ~right).mean()),
         "mean_confidence": float(confidence.mean()),
     }
-
-
-def coverage_at_error(confidence, right, error):
-    """The largest share that `confidence >= threshold` accepts with at most `error` of it wrong.
-
-    Returns (share, threshold); (0.0, inf) if no threshold does. Equal confidences are accepted
-    or refused together.
-    """
-    order = np.argsort(-confidence, kind="stable")
-    ranked = confidence[order]
-    wrong = np.cumsum(~right[order])
-    accepted = np.arange(1, len(order) + 1)
-    possible = (wrong <= error * accepted) & np.append(ranked[:-1] > ranked[1:], True)
-    if not possible.any():
-        return 0.0, float("inf")
-    last = np.flatnonzero(possible)[-1]
-    return float(accepted[last] / len(order)), float(ranked[last])

@@ -1,0 +1,117 @@
+"""Training time to the accuracy of the students' recipe: the recipe and ours, one after the other.
+
+    dvc repro && python benchmarks/compare_training.py
+
+The recipe: grey levels divided by 255, two convolution-and-pooling pairs, three dense layers, Adam,
+early stopping. It trains on the characters as published (data/characters) until it stops by itself;
+ours trains for one epoch on data/split. Both are measured on the same validation characters.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+
+import keras
+from keras import layers
+
+from vinreader import dataset, network
+from vinreader.alphabet import CHARACTERS
+from vinreader.parameters import load
+
+PATIENCE = 3  # epochs without a smaller validation loss until the recipe stops
+
+
+class Clock(keras.callbacks.Callback):
+    """Wall-clock seconds of training alone at the end of each epoch, and the accuracy reached."""
+
+    def __init__(self, validation: dataset.Characters):
+        super().__init__()
+        self.validation, self.seconds, self.reached = validation, 0.0, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_test_begin(self, logs=None):
+        self.seconds += time.perf_counter() - self.start
+
+    def on_epoch_end(self, epoch, logs=None):
+        predicted = network.logits(self.model, self.validation.images).argmax(axis=1)
+        right = predicted == self.validation.labels
+        self.reached.append(float(dataset.class_weights(self.validation.labels) @ right))
+        print(f"  {self.seconds:6.0f} s: {self.reached[-1]:.2%}", flush=True)
+
+
+def students_recipe(train: dataset.Characters, validation: dataset.Characters) -> Clock:
+    recipe = keras.Sequential([
+        keras.Input((28, 28, 1)),
+        layers.Rescaling(1 / 255),
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Conv2D(64, 3, activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(256, activation="relu"),
+        layers.Dense(128, activation="relu"),
+        layers.Dense(len(CHARACTERS), activation="softmax"),
+    ])  # fmt: skip
+    recipe.compile("adam", "sparse_categorical_crossentropy")
+    clock = Clock(validation)
+    recipe.fit(
+        train.images[..., None], train.labels, batch_size=128, epochs=30, verbose=0,
+        validation_data=(validation.images[..., None], validation.labels),
+        callbacks=[clock, keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE)],
+    )  # fmt: skip
+    return clock
+
+
+def published(validation: dataset.Characters) -> tuple[dataset.Characters, dataset.Characters]:
+    """The characters as published, divided as data/split is."""
+    parameters = load()
+    from sklearn.model_selection import train_test_split
+
+    pool = dataset.load(Path("data/characters"), "train")
+    rows = train_test_split(
+        np.arange(len(pool)), test_size=parameters.split.validation,
+        stratify=pool.labels, random_state=parameters.seed,
+    )  # fmt: skip
+    train, held = (pool[np.sort(part)] for part in rows)
+    if not np.array_equal(held.labels, validation.labels):
+        raise SystemExit("compare_training.py needs split.cap = 0 and filter.fold = ''")
+    return train, held
+
+
+def main() -> None:
+    parameters = load()
+    network.be_reproducible(parameters.seed, parameters.train.threads)
+    validation = dataset.load(Path("data/split"), "validation")
+    train, held = published(validation)
+    print(f"The students' recipe, {len(train):,} characters an epoch:")
+    recipe = students_recipe(train, held)
+    best = max(recipe.reached[: max(1, len(recipe.reached) - PATIENCE)])
+    print("Ours, one epoch:")
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        _, summary = network.fit(
+            dataset.load(Path("data/split"), "train"),
+            validation,
+            parameters.train.model_copy(update={"epochs": 1}),
+            parameters.seed,
+            Path(folder, "history.csv"),
+            verbose=0,
+        )
+        seconds = time.perf_counter() - start
+    print(f"  {seconds:6.0f} s: {summary['validation_balanced_accuracy']:.2%}")
+    print(
+        f"The recipe's best mean recall on validation, {best:.2%}, took it "
+        f"{recipe.seconds * (recipe.reached.index(best) + 1) / len(recipe.reached):.0f} s; "
+        f"{seconds:.0f} s of ours reach {summary['validation_balanced_accuracy']:.2%}"
+    )
+
+
+if __name__ == "__main__":
+    main()
