@@ -44,14 +44,17 @@ reproduce: .venv/workflow
 
 test: .venv/dev
 	ruff check stages tests benchmarks
-	python -m pytest
+	mypy
+	python -m pytest --cov --cov-report=term --cov-fail-under=90
 
 release: .venv/workflow
 	python stages/release.py
 
+# The tests' packages first; the others take their versions over, so that what is tested is used.
 requirements: | $(BIN)/uv
-	@for name in "-reader:" ":--extra workflow" "-dev:--extra workflow --extra dev"; do \
-	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	@for name in "-dev:--upgrade --extra workflow --extra dev" ":--extra workflow" "-reader:"; do \
+	  test "$${name%%:*}" = -dev || cp requirements-dev.txt requirements$${name%%:*}.txt; \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command "make requirements" \
 	    pyproject.toml $${name#*:} -o requirements$${name%%:*}.txt; \
 	done
