@@ -6,10 +6,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Results must not depend on what a user has installed beside the project.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup reproduce test release requirements clean
+.PHONY: help setup reproduce verify-reproducible test release requirements clean
 
 help:
 	@echo "make reproduce     set up, run the whole workflow (dvc repro), read the sample cards"
+	@echo "make verify-reproducible   run the workflow in two clones and compare every byte; SETS=\"train.epochs=1 ...\" for other parameters"
 	@echo "make test          set up, check the code and run every test (about 10 minutes)"
 	@echo "make setup         only make the environment in .venv"
 	@echo "make release       make the model of the last dvc repro the one that predict.py reads with"
@@ -41,6 +42,9 @@ reproduce: .venv/workflow
 	dvc repro
 	python stages/draw_cards.py input
 	python stages/compare_readers.py input
+
+verify-reproducible: .venv/workflow
+	python benchmarks/reproducible.py $(SETS)
 
 test: .venv/dev
 	ruff check stages tests benchmarks
