@@ -6,10 +6,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Results must not depend on what a user has installed beside the project.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup reproduce test release requirements clean
+.PHONY: help setup reproduce verify-reproducible test release requirements clean
 
 help:
 	@echo "make reproduce     set up, run the whole workflow (dvc repro), read the sample cards"
+	@echo "make verify-reproducible   run the workflow in two clones and compare every byte; SETS=\"train.epochs=1 ...\" for other parameters"
 	@echo "make test          set up, check the code and run every test (about 10 minutes)"
 	@echo "make setup         only make the environment in .venv"
 	@echo "make release       make the model of the last dvc repro the one that predict.py reads with"
@@ -42,16 +43,22 @@ reproduce: .venv/workflow
 	python stages/draw_cards.py input
 	python stages/compare_readers.py input
 
+verify-reproducible: .venv/workflow
+	python benchmarks/reproducible.py $(SETS)
+
 test: .venv/dev
 	ruff check stages tests benchmarks
-	python -m pytest
+	mypy
+	python -m pytest --cov --cov-report=term --cov-fail-under=90
 
 release: .venv/workflow
 	python stages/release.py
 
+# The tests' packages first; the others take their versions over, so that what is tested is used.
 requirements: | $(BIN)/uv
-	@for name in "-reader:" ":--extra workflow" "-dev:--extra workflow --extra dev"; do \
-	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	@for name in "-dev:--upgrade --extra workflow --extra dev" ":--extra workflow" "-reader:"; do \
+	  test "$${name%%:*}" = -dev || cp requirements-dev.txt requirements$${name%%:*}.txt; \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command "make requirements" \
 	    pyproject.toml $${name#*:} -o requirements$${name%%:*}.txt; \
 	done

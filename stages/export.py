@@ -4,7 +4,6 @@ models/vin-reader.tflite and vin-reader.json (labels, input, temperature, review
 it came from). Fails when the two networks disagree on the test characters.
 """
 
-import hashlib
 import json
 import platform
 import time
@@ -12,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from vinreader import dataset, network
 from vinreader.alphabet import CHARACTERS
@@ -24,11 +24,30 @@ KERAS = Path("models/vin-reader.keras")
 LITERT = Path("models/vin-reader.tflite")
 EVALUATION = Path("metrics/evaluation.json")
 SOURCE = Path("data/raw/source.json")
+# Whose versions can change a weight, a threshold or a byte of the exported model.
+LIBRARIES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "opencv-python-headless",
+    "ai-edge-litert",
+)
 
 
-def describe(model: bytes, evaluation: dict, source: dict, parameters: dict) -> dict:
-    """The model's card, vin-reader.json."""
-    origin = json.dumps({"data": source["sha256"], "parameters": parameters}, sort_keys=True)
+def code() -> dict[str, str]:
+    """SHA-256 of every file of code that a model follows from: those this stage depends on."""
+    stages = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
+    files = [name for name in stages["export"]["deps"] if name.startswith("stages/")]
+    return {name: fingerprint(Path(name).read_bytes()) for name in files}
+
+
+def describe(
+    model: bytes, evaluation: dict, source: dict, parameters: dict, code: dict[str, str]
+) -> dict:
+    """The model's card, vin-reader.json: the same for the same model, data, parameters and code."""
+    origin = {"data": source["sha256"], "parameters": parameters, "code": code}
     return {
         "labels": CHARACTERS,
         "input": "float32 (N, 28, 28, 1), 0 to 255, white ink on black, as boxes.py makes it",
@@ -50,8 +69,9 @@ def describe(model: bytes, evaluation: dict, source: dict, parameters: dict) -> 
         },
         "data": source,
         "parameters": parameters,
-        "fingerprint": hashlib.sha256(origin.encode()).hexdigest(),
-        "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")}
+        "code": code,
+        "fingerprint": fingerprint(json.dumps(origin, sort_keys=True).encode()),
+        "versions": {name: version(name) for name in LIBRARIES}
         | {"python": platform.python_version()},
         "sha256": fingerprint(model),
     }
@@ -95,7 +115,7 @@ def main() -> None:
         temporary.write_bytes(model)
     write_json(
         LITERT.with_suffix(".json"),
-        describe(model, evaluation, source, parameters.model_dump(mode="json")),
+        describe(model, evaluation, source, parameters.model_dump(mode="json"), code()),
     )
     write_json(
         Path("metrics/export.json"),

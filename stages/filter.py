@@ -24,7 +24,7 @@ def read_part(split: str, part: str) -> tuple[np.ndarray, np.ndarray]:
             f"{names[0]}: shape {images.shape}, labels {labels.shape}; expected (N, 28, 28), (N,)"
         )
     name = emnist.mapping_member(split)
-    mapping = emnist.parse_mapping((RAW / name).read_text("ascii"), name)
+    mapping = emnist.parse_mapping((RAW / name).read_text("ascii", "replace"), name)
     codes = np.zeros(256, np.uint8)
     codes[list(mapping)] = list(mapping.values())
     unknown = set(np.unique(labels).tolist()) - set(mapping)

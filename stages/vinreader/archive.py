@@ -24,6 +24,7 @@ from vinreader.console import UserError
 USER_AGENT = "vin-reader/1.0 (EMNIST download; Python requests)"  # NIST refuses Python's default
 TIMEOUT = (10, 30)  # seconds to connect, seconds between two pieces of data
 TRIES = 4
+MOST_BYTES = 1 << 28  # of a member; the largest one has 173,367,313
 CHUNK = 1 << 14  # bytes; a broken connection loses at most this much of what was sent
 
 
@@ -97,10 +98,10 @@ def _extract(archive: Path, split: str, folder: Path) -> None:
             for name in emnist.members(split):
                 if name not in found:
                     raise ArchiveError(f"{archive} has no member {name}: not EMNIST's archive?")
-                _write(folder / name, file.read(found[name]))
+                _write(folder / name, _member(file, found[name]))
             mapping = emnist.mapping_member(split)
             if mapping in found:
-                _write(folder / mapping, file.read(found[mapping]))
+                _write(folder / mapping, _member(file, found[mapping]))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, ArchiveError):
             raise
@@ -108,6 +109,17 @@ def _extract(archive: Path, split: str, folder: Path) -> None:
             f"{archive} is damaged ({error}); delete it, or put a whole copy in its place"
         ) from None
     _add_mapping(split, folder)
+
+
+def _member(file: zipfile.ZipFile, name: str) -> bytes:
+    """A member's bytes: never more than the archive's directory says, and never too many."""
+    _refuse_large(file.getinfo(name))
+    return file.read(name)
+
+
+def _refuse_large(info: zipfile.ZipInfo) -> None:
+    if max(info.file_size, info.compress_size) > MOST_BYTES:
+        raise ArchiveError(f"{info.filename}: {info.file_size:,} bytes, more than EMNIST has")
 
 
 def _convert_csv(path: Path, split: str, part: str, folder: Path) -> None:
@@ -209,6 +221,7 @@ def _fetch_member(remote: _RemoteFile, info: zipfile.ZipInfo, path: Path) -> Non
     """One member: its bytes by Range (resumed if begun before), unpacked, checked, renamed."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ArchiveError(f"{info.filename}: compression {info.compress_type} is not supported")
+    _refuse_large(info)
     remote.seek(info.header_offset)
     header = remote.read(30)
     if header[:4] != b"PK\x03\x04":
@@ -225,7 +238,7 @@ def _fetch_member(remote: _RemoteFile, info: zipfile.ZipInfo, path: Path) -> Non
     data = part.read_bytes()
     if info.compress_type == zipfile.ZIP_DEFLATED:
         try:
-            data = zlib.decompress(data, wbits=-15)
+            data = zlib.decompressobj(wbits=-15).decompress(data, info.file_size + 1)
         except zlib.error as error:
             part.unlink()
             raise ArchiveError(f"{path.name} from {remote.url} is damaged: {error}") from None

@@ -94,9 +94,9 @@ def _thickness(images: np.ndarray, how: Augmentation, rng: np.random.Generator) 
     n = len(images)
     stack = images.reshape(n * SIDE, SIDE)
     thinner, thicker = (f(stack, _CROSS).reshape(images.shape) for f in (cv2.erode, cv2.dilate))
-    amount = rng.uniform(-1, 1, n) * (rng.random(n) < how.thickness)
+    drawn = rng.uniform(-1, 1, n) * (rng.random(n) < how.thickness)
     # Strokes about 2 pixels wide vanish when eroded in full.
-    amount = np.where(amount < 0, 0.6 * amount, amount).astype(np.float32)[:, None, None]
+    amount = np.where(drawn < 0, 0.6 * drawn, drawn).astype(np.float32)[:, None, None]
     other = np.where(amount < 0, thinner, thicker)
     return images + np.abs(amount) * (other.astype(np.float32) - images)
 

@@ -55,11 +55,15 @@ def load(folder: Path, part: str) -> Characters:
         path = folder / f"{part}-{kind}.npy"
         try:
             arrays.append(np.load(path, allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, MemoryError) as error:
             raise DataError(f"{path} cannot be read ({error}); run dvc repro") from None
-    if len(arrays[0]) != len(arrays[1]):
-        raise DataError(f"{folder}: {part} has {len(arrays[0])} images, {len(arrays[1])} labels")
-    return Characters(*arrays)
+    images, labels = arrays
+    if len(images) != len(labels):
+        raise DataError(f"{folder}: {part} has {len(images)} images, {len(labels)} labels")
+    form = images.dtype, images.shape[1:], labels.dtype, labels.ndim
+    if form != (np.uint8, (28, 28), np.uint8, 1) or labels.max(initial=0) >= len(CHARACTERS):
+        raise DataError(f"{folder}: {part} holds no characters of 28x28 pixels; run dvc repro")
+    return Characters(images, labels)
 
 
 def classes_of(codes: np.ndarray, fold: str = "") -> np.ndarray:

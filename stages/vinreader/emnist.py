@@ -5,6 +5,7 @@ The archive is a ZIP of gzip-compressed IDX files (http://yann.lecun.com/exdb/mn
 """
 
 import gzip
+import io
 import struct
 import zlib
 
@@ -21,6 +22,7 @@ CLASSES = {
     "byclass": DIGITS_AND_CAPITALS + "abcdefghijklmnopqrstuvwxyz",
 }
 PARTS = ("train", "test")
+MOST_BYTES = 1 << 30  # of an unpacked member: two times the largest one, byclass train images
 
 # SHA-256 of the .gz members in NIST's archive.
 OFFICIAL_SHA256 = {
@@ -81,7 +83,8 @@ def parse_mapping(text: str, name: str = "mapping") -> dict[int, int]:
     """Label -> ASCII code, from the text of a mapping file.
 
     Raises:
-        EmnistError: a line is not two whole numbers, a label stands twice, or it is empty.
+        EmnistError: a line is not two whole numbers from 0 to 255, a label stands twice, or it
+            is empty.
     """
     mapping: dict[int, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -91,6 +94,8 @@ def parse_mapping(text: str, name: str = "mapping") -> dict[int, int]:
             label, code = map(int, line.split()[:2])
         except ValueError:
             raise EmnistError(f"{name}, line {number}: not '<label> <ASCII>': {line!r}") from None
+        if not (0 <= label <= 255 and 0 <= code <= 255):
+            raise EmnistError(f"{name}, line {number}: not from 0 to 255: {line!r}")
         if label in mapping:
             raise EmnistError(f"{name}, line {number}: label {label} stands twice")
         mapping[label] = code
@@ -106,22 +111,33 @@ def decode_idx(data: bytes, name: str = "IDX data") -> np.ndarray:
         uint8, shape as the header says: (N,) for labels, (N, 28, 28) for images.
 
     Raises:
-        EmnistError: not gzip, damaged, not IDX of bytes, or longer or shorter than its header says.
+        EmnistError: not gzip, damaged, not IDX of bytes, longer or shorter than its header says,
+            or larger than `MOST_BYTES`.
     """
     try:
-        raw = gzip.decompress(data)
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            return _read_idx(file, name)
     except (OSError, EOFError, zlib.error) as error:
         raise EmnistError(f"{name}: damaged gzip data ({error})") from None
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or not 1 <= raw[3] <= 3:
-        raise EmnistError(f"{name}: not an IDX file of bytes (starts with {raw[:4].hex()})")
-    header = 4 + 4 * raw[3]
-    if len(raw) < header:
+
+
+def _read_idx(file: gzip.GzipFile, name: str) -> np.ndarray:
+    start = file.read(4)
+    if len(start) < 4 or start[:3] != b"\x00\x00\x08" or not 1 <= start[3] <= 3:
+        raise EmnistError(f"{name}: not an IDX file of bytes (starts with {start.hex()})")
+    sizes = file.read(4 * start[3])
+    if len(sizes) < 4 * start[3]:
         raise EmnistError(f"{name}: ends within its header")
-    shape = struct.unpack(f">{raw[3]}I", raw[4:header])
+    shape = struct.unpack(f">{start[3]}I", sizes)
     expected = int(np.prod(shape, dtype=object))
-    if len(raw) - header != expected:
-        raise EmnistError(f"{name}: {len(raw) - header:,} bytes of data, header says {expected:,}")
-    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
+    if expected > MOST_BYTES:
+        raise EmnistError(f"{name}: header says {expected:,} bytes of data, more than EMNIST has")
+    # No more is unpacked than the header promises, however much a damaged or hostile file holds.
+    pixels = file.read(expected)
+    if len(pixels) < expected or file.read(1):
+        found = "more" if len(pixels) == expected else f"{len(pixels):,}"
+        raise EmnistError(f"{name}: {found} bytes of data, header says {expected:,}")
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
 def encode_idx(array: np.ndarray) -> bytes:

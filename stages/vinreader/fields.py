@@ -150,7 +150,7 @@ def _line_pairs(ink):
     height, width = ink.shape
     level = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, 15), np.uint8))
     profile = cv2.blur(level.sum(axis=1).astype(np.float32)[:, None], (1, 5))[:, 0]
-    rows = []
+    rows: list[int] = []
     remaining = profile.copy()
     least, most = width / 45, width / 10  # a box's height
     while len(rows) < 4 and remaining.max() > 0.08 * width:
@@ -184,7 +184,7 @@ def _rectify(ink, top, bottom):
     across = round(width * BOX_HEIGHT / mean_height)
     low = MARGIN + BOX_HEIGHT
     target = [[0, MARGIN], [across, MARGIN], [across, low], [0, low]]
-    warp = cv2.getPerspectiveTransform(np.float32(corners), np.float32(target))
+    warp = cv2.getPerspectiveTransform(np.array(corners, np.float32), np.array(target, np.float32))
     return warp, cv2.warpPerspective(ink, warp, (across, low + MARGIN))
 
 

@@ -64,13 +64,14 @@ def find_cards(folder):
     Raises: OSError if `folder` itself cannot be listed.
     """
     root = Path(folder)
-    cards, loose = [], []
+    cards: list[Card] = []
+    loose: list[Path] = []
     waiting = [root]
     while waiting:
         here = waiting.pop()
         try:
-            with os.scandir(here) as entries:
-                entries = list(entries)
+            with os.scandir(here) as listing:
+                entries = list(listing)
         except OSError as error:
             if here == root:
                 raise
@@ -112,7 +113,8 @@ def natural_key(path):
 def _sort_images(root, here, images, cards, loose):
     """Add the images of one folder, in natural order, to `cards` and `loose`."""
     place = here.relative_to(root)
-    groups, others = {}, []
+    groups: dict[str, list[tuple[int, Path]]] = {}
+    others = []
     for path in images:
         numbered = _NUMBERED.fullmatch(path.stem)
         if _is_wide(path):

@@ -170,14 +170,14 @@ def _paths(corner):
             + (3 * t**2 - 2 * t**3) * unit[i + 1]
             + (t**3 - t**2) * into[i + 1]
         )
-    straight = np.concatenate([*straight, unit[-1:]])
-    smooth = np.concatenate([*smooth, unit[-1:]])
+    lines = np.concatenate([*straight, unit[-1:]])
+    curve = np.concatenate([*smooth, unit[-1:]])
     # A hasty pen cuts corners: each point of the path becomes the mean of those around it.
-    cut = smooth.copy()
+    cut = curve.copy()
     for i in range(len(cut)):
         reach = min(DENSITY // 2 + 1, i, len(cut) - 1 - i)
-        cut[i] = smooth[i - reach : i + reach + 1].mean(axis=0)
-    return np.stack([straight, smooth, cut])
+        cut[i] = curve[i - reach : i + reach + 1].mean(axis=0)
+    return np.stack([lines, curve, cut])
 
 
 class Writer:
@@ -296,8 +296,8 @@ def _fit(strokes, pen):
 def _grain():
     """Paper's grain, uint8 (PAPER_GRAIN, PAPER_GRAIN), mean 128: ink spreads along it."""
     noise = np.random.default_rng(0).normal(0, 1, (PAPER_GRAIN, PAPER_GRAIN))
-    noise = cv2.GaussianBlur(noise, (0, 0), 2.2, borderType=cv2.BORDER_REFLECT)
-    return np.clip(128 + 50 * noise / noise.std(), 0, 255).astype(np.uint8)
+    cloud = cv2.GaussianBlur(noise, (0, 0), 2.2, borderType=cv2.BORDER_REFLECT)
+    return np.clip(128 + 50 * cloud / np.std(cloud), 0, 255).astype(np.uint8)
 
 
 def _ink(canvas, writer):

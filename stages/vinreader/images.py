@@ -8,11 +8,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 MAX_PIXELS = 64_000_000  # of one page: two times an A4 sheet at 600 dpi, 64 MB as grey
+MAX_PIXELS_OF_FILE = 2 * MAX_PIXELS
 MAX_PAGES = 1000
+ROWS = 256  # of a deep image that are made grey at a time: as floats they take 8 bytes a pixel
 
 
 class UnreadableImage(ValueError):
@@ -46,7 +48,7 @@ def open_pages(path):
     except UnidentifiedImageError:
         raise UnreadableImage("not an image of a known kind, or damaged at its start") from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(_too_large()) from None
+        raise UnreadableImage(_too_large(MAX_PIXELS)) from None
     except FileNotFoundError:
         raise UnreadableImage("the file does not exist") from None
     except IsADirectoryError:
@@ -61,35 +63,56 @@ def open_pages(path):
         raise UnreadableImage("the image is damaged or incomplete") from None
 
 
-def _too_large():
-    return f"the image is larger than {MAX_PIXELS // 1_000_000} million pixels"
+def _too_large(most):
+    return f"the image is larger than {most // 1_000_000} million pixels"
 
 
 def _pages(image):
+    pixels = 0
     for number, page in enumerate(ImageSequence.Iterator(image)):
         if number == MAX_PAGES:
             raise UnreadableImage(f"the file has more than {MAX_PAGES} pages")
-        if page.width * page.height > MAX_PIXELS:
-            raise UnreadableImage(_too_large())
+        # The decoder of WebP takes 16 bytes a pixel, the others at most 8.
+        most = MAX_PIXELS // 2 if page.format == "WEBP" else MAX_PIXELS
+        if page.width * page.height > most:
+            raise UnreadableImage(_too_large(most))
+        pixels += page.width * page.height
+        if pixels > MAX_PIXELS_OF_FILE:
+            raise UnreadableImage(
+                f"the pages are together larger than {MAX_PIXELS_OF_FILE // 1_000_000} million "
+                "pixels"
+            )
         yield page
 
 
 def _grey(page):
     """One Pillow page as uint8 (height, width)."""
     # A phone stores its pictures lying down and notes in EXIF how to turn them.
-    page = ImageOps.exif_transpose(page)
+    page.load()
+    if page.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied
+        page = ImageOps.exif_transpose(page)
     if page.mode.startswith(("I", "F")):
-        return _eight_bits(np.asarray(page))
+        return _eight_bits(page)
     if page.has_transparency_data:
         page = page.convert("RGBA")
-        paper = Image.new("RGBA", page.size, "white")
-        page = Image.alpha_composite(paper, page)
+        paper = Image.new("L", page.size, "white")
+        paper.paste(page.convert("L"), mask=page.getchannel("A"))
+        page = paper
     return np.array(page.convert("L"))
 
 
-def _eight_bits(deep):
+def _eight_bits(page):
     """Grey of 16 or 32 bits as uint8: the brightest 8 bits in use, so 12-bit data is not black."""
-    deep = np.nan_to_num(np.asarray(deep, np.float64)).clip(min=0)
-    top = deep.max(initial=0)
+    grey = np.empty((page.height, page.width), np.uint8)
+    top = max((rows.max(initial=0) for _, rows in _deep(page)), default=0)
     full = 1.0 if 0 < top <= 1 else 2.0 ** max(8, int(top).bit_length()) - 1
-    return np.rint(deep * (255 / full)).astype(np.uint8)
+    for start, rows in _deep(page):
+        grey[start : start + ROWS] = np.rint(rows * (255 / full))
+    return grey
+
+
+def _deep(page):
+    """A page's values in pieces of `ROWS` rows: (first row, float64 (rows, width), 0 and more)."""
+    for start in range(0, page.height, ROWS):
+        rows = page.crop((0, start, page.width, min(start + ROWS, page.height)))
+        yield start, np.nan_to_num(np.asarray(rows, np.float64)).clip(min=0)

@@ -302,7 +302,7 @@ def load(path: Path) -> keras.Model:
     """
     try:
         network = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # Keras raises all kinds of errors for damaged files
         raise ModelError(
             f"{path} is not a readable Keras network ({error}); run dvc repro"
         ) from None

@@ -6,10 +6,11 @@ what each one does.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from vinreader.console import UserError
 
@@ -119,11 +120,11 @@ class Parameters(Section):
     export: Export
 
 
-def _explain(error: dict) -> str:
+def _explain(error: ErrorDetails) -> str:
     name = ".".join(str(part) for part in error["loc"])
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        model = Parameters
+        model: Any = Parameters
         for part in error["loc"][:-1]:
             model = model.model_fields[part].annotation
         return f"{name}: no such parameter; allowed here: {', '.join(model.model_fields)}"

@@ -9,6 +9,7 @@ Needs numpy, OpenCV, Pillow and LiteRT only; TensorFlow is never imported.
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,19 +141,31 @@ class Reader:
         try:
             card = json.loads(self.card_path.read_text("utf-8"))
             labels, temperature = card["labels"], card["temperature"]
-            for key in ("review_threshold", "vin_review_threshold", "sha256", "source", "test"):
-                card[key]
+            texts = [card[key] for key in ("source", "sha256", "fingerprint")]
+            vin_thresholds = card["vin_review_threshold"]
+            numbers = [
+                temperature,
+                card["review_threshold"],
+                *(vin_thresholds[key] for key in ("check_digit", "no_check_digit")),
+                card["test"]["balanced_accuracy"],
+            ]
         except OSError as error:
             raise ModelError(
                 f"no {self.card_path} beside the model ({error.strerror}); name a model with "
                 "--model, or make one with dvc repro"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(
                 f"{self.card_path} does not describe a VIN reader: {error!r}"
             ) from None
-        if labels != CHARACTERS or not isinstance(temperature, float) or temperature <= 0:
-            raise ModelError(f"{self.card_path}: labels or temperature are not a VIN reader's")
+        usable = all(type(n) in (int, float) and 0 <= n < math.inf for n in numbers)
+        if labels != CHARACTERS or not usable or temperature == 0:
+            raise ModelError(
+                f"{self.card_path}: labels, temperature, thresholds or accuracy are not a VIN "
+                "reader's"
+            )
+        if not all(isinstance(text, str) for text in texts):
+            raise ModelError(f"{self.card_path}: source, sha256 or fingerprint is not a text")
         return card
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:

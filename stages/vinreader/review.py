@@ -7,6 +7,7 @@ becomes markup: the JSON cannot end its script element, and the page only sets t
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -50,7 +51,7 @@ class ReviewCard:
     reading: str
     confidences: list[float]
     alternatives: list[list[tuple[str, float]]]
-    row: dict[str, object]
+    row: Mapping[str, object]
     doubtful: bool
 
 
@@ -110,7 +111,7 @@ def _data_uri(box):
     ok, png = cv2.imencode(".png", box, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     if not ok:
         raise ValueError(f"a box image of shape {box.shape} cannot be written as PNG")
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+    return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
 
 
 def _json(content):

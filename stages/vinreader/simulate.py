@@ -60,7 +60,7 @@ def random_vins(n, kind="north_america", seed=0):
         raise ValueError(f"kind must be 'north_america' or 'europe', not {kind!r}")
     make = _american if kind == "north_america" else _european
     rng = np.random.default_rng(seed)
-    numbers = {}
+    numbers: dict[str, None] = {}
     while len(numbers) < n:
         numbers[make(rng)] = None
     return list(numbers)

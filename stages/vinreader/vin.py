@@ -276,7 +276,7 @@ class _Makers:
 @cache
 def _vininfo():
     """vininfo's tables, loaded when a number is first looked up (its import takes 50 ms)."""
-    from vininfo import dicts  # type: ignore[import-untyped]
+    from vininfo import dicts
 
     return dicts
 

@@ -1,0 +1,225 @@
+"""Damaged images by the thousand: does predict.py ever crash, hang, lose a row or take much memory?
+
+    python benchmarks/mutants.py --number 5000
+
+makes so many mutants of every image format (cut off, bits flipped, bytes overwritten, pieces
+repeated or taken away, sizes made absurd), lets `predict.py` read them in folders of 500, and
+reports. Every mutant must have a row: a reading, or an error with a message. Processor time is
+measured, so that a busy machine hangs nothing; a folder that takes more than 5 s is read again file
+by file. The same seed makes the same mutants. Exit status 1 when a promise is broken.
+"""
+
+import argparse
+import csv
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, features
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+
+from vinreader import handwriting
+
+PREDICT = Path(__file__).parents[1] / "stages" / "predict.py"
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
+FOLDER = 500  # mutants that are read by one predict.py
+MOST_SECONDS = 5.0  # of the processor, for one file
+PATIENCE = 600  # seconds after which a process hangs without using the processor
+MOST_BYTES = 1 << 30
+
+
+def originals(kind: str) -> list[bytes]:
+    """Sound files of a format in its usual variants."""
+    characters, _, _ = handwriting.write(per_class=1, writers=1, seed=3, progress=False)
+    small = Image.fromarray(255 - characters[10])
+    large = Image.fromarray(255 - np.concatenate(characters[:17], axis=1)).resize((952, 56))
+    grey = small.resize((84, 84))
+    colour = Image.merge("RGB", (grey, grey.rotate(5), grey))
+    see_through = colour.convert("RGBA")
+    see_through.putalpha(grey)
+    deep = Image.fromarray(np.asarray(grey, np.uint16) * 16)
+    oriented = Image.Exif()
+    oriented[0x0112] = 6
+    pages = {"save_all": True, "append_images": [grey, grey.rotate(9)]}
+    variants: dict[str, list[tuple[Image.Image, dict]]] = {
+        "PNG": [(small, {}), (large, {}), (see_through, {}), (deep, {}), (colour.quantize(), {}),
+                (grey.convert("1"), {}), (colour, {"exif": oriented})],
+        "JPEG": [(small, {}), (large, {}), (colour, {"progressive": True}),
+                 (colour.convert("CMYK"), {}), (grey, {"exif": oriented, "optimize": True})],
+        "TIFF": [(small, {}), (large, {"compression": "tiff_lzw"}), (deep, {}),
+                 (see_through, {"compression": "tiff_deflate"}), (grey, pages),
+                 (grey.convert("1"), {"compression": "group4"}), (colour, {"compression": "jpeg"}),
+                 (Image.fromarray(np.asarray(grey, np.float32) / 255), {})],
+        "BMP": [(small, {}), (large, {}), (colour, {}), (see_through, {}), (grey.convert("1"), {})],
+        "WEBP": [(small, {}), (large, {}), (see_through, {"lossless": True}), (colour, pages)],
+        "GIF": [(small, {}), (large, {}), (grey, pages), (colour.quantize(16), {"interlace": 1})],
+    }  # fmt: skip
+    made = []
+    for image, options in variants[kind]:
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        made.append(buffer.getvalue())
+    return made
+
+
+def mutant(original: bytes, rng: np.random.Generator) -> bytes:
+    """The file with one to three kinds of damage; half of it near the start, where sizes stand."""
+    data = bytearray(original)
+    for _ in range(rng.integers(1, 4)):
+        if not data:
+            break
+        reach = len(data) if rng.random() < 0.5 else min(len(data), 64)
+        at, length = int(rng.integers(reach)), int(rng.integers(1, 9))
+        match rng.integers(1, 7) if rng.random() < 0.9 else 0:
+            case 0:  # cut off
+                del data[at:]
+            case 1:  # bits flipped
+                for place in rng.integers(0, reach, length):
+                    data[place] ^= 1 << rng.integers(8)
+            case 2:  # noise
+                data[at : at + length] = rng.bytes(length)
+            case 3:  # absurd sizes
+                value = bytes([rng.choice([0x00, 0x7F, 0x80, 0xFF])])
+                data[at : at + 4] = value * len(data[at : at + 4])
+            case 4:  # a piece twice
+                data[at:at] = data[at : at + 16 * length]
+            case 5:  # a piece missing
+                del data[at : at + 16 * length]
+            case 6:  # a piece of itself elsewhere
+                data[at : at + length] = data[-length:]
+    return bytes(data)
+
+
+def with_right_sums(png: bytes) -> bytes:
+    """A PNG with the checksum of every chunk mended, so that its damage reaches the decoder."""
+    data, at = bytearray(png), 8
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if end + 4 > len(data):
+            break
+        data[end : end + 4] = zlib.crc32(data[at + 4 : end]).to_bytes(4, "big")
+        at = end + 4
+    return bytes(data)
+
+
+def mutants(kind: str, number: int, seed: int):
+    """(name, content) of `number` mutants, the same for the same seed."""
+    sound = originals(kind)
+    for index in range(number):
+        rng = np.random.default_rng([seed, FORMATS.index(kind), index])
+        content = mutant(sound[index % len(sound)], rng)
+        if kind == "PNG" and rng.random() < 0.7:
+            content = with_right_sums(content)
+        yield f"{index:06}.{kind.lower()}", content
+
+
+@dataclass
+class Outcome:
+    """What came of the mutants: counts, and the names of those that broke a promise."""
+
+    rows: dict[str, int] = field(default_factory=lambda: {"ok": 0, "review": 0, "error": 0})
+    crashes: list[str] = field(default_factory=list)
+    hangs: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    speechless: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    peak: int = 0
+
+    def broken(self) -> bool:
+        wrong = self.crashes or self.hangs or self.missing or self.speechless
+        return bool(wrong) or self.peak > MOST_BYTES
+
+
+def run(folder: Path, output: Path) -> tuple[int, str, float, int]:
+    """predict.py on a folder: exit status, messages, seconds of the processor, peak bytes."""
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(
+            ["timeout", "--signal=KILL", str(PATIENCE), sys.executable, PREDICT, folder,
+             "--output", output],
+            stdout=subprocess.DEVNULL, stderr=messages,
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        messages.seek(0)
+        text = messages.read().decode(errors="replace")
+    seconds = usage.ru_utime + usage.ru_stime
+    return process.returncode, text, seconds, usage.ru_maxrss * 1024
+
+
+def read(folder: Path, outcome: Outcome) -> None:
+    """Reads a folder of mutants with predict.py and adds up what came of it."""
+    output = folder.with_suffix(".csv")
+    output.unlink(missing_ok=True)
+    files = sorted(folder.iterdir())
+    status, text, seconds, peak = run(folder, output)
+    crashed = status not in (0, 1) or "Traceback" in text
+    if len(files) > 1 and (crashed or seconds > MOST_SECONDS):
+        for file in files:  # which one was it?
+            alone = folder.with_name(f"{folder.name}-{file.stem}")
+            alone.mkdir()
+            file.rename(alone / file.name)
+            read(alone, outcome)
+        return
+    outcome.seconds = max(outcome.seconds, seconds)
+    outcome.peak = max(outcome.peak, peak)
+    name = f"{folder.name}/{files[0].name}"
+    if crashed:
+        outcome.crashes.append(f"{name}: exit status {status}: {text[-300:]}")
+        return
+    if seconds > MOST_SECONDS:
+        outcome.hangs.append(f"{name}: {seconds:.1f} s")
+    with output.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    told = {row["path"].partition("#")[0] for row in rows}
+    outcome.missing += [file.name for file in files if file.name not in told]
+    for row in rows:
+        outcome.rows[row["status"]] += 1
+        if row["status"] == "error" and not row["message"]:
+            outcome.speechless.append(row["path"])
+
+
+def report(kind: str, number: int, outcome: Outcome) -> None:
+    rows = ", ".join(f"{count:,} {status}" for status, count in outcome.rows.items())
+    print(
+        f"{kind:4}  {number:,} mutants: {len(outcome.crashes)} crashes, {len(outcome.hangs)} hangs "
+        f"over {MOST_SECONDS:.0f} s, {len(outcome.missing)} missing rows, "
+        f"{len(outcome.speechless)} errors without message; rows: {rows}; longest folder "
+        f"{outcome.seconds:.1f} s, peak {outcome.peak / 2**20:.0f} MB",
+        flush=True,
+    )
+    for line in [*outcome.crashes, *outcome.hangs, *outcome.missing, *outcome.speechless][:20]:
+        print(f"  {line}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--number", type=int, default=5000, help="mutants of each format")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
+    parser.add_argument("--seed", type=int, default=1981)
+    options = parser.parse_args()
+    print(f"Pillow {Image.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}")
+    broken = False
+    for kind in options.formats:
+        outcome = Outcome()
+        with tempfile.TemporaryDirectory() as place:
+            made = list(mutants(kind, options.number, options.seed))
+            for start in range(0, len(made), FOLDER):
+                folder = Path(place, f"{start:06}")
+                folder.mkdir()
+                for name, content in made[start : start + FOLDER]:
+                    (folder / name).write_bytes(content)
+                read(folder, outcome)
+        report(kind, options.number, outcome)
+        broken |= outcome.broken()
+    sys.exit(broken)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Whether the workflow, run twice, gives the same bytes: data, weights, model, figures, plots.
+
+    make verify-reproducible
+    make verify-reproducible SETS="data.source=embedded data.embedded_per_class=60 train.epochs=1"
+
+Clones the last commit to two folders with different paths and runs `dvc repro --force` in each,
+with a DVC cache, time zone and locale of its own. Then both dvc.lock files, which hold a hash of
+every output, must be the same to the byte, and so must every output. Exit status 1 if they are not.
+"""
+
+import argparse
+import functools
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+
+from vinreader import parameters
+from vinreader.console import UserError, stage
+
+PROJECT = Path(__file__).resolve().parents[1]
+# What may not matter: where the project lies, the clock's zone, the language.
+PLACES = {
+    "first": {"TZ": "UTC", "LC_ALL": "C"},
+    "second/with another/path": {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"},
+}
+
+
+def call(*command: str | Path, cwd: Path, **environment: str) -> str:
+    """Standard output of a command that succeeds; what it says goes to the terminal."""
+    result = subprocess.run(
+        [*map(str, command)],
+        cwd=cwd,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if result.returncode:
+        raise UserError(f"{' '.join(map(str, command))} failed in {cwd}:\n{result.stdout}")
+    return result.stdout
+
+
+def change(path: Path, settings: list[str]) -> None:
+    """Put `section.name=value` settings into a params.yaml."""
+    values = yaml.safe_load(path.read_text("utf-8"))
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        *sections, last = name.split(".")
+        try:
+            place = functools.reduce(dict.__getitem__, sections, values)
+            place[last] = yaml.safe_load(value)
+        except (KeyError, TypeError, yaml.YAMLError):
+            raise UserError(f"{setting!r} is no setting; write train.epochs=1") from None
+    path.write_text(yaml.safe_dump(values), "utf-8")
+    parameters.load(path)
+
+
+def clone(folder: Path, settings: list[str]) -> None:
+    """The last commit in `folder`, with the EMNIST files of this workspace in reach."""
+    call("git", "clone", "--quiet", PROJECT, folder, cwd=PROJECT)
+    for file in (PROJECT / "data/emnist").glob("*"):
+        (folder / "data/emnist").mkdir(exist_ok=True)
+        (folder / "data/emnist" / file.name).symlink_to(file.resolve())
+    if settings:
+        change(folder / "params.yaml", settings)
+
+
+def run(folder: Path, environment: dict[str, str], settings: Path) -> None:
+    call(
+        Path(sys.executable).with_name("dvc"), "repro", "--force", cwd=folder,
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        DVC_NO_ANALYTICS="1",
+        # No cache directory or remote from a configuration outside the clone.
+        DVC_GLOBAL_CONFIG_DIR=str(settings), DVC_SYSTEM_CONFIG_DIR=str(settings), **environment,
+    )  # fmt: skip
+
+
+def outputs(folder: Path) -> list[str]:
+    """Every file that the stages have written, relative to the clone."""
+    stages = yaml.safe_load((folder / "dvc.lock").read_text("utf-8"))["stages"]
+    paths = [folder / out["path"] for told in stages.values() for out in told["outs"]]
+    files = itertools.chain.from_iterable(p.rglob("*") if p.is_dir() else [p] for p in paths)
+    return sorted(file.relative_to(folder).as_posix() for file in files if file.is_file())
+
+
+def first_difference(one: bytes, other: bytes) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def compare(folders: list[Path]) -> list[str]:
+    """What differs between the two runs, a line a file; prints what is the same."""
+    names = sorted({name for folder in folders for name in outputs(folder)} | {"dvc.lock"})
+    different, total = [], 0
+    for name in names:
+        contents = [(f / name).read_bytes() if (f / name).exists() else None for f in folders]
+        if None in contents:
+            different.append(f"{name}: only in {folders[contents[0] is None]}")
+        elif contents[0] != contents[1]:
+            sizes = " and ".join(f"{len(content):,}" for content in contents)
+            at = first_difference(*contents)
+            different.append(f"{name}: {sizes} bytes, first difference at byte {at:,}")
+        else:
+            total += len(contents[0])
+    same = len(names) - len(different)
+    print(f"{same} of {len(names)} files are the same, dvc.lock and all outputs: {total:,} bytes")
+    return different
+
+
+@stage
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("settings", nargs="*", help="other parameters: train.epochs=1 …")
+    parser.add_argument("--keep", action="store_true", help="do not delete the two clones")
+    options = parser.parse_args()
+    if call("git", "status", "--porcelain", "--untracked-files=no", cwd=PROJECT):
+        print("what is not committed is not in the clones", file=sys.stderr)
+    place = Path(tempfile.mkdtemp(prefix="reproducible-"))
+    try:
+        folders = [place / name for name in PLACES]
+        for folder, environment in zip(folders, PLACES.values(), strict=True):
+            print(f"Running the workflow in {folder}", flush=True)
+            clone(folder, options.settings)
+            run(folder, environment, place / "no settings")
+        different = compare(folders)
+        committed = call("git", "show", "HEAD:dvc.lock", cwd=PROJECT)
+        if not options.settings and (folders[0] / "dvc.lock").read_text("utf-8") != committed:
+            print("The committed dvc.lock is another: another processor, or packages changed")
+    finally:
+        if not options.keep:
+            shutil.rmtree(place)
+    if different:
+        raise UserError("the two runs differ:\n  " + "\n  ".join(different))
+
+
+if __name__ == "__main__":
+    main()
