@@ -31,7 +31,7 @@ SIDE = 28  # of an image, in pixels
 EXTENT = 24  # the longer side of a character within it, as in EMNIST
 OVERSAMPLING = 3
 FRACTION_BITS = 4  # cv2 takes coordinates in sixteenths of a pixel
-MOST_INK = 0.55  # of the rectangle around a character
+MOST_INK = 0.52  # of the rectangle around a character
 DENSITY = 4  # points drawn for each point in the file
 RUN = 4  # drawn points between two changes of the pen's pressure
 WRITERS_PER_TASK = 8
@@ -156,8 +156,27 @@ def _paths(corner):
     """
     count = len(corner)
     unit = np.eye(count)
-    # Catmull-Rom: the tangent at a point is parallel to the line between its neighbours; at a
-    # corner the curve arrives and leaves as if the stroke ended and began there.
+    t = np.linspace(0, 1, DENSITY, endpoint=False)[:, None]
+    between = [(1 - t) * unit[i] + t * unit[i + 1] for i in range(count - 1)]
+    straight = np.concatenate([*between, unit[-1:]])
+    # A hasty pen does not stop at corners and cuts them: each point of its path becomes the mean
+    # of those around it.
+    hasty = _spline((False,) * count)
+    cut = hasty.copy()
+    for i in range(len(cut)):
+        reach = min(DENSITY // 2 + 1, i, len(cut) - 1 - i)
+        cut[i] = hasty[i - reach : i + reach + 1].mean(axis=0)
+    return np.stack([straight, _spline(corner), cut])
+
+
+def _spline(corner):
+    """The matrix (m, n) to a smooth curve through the points: Catmull-Rom's.
+
+    The tangent at a point is parallel to the line between its neighbours; at a corner the curve
+    arrives and leaves as if the stroke ended and began there.
+    """
+    count = len(corner)
+    unit = np.eye(count)
     into, out = np.zeros((count, count)), np.zeros((count, count))
     for i in range(count):
         before, after = max(i - 1, 0), min(i + 1, count - 1)
@@ -166,23 +185,14 @@ def _paths(corner):
         else:
             into[i] = out[i] = (unit[after] - unit[before]) / 2
     t = np.linspace(0, 1, DENSITY, endpoint=False)[:, None]
-    straight, smooth = [], []
-    for i in range(count - 1):
-        straight.append((1 - t) * unit[i] + t * unit[i + 1])
-        smooth.append(
-            (2 * t**3 - 3 * t**2 + 1) * unit[i]
-            + (t**3 - 2 * t**2 + t) * out[i]
-            + (3 * t**2 - 2 * t**3) * unit[i + 1]
-            + (t**3 - t**2) * into[i + 1]
-        )
-    straight = np.concatenate([*straight, unit[-1:]])
-    smooth = np.concatenate([*smooth, unit[-1:]])
-    # A hasty pen cuts corners: each point of the path becomes the mean of those around it.
-    cut = smooth.copy()
-    for i in range(len(cut)):
-        reach = min(DENSITY // 2 + 1, i, len(cut) - 1 - i)
-        cut[i] = smooth[i - reach : i + reach + 1].mean(axis=0)
-    return np.stack([straight, smooth, cut])
+    pieces = [
+        (2 * t**3 - 3 * t**2 + 1) * unit[i]
+        + (t**3 - 2 * t**2 + t) * out[i]
+        + (3 * t**2 - 2 * t**3) * unit[i + 1]
+        + (t**3 - t**2) * into[i + 1]
+        for i in range(count - 1)
+    ]
+    return np.concatenate([*pieces, unit[-1:]])
 
 
 class Writer:
@@ -196,10 +206,10 @@ class Writer:
 
     def __init__(self, seed, number, allographs=None):
         self.rng = rng = np.random.default_rng((seed, number))
-        self.slant = float(np.clip(rng.normal(0.12, 0.24), -0.4, 0.85))
-        self.width = float(np.exp(rng.normal(0.08, 0.22)))
+        self.slant = float(np.clip(rng.normal(0.15, 0.26), -0.4, 0.9))
+        self.width = float(np.exp(rng.normal(0.10, 0.25)))
         self.haste = float(rng.uniform())  # 0 stops at every point, 1 cuts every corner
-        self.pen = float(np.clip(np.exp(rng.normal(1.0, 0.4)), 1.5, 5.0))  # width, pixels
+        self.pen = float(np.clip(np.exp(rng.normal(0.95, 0.45)), 1.3, 5.5))  # width, pixels
         self.pressure = float(rng.uniform(0, 0.22))  # how much the pen's width varies in a stroke
         self.tremor = float(rng.exponential(0.5))
         self.carelessness = float(rng.uniform(0.7, 1.5))  # how unlike its characters are
