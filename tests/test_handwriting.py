@@ -110,6 +110,14 @@ def test_a_smooth_stroke_runs_through_its_points():
         assert np.allclose(path[:: handwriting.DENSITY], form.points)
 
 
+def test_only_a_hasty_pen_rounds_a_corner():
+    form = handwriting._allograph({"vee": {"weight": 1, "strokes": ["0,0 30,100! 60,0"]}})
+    straight, smooth, hasty = (way @ form.points for way in form.paths)
+    assert straight[:, 1].max() == pytest.approx(100) == smooth[:, 1].max()
+    assert 50 < hasty[:, 1].max() < 95
+    assert np.allclose(hasty[[0, -1]], form.points[[0, -1]])
+
+
 @pytest.mark.parametrize(
     ("broken", "problem"),
     [
