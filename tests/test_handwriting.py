@@ -85,9 +85,17 @@ def test_several_allographs_a_character():
 def test_every_allograph_is_drawn(character, name):
     form = next(form for form in load()[character] if form.name == name)
     writer = Writer(1, 0, load() | {character: [form]})
-    image = writer.write(character)
+    (image,) = writer.write(character)
     assert 15 < (image > 127).sum() < 450
-    assert len(writer.strokes(character)) == len(form.strokes)
+    (strokes,) = writer.strokes(character)
+    assert len(strokes) == len(form.strokes)
+
+
+def test_a_page_has_room_for_so_many_characters():
+    assert len(Writer(1, 0).write("7" * handwriting.PAGE)) == handwriting.PAGE
+    for text in ("", "7" * (handwriting.PAGE + 1)):
+        with pytest.raises(ValueError, match="a page holds"):
+            Writer(1, 0).write(text)
 
 
 def test_forms_common_in_europe_are_there():
@@ -100,6 +108,14 @@ def test_a_smooth_stroke_runs_through_its_points():
     for way in form.paths[:2]:
         path = way @ form.points
         assert np.allclose(path[:: handwriting.DENSITY], form.points)
+
+
+def test_only_a_hasty_pen_rounds_a_corner():
+    form = handwriting._allograph({"vee": {"weight": 1, "strokes": ["0,0 30,100! 60,0"]}})
+    straight, smooth, hasty = (way @ form.points for way in form.paths)
+    assert straight[:, 1].max() == pytest.approx(100) == smooth[:, 1].max()
+    assert 50 < hasty[:, 1].max() < 95
+    assert np.allclose(hasty[[0, -1]], form.points[[0, -1]])
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,12 @@ the ink, centred in a square with the aspect ratio kept and a 2-pixel border, an
 uneven brightness, ink of any strength, either polarity, and the lines of the box it was cut from.
 """
 
-import multiprocessing
-import os
-import sys
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from vinreader import processes as pool
 from vinreader.images import UnreadableImage, open_pages
 
 __all__ = ["SIDE", "Box", "UnreadableImage", "normalise", "normalise_batch", "open_pages", "steps"]
@@ -32,7 +30,6 @@ FAINTEST = 128  # of 255: a stroke this much weaker than the strongest one is st
 TRACE = 64  # of 255: ink this strong is followed when lines and strokes are told apart
 
 BLOT = 0.49  # share of full ink in the 28x28 image; EMNIST's fullest of 8,000 has 0.48
-MANY = 10_000  # images for which starting processes pays
 
 # The images are so small that OpenCV's threads cost more than they bring, and forking is safe
 # only without them.
@@ -116,20 +113,17 @@ def normalise_batch(images, processes=None):
 
     Args:
         images: uint8 (N, height, width).
-        processes: how many to share the work, by default one a processor for stacks of
-            `MANY` images and more; the result does not depend on it.
+        processes: how many to share the work, by default one a processor for many images;
+            the result does not depend on it.
 
     Returns:
         uint8 (N, 28, 28).
     """
-    if processes is None:
-        processes = os.cpu_count() if len(images) >= MANY else 1
+    processes = processes or pool.suggested(len(images))
     if processes == 1:
         return _pixels(images)
-    # Forked workers start at once and do not run the caller's script again, as spawned ones do.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with context.Pool(processes) as pool:
-        return np.concatenate(pool.map(_pixels, np.array_split(images, 8 * processes)))
+    pieces = np.array_split(images, 8 * processes)
+    return np.concatenate(list(pool.in_order(_pixels, pieces, processes)))
 
 
 def _pixels(images):

@@ -108,8 +108,7 @@ def _handwriting(rng, shape, vin, writer):
     capital = BOX_HEIGHT * rng.uniform(0.5, 0.72)
     pen = max(1.6, writer.pen / 24 * capital * 0.8)
     room = np.array([BOX_WIDTH, BOX_HEIGHT]) * 0.86 - pen
-    for box, character in enumerate(vin):
-        strokes = writer.strokes(character)
+    for box, strokes in enumerate(writer.strokes(vin)):
         path = np.concatenate(strokes)
         low, high = path.min(axis=0), path.max(axis=0)
         scale = min(capital / 100 * np.exp(rng.normal(0, 0.06)), *(room / (high - low)))
@@ -118,7 +117,7 @@ def _handwriting(rng, shape, vin, writer):
         placed = [
             ((stroke - (low + high) / 2) * scale + middle) * OVERSAMPLING for stroke in strokes
         ]
-        draw_strokes(canvas, placed, pen * OVERSAMPLING, writer)
+        draw_strokes(canvas, placed, np.full(len(placed), pen * OVERSAMPLING), writer)
     return cv2.resize(canvas, shape[::-1], interpolation=cv2.INTER_AREA) / 255
 
 

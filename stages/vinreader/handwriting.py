@@ -6,9 +6,8 @@ character any number of times, each time a little differently. Everything a writ
 `(seed, number)`, so the images depend neither on the number of processes nor on other writers.
 """
 
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,8 +17,13 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from vinreader.alphabet import CHARACTERS
+from vinreader import processes as pool
+from vinreader.alphabet import CHARACTERS, INDEX
 from vinreader.files import replacing
+
+# The images are so small that OpenCV's threads cost more than they bring, and forking is safe
+# only without them.
+cv2.setNumThreads(1)
 
 ALLOGRAPHS = Path(__file__).with_name("handwriting.yaml")
 
@@ -27,11 +31,12 @@ SIDE = 28  # of an image, in pixels
 EXTENT = 24  # the longer side of a character within it, as in EMNIST
 OVERSAMPLING = 3
 FRACTION_BITS = 4  # cv2 takes coordinates in sixteenths of a pixel
-MOST_INK = 0.55  # of the rectangle around a character
-DENSITY = 6  # points drawn for each point in the file
-RUN = 6  # drawn points between two changes of the pen's pressure
+MOST_INK = 0.52  # of the rectangle around a character
+DENSITY = 4  # points drawn for each point in the file
+RUN = 4  # drawn points between two changes of the pen's pressure
 WRITERS_PER_TASK = 8
-PAPER_GRAIN = 512
+PAGE = 99  # characters written in one go, at most
+PAPER_GRAIN = 4 * PAGE * SIDE * OVERSAMPLING  # rows of grain, in pixels of the canvas
 
 
 @dataclass(frozen=True)
@@ -151,8 +156,27 @@ def _paths(corner):
     """
     count = len(corner)
     unit = np.eye(count)
-    # Catmull-Rom: the tangent at a point is parallel to the line between its neighbours; at a
-    # corner the curve arrives and leaves as if the stroke ended and began there.
+    t = np.linspace(0, 1, DENSITY, endpoint=False)[:, None]
+    between = [(1 - t) * unit[i] + t * unit[i + 1] for i in range(count - 1)]
+    straight = np.concatenate([*between, unit[-1:]])
+    # A hasty pen does not stop at corners and cuts them: each point of its path becomes the mean
+    # of those around it.
+    hasty = _spline((False,) * count)
+    cut = hasty.copy()
+    for i in range(len(cut)):
+        reach = min(DENSITY // 2 + 1, i, len(cut) - 1 - i)
+        cut[i] = hasty[i - reach : i + reach + 1].mean(axis=0)
+    return np.stack([straight, _spline(corner), cut])
+
+
+def _spline(corner):
+    """The matrix (m, n) to a smooth curve through the points: Catmull-Rom's.
+
+    The tangent at a point is parallel to the line between its neighbours; at a corner the curve
+    arrives and leaves as if the stroke ended and began there.
+    """
+    count = len(corner)
+    unit = np.eye(count)
     into, out = np.zeros((count, count)), np.zeros((count, count))
     for i in range(count):
         before, after = max(i - 1, 0), min(i + 1, count - 1)
@@ -161,23 +185,14 @@ def _paths(corner):
         else:
             into[i] = out[i] = (unit[after] - unit[before]) / 2
     t = np.linspace(0, 1, DENSITY, endpoint=False)[:, None]
-    straight, smooth = [], []
-    for i in range(count - 1):
-        straight.append((1 - t) * unit[i] + t * unit[i + 1])
-        smooth.append(
-            (2 * t**3 - 3 * t**2 + 1) * unit[i]
-            + (t**3 - 2 * t**2 + t) * out[i]
-            + (3 * t**2 - 2 * t**3) * unit[i + 1]
-            + (t**3 - t**2) * into[i + 1]
-        )
-    lines = np.concatenate([*straight, unit[-1:]])
-    curve = np.concatenate([*smooth, unit[-1:]])
-    # A hasty pen cuts corners: each point of the path becomes the mean of those around it.
-    cut = curve.copy()
-    for i in range(len(cut)):
-        reach = min(DENSITY // 2 + 1, i, len(cut) - 1 - i)
-        cut[i] = curve[i - reach : i + reach + 1].mean(axis=0)
-    return np.stack([lines, curve, cut])
+    pieces = [
+        (2 * t**3 - 3 * t**2 + 1) * unit[i]
+        + (t**3 - 2 * t**2 + t) * out[i]
+        + (3 * t**2 - 2 * t**3) * unit[i + 1]
+        + (t**3 - t**2) * into[i + 1]
+        for i in range(count - 1)
+    ]
+    return np.concatenate([*pieces, unit[-1:]])
 
 
 class Writer:
@@ -190,129 +205,200 @@ class Writer:
     """
 
     def __init__(self, seed, number, allographs=None):
-        self.allographs = allographs or load()
         self.rng = rng = np.random.default_rng((seed, number))
-        self.slant = float(np.clip(rng.normal(0.12, 0.24), -0.4, 0.85))
-        self.width = float(np.exp(rng.normal(0.08, 0.22)))
+        self.slant = float(np.clip(rng.normal(0.15, 0.26), -0.4, 0.9))
+        self.width = float(np.exp(rng.normal(0.10, 0.25)))
         self.haste = float(rng.uniform())  # 0 stops at every point, 1 cuts every corner
-        self.pen = float(np.clip(np.exp(rng.normal(1.0, 0.4)), 1.5, 5.0))  # width, pixels
+        self.pen = float(np.clip(np.exp(rng.normal(0.95, 0.45)), 1.3, 5.5))  # width, pixels
         self.pressure = float(rng.uniform(0, 0.22))  # how much the pen's width varies in a stroke
         self.tremor = float(rng.exponential(0.5))
         self.carelessness = float(rng.uniform(0.7, 1.5))  # how unlike its characters are
         self.overshoot = float(rng.normal(0, 0.35))
         self.bleed = float(rng.uniform(0, 0.7))  # roughness of the ink's edge
         self.softness = float(rng.uniform(0.3, 0.75))  # blur, pixels
-        self.choices, self.habits = {}, {}
-        for character in CHARACTERS:
-            forms = self.allographs[character]
-            weights = np.array([form.weight for form in forms])
-            # Two times in three the favourite form, else any.
-            weights[rng.choice(len(forms), p=weights / weights.sum())] += 2 * weights.sum()
-            self.choices[character] = np.cumsum(weights[:-1]) / weights.sum()
-            # The lasting part of how the writer bends the form; see `strokes`.
-            self.habits[character] = rng.normal(0, 0.10, (3, 2))
+        # The lasting part of how the writer bends the plane; see `_paths`.
+        self.habits = rng.normal(0, 0.10, (len(CHARACTERS), 3, 2))
+        forms = [(allographs or load())[character] for character in CHARACTERS]
+        self.forms = [form for allographs in forms for form in allographs]
+        self.first = np.cumsum([0, *map(len, forms)])  # of each character's forms
+        weights = np.array([form.weight for form in self.forms])
+        self.cumulative = np.cumsum([0, *weights])
+        # Two times in three the favourite form, else any.
+        favourites = self._choose(np.arange(len(CHARACTERS)))
+        weights[favourites] += 2 * np.add.reduceat(weights, self.first[:-1])
+        self.cumulative = np.cumsum([0, *weights])
 
-    def strokes(self, character):
-        """Write a character.
+    def _choose(self, indices):
+        """A form for each index of a character, as often as the weights say: its number, int."""
+        first, last = self.first[indices], self.first[indices + 1]
+        low, high = self.cumulative[first], self.cumulative[last]
+        at = low + self.rng.random(len(indices)) * (high - low)
+        # Rounding may bring a choice to the very end, where the next character's forms begin.
+        return np.minimum(np.searchsorted(self.cumulative, at, side="right"), last) - 1
+
+    def strokes(self, text):
+        """Write characters.
+
+        Args:
+            text: characters of the alphabet, at least one.
 
         Returns:
-            List of float64 (m, 2) arrays, a pen's path each: x to the right, y down, in
-            hundredths of a capital's height, about its middle.
+            For each character a list of float64 (m, 2) arrays, a pen's path each: x to the right,
+            y down, in hundredths of a capital's height, about its middle.
         """
-        rng, forms = self.rng, self.allographs[character]
-        form = forms[np.searchsorted(self.choices[character], rng.random())]
-        count, pieces = len(form.points), len(form.strokes)
+        rng, careless = self.rng, self.carelessness
+        indices = np.array([INDEX[character] for character in text])
+        forms = [self.forms[number] for number in self._choose(indices)]
+        points = np.concatenate([form.points for form in forms])
+        points += rng.normal(0, 2.6 * careless, points.shape)
+        pieces = [len(form.strokes) for form in forms]
+        moved = rng.normal(0, 1.8 * careless, (sum(pieces), 2))
+        own_moves = np.cumsum([0, *pieces[:-1]]).repeat([len(form.points) for form in forms])
+        points += moved[own_moves + np.concatenate([form.stroke_of for form in forms])]
+        reach = rng.normal(self.overshoot, 0.5, (len(points), 1))
+        stiff = rng.uniform(0, 0.35, len(forms)) * (1 - self.haste)
+        hasty = rng.uniform(0, 1, len(forms)) * self.haste
+        mixtures = np.stack([stiff, 1 - stiff - hasty, hasty], axis=1)
 
-        points = form.points + rng.normal(0, 2.6 * self.carelessness, (count, 2))
-        points += rng.normal(0, 1.8 * self.carelessness, (pieces, 2))[form.stroke_of]
-        points += rng.normal(self.overshoot, 0.5, (count, 1)) * (form.ends @ points)
-        stiff = rng.uniform(0, 0.35) * (1 - self.haste)
-        hasty = self.haste * rng.uniform(0, 1)
-        straight, smooth, cut = form.paths
-        path = (stiff * straight + (1 - stiff - hasty) * smooth + hasty * cut) @ points
+        lengths = [form.paths.shape[1] for form in forms]
+        starts = np.cumsum([0, *lengths[:-1]])
+        path, n = np.empty((sum(lengths), 2)), 0
+        for form, mixture, start, length in zip(forms, mixtures, starts, lengths, strict=True):
+            count = len(form.points)
+            own = points[n : n + count]
+            own += reach[n : n + count] * (form.ends @ own)
+            mixed = (mixture @ form.paths.reshape(3, -1)).reshape(length, count)
+            np.matmul(mixed, own, out=path[start : start + length])
+            n += count
+
         # The hand does not move evenly over the paper: bend the plane a little (x², xy, y²).
-        path = (path - (path.max(axis=0) + path.min(axis=0)) / 2) / 50
-        bend = self.habits[character] + rng.normal(0, 0.05 * self.carelessness, (3, 2))
-        path = 50 * (path + (path[:, [0, 0, 1]] * path[:, [0, 1, 1]]) @ bend)
-        if self.tremor > 0.1:
-            shaking = rng.normal(0, self.tremor, (len(path) // 2 + 2, 2)).repeat(2, 0)
-            path += (shaking[: len(path)] + shaking[1 : len(path) + 1]) / 2
+        low, high = _extremes(path, starts)
+        bends = self.habits[indices] + rng.normal(0, 0.05 * careless, (len(text), 3, 2))
+        # Upper parts go to the right.
+        width = self.width * np.exp(rng.normal(0, 0.10, len(text)))
+        slant = self.slant + rng.normal(0, 0.06, len(text))
+        turn = rng.normal(0, 0.06, len(text))
+        shear = _matrices(width, 0, -slant, 1)
+        rotation = _matrices(np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn))
+        of = np.repeat(np.arange(len(text)), lengths)
+        x, y = ((path - (low + high)[of] / 2) / 50).T
+        path = 50 * np.stack([x, y], 1)
+        path += 50 * np.einsum("nk,nkc->nc", np.stack([x * x, x * y, y * y], 1), bends[of])
+        shaking = rng.normal(0, self.tremor, (len(path) // 2 + 2, 2)).repeat(2, 0)
+        path += (shaking[: len(path)] + shaking[1 : len(path) + 1]) / 2
+        path = np.einsum("nk,nkc->nc", path, (shear @ rotation)[of])
+        return [
+            [path[start + stroke.start : start + stroke.stop] for stroke in form.strokes]
+            for form, start in zip(forms, starts, strict=True)
+        ]
 
-        width = self.width * np.exp(rng.normal(0, 0.10))
-        slant = self.slant + rng.normal(0, 0.06)
-        turn = rng.normal(0, 0.06)
-        shear = np.array([[width, 0], [-slant, 1]])  # upper parts go to the right
-        rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-        path = path @ shear @ rotation
-        return [path[stroke] for stroke in form.strokes]
+    def write(self, text):
+        """Write characters as images.
 
-    def write(self, character):
-        """Write a character as an image.
+        Args:
+            text: characters of the alphabet, at least one and at most `PAGE`.
 
         Returns:
-            uint8 (28, 28), white ink on black, as EMNIST's: the longer side about 24 pixels,
-            centred, soft edges.
+            uint8 (len(text), 28, 28), white ink on black, as EMNIST's: the longer side about 24
+            pixels, centred, soft edges.
         """
-        strokes = self.strokes(character)
-        strokes, pen = _fit(strokes, self.pen * np.exp(self.rng.normal(0, 0.10)))
-        canvas = np.zeros((SIDE * OVERSAMPLING,) * 2, np.uint8)
-        draw_strokes(canvas, strokes, pen * OVERSAMPLING, self)
+        if not 0 < len(text) <= PAGE:
+            raise ValueError(f"a page holds 1 to {PAGE} characters, not {len(text)}")
+        pens = self.pen * np.exp(self.rng.normal(0, 0.10, len(text)))
+        strokes, pens = _fit(self.strokes(text), pens)
+        # The characters stand above one another, so that each step is one call for all of them.
+        canvas = np.zeros((len(text) * SIDE * OVERSAMPLING, SIDE * OVERSAMPLING), np.uint8)
+        draw_strokes(canvas, strokes, pens * OVERSAMPLING, self)
         return _ink(canvas, self)
 
 
-def draw_strokes(canvas, strokes, pen, writer):
+def _extremes(path, starts):
+    """Least and greatest x and y, float (k, 2) each, of the parts of a path that start there."""
+    return np.minimum.reduceat(path, starts), np.maximum.reduceat(path, starts)
+
+
+def _matrices(a, b, c, d):
+    """(k, 2, 2) of rows (a, b), (c, d), numbers or (k,) each."""
+    a, b, c, d = np.broadcast_arrays(a, b, c, d)
+    return np.stack([np.stack([a, b], -1), np.stack([c, d], -1)], -2)
+
+
+def draw_strokes(canvas, strokes, pens, writer):
     """Draw pen paths into `canvas` (uint8, in place) in white, as `writer` presses the pen.
 
     Args:
         strokes: float (m, 2) arrays, x and y in pixels of the canvas.
-        pen: the pen's mean width in pixels.
+        pens: the pen's mean width in pixels in each of the strokes, float (len(strokes),).
     """
-    runs = sum(len(stroke) // RUN + 1 for stroke in strokes)
-    press = np.cumsum(writer.rng.normal(0, 1, runs)) / np.sqrt(runs)
-    widths = pen * (1 + writer.pressure * np.clip(press, -1.5, 1.5))
+    runs = [-(-(len(stroke) - 1) // RUN) for stroke in strokes]
+    press = np.convolve(writer.rng.normal(0, 1, sum(runs) + 2), np.ones(3) / np.sqrt(3), "valid")
+    widths = np.repeat(pens, runs) * (1 + writer.pressure * np.clip(press, -1.5, 1.5))
     widths = iter(np.maximum(1, np.rint(widths)).astype(int).tolist())
+    path = np.rint(np.concatenate(strokes) * (1 << FRACTION_BITS)).astype(np.int32)
+    lines, begin = defaultdict(list), 0
     for stroke in strokes:
-        path = np.rint(stroke * (1 << FRACTION_BITS)).astype(np.int32)
-        for first in range(0, len(path) - 1, RUN):
-            run = path[first : first + RUN + 1]
-            cv2.polylines(canvas, [run], False, 255, next(widths), cv2.LINE_8, FRACTION_BITS)
+        end = begin + len(stroke)
+        for first in range(begin, end - 1, RUN):
+            lines[next(widths)].append(path[first : min(first + RUN + 1, end)])
+        begin = end
+    for width, paths in lines.items():
+        cv2.polylines(canvas, paths, False, 255, width, cv2.LINE_8, FRACTION_BITS)
 
 
-def _fit(strokes, pen):
-    """Strokes moved and scaled so that their ink fills an image's extent, and the pen to use."""
+def _fit(characters, pens):
+    """Strokes as on the canvas of `Writer.write`, each character's ink filling its extent.
+
+    Args:
+        characters: a list of strokes each.
+        pens: width of the pen each character is written with, in pixels, float (k,).
+
+    Returns:
+        List of all strokes, and the pen to write each with, in pixels, float (len(strokes),).
+    """
+    strokes = [stroke for character in characters for stroke in character]
     path = np.concatenate(strokes)
-    low, high = path.min(axis=0), path.max(axis=0)
+    pieces = [len(character) for character in characters]
+    lengths = [sum(map(len, character)) for character in characters]
+    starts = np.cumsum([0, *lengths[:-1]])
+    low, high = _extremes(path, starts)
     size = high - low
+    longer = size.max(axis=1)
     # With a blunt pen people write larger, lest the ink fill the character.
-    length = np.hypot(*np.diff(path, axis=0).T).sum()
-    scale = EXTENT / size.max()
-    pen = min(pen, MOST_INK * scale * np.maximum(size, size.max() / 2).prod() / length)
-    scale = OVERSAMPLING * (EXTENT - pen) / size.max()
-    middle = (SIDE * OVERSAMPLING - 1) / 2
-    return [(stroke - (low + high) / 2) * scale + middle for stroke in strokes], pen
+    ink = np.add.reduceat(np.hypot(*np.diff(path, axis=0, append=path[-1:]).T), starts)
+    scale = EXTENT / longer
+    room = np.maximum(size, longer[:, None] / 2).prod(axis=1)
+    pens = np.minimum(pens, MOST_INK * scale * room / ink)
+    scale = OVERSAMPLING * (EXTENT - pens) / longer
+    middle = np.full((len(pens), 2), (SIDE * OVERSAMPLING - 1) / 2)
+    middle[:, 1] += SIDE * OVERSAMPLING * np.arange(len(pens))
+    of = np.repeat(np.arange(len(pens)), lengths)
+    path = (path - ((low + high) / 2)[of]) * scale[of, None] + middle[of]
+    return np.split(path, np.cumsum([len(s) for s in strokes[:-1]])), np.repeat(pens, pieces)
 
 
 @cache
 def _grain():
-    """Paper's grain, uint8 (PAPER_GRAIN, PAPER_GRAIN), mean 128: ink spreads along it."""
-    noise = np.random.default_rng(0).normal(0, 1, (PAPER_GRAIN, PAPER_GRAIN))
+    """Paper's grain, uint8 (PAPER_GRAIN, a canvas' width), mean 128: ink spreads along it."""
+    noise = np.random.default_rng(0).normal(0, 1, (PAPER_GRAIN, SIDE * OVERSAMPLING))
     cloud = cv2.GaussianBlur(noise, (0, 0), 2.2, borderType=cv2.BORDER_REFLECT)
     return np.clip(128 + 50 * cloud / np.std(cloud), 0, 255).astype(np.uint8)
 
 
 def _ink(canvas, writer):
-    """What the pen left on the paper, seen by a scanner: uint8 (28, 28)."""
-    rng, side = writer.rng, canvas.shape[0]
-    x, y = rng.integers(0, PAPER_GRAIN - side, 2)
+    """What the pen left on the paper, seen by a scanner: uint8 (k, 28, 28)."""
+    rng, height = writer.rng, len(canvas)
+    start = rng.integers(0, PAPER_GRAIN - height)
     soaked = cv2.blur(canvas, (5, 5))
-    grain = _grain()[y : y + side, x : x + side]
+    grain = _grain()[start : start + height]
     soaked = cv2.addWeighted(soaked, 1, grain, writer.bleed, -128 * writer.bleed)
     ink = cv2.threshold(soaked, 127, 255, cv2.THRESH_BINARY)[1]
     softness = writer.softness * np.exp(rng.normal(0, 0.15))
-    ink = cv2.resize(ink, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    ink = cv2.GaussianBlur(ink, (5, 5), softness)
+    ink = cv2.resize(ink, (SIDE, height // OVERSAMPLING), interpolation=cv2.INTER_AREA)
+    ink = cv2.GaussianBlur(ink, (5, 5), softness).reshape(-1, SIDE, SIDE)
     # A scanner stretches the contrast: thin and blurred strokes come out white, too.
-    return cv2.convertScaleAbs(ink, alpha=255 / max(1, ink.max()) * rng.uniform(0.97, 1.15))
+    brightest = ink.max(axis=(1, 2)).astype(np.float32)
+    gain = 255 / np.maximum(1, brightest) * rng.uniform(0.97, 1.15, len(ink)).astype(np.float32)
+    return np.minimum(np.rint(ink * gain[:, None, None]), 255).astype(np.uint8)
 
 
 def write(per_class=600, writers=300, seed=1981, first_writer=0, progress=True, processes=None):
@@ -325,7 +411,7 @@ def write(per_class=600, writers=300, seed=1981, first_writer=0, progress=True, 
         first_writer: number of the first writer; populations whose numbers do not overlap
             share no writer, as training, validation and test must not.
         progress: show a bar on standard error when that is a terminal.
-        processes: how many to use; as many as there are cores unless given.
+        processes: how many to share the work, by default one a processor for many characters.
 
     Returns:
         images: uint8 (33 * per_class, 28, 28), upright, white ink on black, as EMNIST's.
@@ -344,25 +430,18 @@ def write(per_class=600, writers=300, seed=1981, first_writer=0, progress=True, 
         for number in range(writers)
         if pages or number < more
     ]
+    processes = processes or pool.suggested(per_class * len(CHARACTERS))
     batches = [tasks[i : i + WRITERS_PER_TASK] for i in range(0, len(tasks), WRITERS_PER_TASK)]
-    processes = min(processes or multiprocessing.cpu_count(), len(batches))
     bar = tqdm(
         total=per_class * len(CHARACTERS), desc="handwriting", unit="character",
         disable=not (progress and sys.stderr.isatty()),
     )  # fmt: skip
     written = []
+    _grain()  # made once, before there are several processes
     with bar:
-        if processes == 1:
-            for batch in batches:
-                written.append(_write_batch(batch))
-                bar.update(len(written[-1]))
-        else:
-            # A fresh interpreter a process: a fork of one that runs TensorFlow's threads may hang.
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
-                for images in pool.map(_write_batch, batches):
-                    written.append(images)
-                    bar.update(len(images))
+        for images in pool.in_order(_write_batch, batches, processes):
+            written.append(images)
+            bar.update(len(images))
     shares = np.array([share for _, _, share in tasks])
     numbers = np.array([number for _, number, _ in tasks], np.int32)
     labels = np.tile(np.arange(len(CHARACTERS), dtype=np.uint8), shares.sum())
@@ -374,8 +453,8 @@ def _write_batch(tasks):
     images = []
     for seed, number, pages in tasks:
         writer = Writer(seed, number)
-        images += [writer.write(character) for _ in range(pages) for character in CHARACTERS]
-    return np.stack(images)
+        images += [writer.write(CHARACTERS) for _ in range(pages)]
+    return np.concatenate(images)
 
 
 def sheet(path, writers=16, seed=1981, first_writer=0):
