@@ -1,0 +1,360 @@
+"""Characters on paper and in printed boxes, as archives scan them: the one definition of paper.
+
+`scan` draws one character with any mixture of disturbances, `DISTURBANCES` lists them one by one
+with their strengths, and `decent_scan` mixes them as a person would still call a decent scan.
+Everything follows from the numpy Generator that is passed in; a disturbance that is off draws no
+number from it, and the same one at another strength draws the same numbers.
+"""
+
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vinreader.boxes import normalise
+
+OFFSET = 0.06  # of the box: how far inside the image's edge a printed line may lie
+PAPER = 215  # grey level of blank paper
+INK = 160  # grey levels between paper and ink
+FRACTION_BITS = 6  # cv2 takes coordinates in 64ths of a pixel
+CHUNK = 500  # characters a process draws at a time
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a scan of one character is like; the defaults are a clean scan without printed lines.
+
+    Lengths are pixels of the scan, in which a character of EMNIST is 24 * `scale` long.
+
+    Attributes:
+        scale: pixels of the scan for one of the character's image, > 0.
+        room: height and width of the box, in heights of the character's image, >= 1.
+        aspect: of the box, width to height, > 0; `room` is its height.
+        shift: share of the free room by which the character may be off-centre, 0 to 1.
+        rotation: of paper, box and character, in degrees to either side.
+        border: thickness of the printed lines in pixels; 0: none.
+        sides: on how many sides of the box there are lines, 1 to 4; 0: on one to four.
+        touching: the character reaches so many pixels into one of the lines; None: it keeps away
+            unless `shift` brings it there.
+        broken: share of the lines that is missing, 0 to 1.
+        neighbours: share of the neighbouring boxes' width that was cut out, too, 0 to 1.
+        strokes: share of the box's width to which a neighbour's stroke reaches into it, 0 to 1.
+        ink: grey levels between paper and ink, 0 to `paper`.
+        paper: grey level of the paper, 0 to 255.
+        shading: grey levels from the lighter to the darker side.
+        texture: standard deviation of the paper's fibres in grey levels.
+        noise: standard deviation of the scanner's noise in grey levels.
+        blur: standard deviation in pixels.
+        jpeg: quality 1 to 100 of the JPEG file it was; 0: it was none.
+        inverted: light ink on dark paper.
+    """
+
+    scale: float = 2.0
+    room: float = 1.25
+    aspect: float = 1.0
+    shift: float = 0.0
+    rotation: float = 0.0
+    border: float = 0.0
+    sides: int = 0
+    touching: float | None = None
+    broken: float = 0.0
+    neighbours: float = 0.0
+    strokes: float = 0.0
+    ink: float = INK
+    paper: float = PAPER
+    shading: float = 0.0
+    texture: float = 0.0
+    noise: float = 0.0
+    blur: float = 0.0
+    jpeg: int = 0
+    inverted: bool = False
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """One thing that happens to scans.
+
+    Attributes:
+        unit: of its strengths.
+        decent: the strengths that a person would still call a decent scan, mildest first.
+        beyond: stronger ones.
+        at: `Scan` of a strength.
+    """
+
+    unit: str
+    decent: tuple
+    beyond: tuple
+    at: Callable[[float], Scan]
+
+
+# What is decent follows from what the scans are for: office scanners at 150 to 600 dpi, boxes cut
+# out by a person or a program, pens and soft pencils; a line of the form may be touched, not
+# written over.
+DISTURBANCES = {
+    "border": Disturbance("pixels thick", (1, 2, 3, 4), (6, 8), lambda x: Scan(border=x)),
+    "border on sides": Disturbance("sides", (1, 2, 3, 4), (), lambda x: Scan(border=2, sides=x)),
+    "border reached by ink": Disturbance(
+        "pixels", (0, 1), (2, 4), lambda x: Scan(border=2, touching=x)
+    ),
+    "broken border": Disturbance(
+        "share missing", (0.1, 0.3), (0.5, 0.7), lambda x: Scan(border=2, broken=x)
+    ),
+    "rotated box": Disturbance(
+        "degrees", (1, 2, 3), (5, 8), lambda x: Scan(border=2, sides=4, rotation=x)
+    ),
+    "wide cut": Disturbance(
+        "share of the neighbouring boxes", (0.05, 0.1), (0.2, 0.3),
+        lambda x: Scan(border=2, neighbours=x),
+    ),
+    "neighbours' strokes": Disturbance(
+        "share of the width", (0.03, 0.06), (0.1, 0.15), lambda x: Scan(strokes=x)
+    ),
+    "off-centre": Disturbance("share of the room", (0.5, 1), (), lambda x: Scan(shift=x)),
+    "large paper": Disturbance(
+        "times as high", (1.5, 2), (3, 4), lambda x: Scan(room=x, shift=1)
+    ),
+    "scale": Disturbance("times", (1, 2, 4, 7, 10), (0.75, 0.5), lambda x: Scan(scale=x)),
+    "noise": Disturbance("grey levels", (5, 10), (20, 30), lambda x: Scan(noise=x)),
+    "fibres": Disturbance("grey levels", (3, 6), (10, 15), lambda x: Scan(texture=x)),
+    "blur": Disturbance("pixels", (0.5, 1), (2, 3), lambda x: Scan(blur=x)),
+    "JPEG": Disturbance("quality", (90, 70, 50), (30, 10), lambda x: Scan(jpeg=x)),
+    "faint ink": Disturbance("grey levels", (120, 80, 60), (40, 20), lambda x: Scan(ink=x)),
+    "shading": Disturbance("grey levels", (20, 40, 60), (100, 140), lambda x: Scan(shading=x)),
+    "inverted": Disturbance("", (1,), (), lambda x: Scan(inverted=True)),
+}  # fmt: skip
+
+
+def decent_scan(rng):
+    """A `Scan` with several disturbances at once, none stronger than in a decent scan."""
+
+    def some(share, low, high):
+        return float(rng.uniform(low, high)) if rng.random() < share else 0.0
+
+    scale = float(np.exp(rng.uniform(np.log(0.8), np.log(3))))
+    return Scan(
+        scale=scale,
+        room=float(rng.uniform(1.05, 1.6)),
+        aspect=float(rng.uniform(0.8, 1.15)),
+        shift=float(rng.uniform(0, 1)),
+        rotation=some(0.6, 0, 3),
+        border=scale * some(0.6, 0.5, 2),
+        broken=some(0.3, 0, 0.3),
+        neighbours=some(0.15, 0, 0.1),
+        strokes=some(0.15, 0, 0.06),
+        ink=float(rng.uniform(60, 180)),
+        paper=float(rng.uniform(190, 245)),
+        shading=some(0.5, 0, 60),
+        texture=some(0.5, 0, 5),
+        noise=some(0.7, 0, 8),
+        blur=scale * some(0.6, 0.1, 0.5),
+        jpeg=round(some(0.4, 50, 95)),
+        inverted=bool(rng.random() < 0.05),
+    )
+
+
+def reread(characters, seed, processes=None):
+    """Characters as `boxes.normalise` brings them back from decent scans, each another one.
+
+    Args:
+        characters: uint8 (N, 28, 28), white ink on black.
+        seed: integer >= 0; the result depends on nothing else.
+        processes: how many to share the work; as many as there are processors unless given.
+
+    Returns:
+        uint8 (N, 28, 28). A character that is not found on its scan stays as it was.
+    """
+    chunks = [
+        (characters[first : first + CHUNK], (seed, number))
+        for number, first in enumerate(range(0, len(characters), CHUNK))
+    ]
+    if processes == 1 or len(chunks) < 2:
+        return np.concatenate([characters[:0], *map(_reread, chunks)])
+    with multiprocessing.Pool(processes) as pool:
+        return np.concatenate(pool.map(_reread, chunks, chunksize=1))
+
+
+def _reread(task):
+    characters, seed = task
+    rng = np.random.default_rng(seed)
+    result = characters.copy()
+    for row, character in enumerate(characters):
+        box = normalise(scan(character, decent_scan(rng), rng, characters))
+        if not box.blank:
+            result[row] = box.pixels
+    return result
+
+
+def scan(character, how, rng, others=None):
+    """Draw the scan of a character.
+
+    Args:
+        character: uint8 (height, width), white ink on black, as EMNIST's.
+        how: a `Scan`.
+        rng: numpy Generator.
+        others: uint8 (N, height, width), N >= 1, among which neighbours are chosen; the character
+            itself is the neighbour when not given.
+
+    Returns:
+        uint8 (height, width), dark ink on light paper unless inverted.
+    """
+    grow = max(how.scale, 1.0)  # a smaller scan is drawn full size and then reduced
+    height, width = (side * grow for side in character.shape)
+    box = round(height * how.room), max(round(height * how.room * how.aspect), int(np.ceil(width)))
+    beyond = round(how.neighbours * box[1])
+    shape = box[0], box[1] + 2 * beyond
+    free = np.array([box[1] - width, box[0] - height]) / 2
+    corner = free + rng.uniform(-1, 1, 2) * how.shift * free if how.shift else free
+    corner = np.rint(corner + [beyond, 0])
+    turn = _turn(how, shape, rng)
+    lines = None
+    if how.border:
+        outline, sides = _outline(how, box, beyond, rng)
+        if how.touching is not None:
+            corner = _touching(character, corner, grow, outline, sides, how, rng)
+        lines = _lines(how, shape, outline, sides, turn, rng)
+    ink = _placed(character, grow, corner, turn, shape)
+    if how.neighbours or how.strokes:
+        for neighbour, place in _neighbours(
+            character if others is None else others, how, grow, box, beyond, rng
+        ):
+            ink = cv2.max(ink, _placed(neighbour, grow, place, turn, shape))
+
+    light = np.full(shape, how.paper, np.float32)
+    if how.shading:
+        direction = rng.uniform(0, 2 * np.pi)
+        light += slope(shape, *(how.shading / 2 * np.array([np.cos(direction), np.sin(direction)])))
+    if how.texture:
+        light += how.texture * cloud(rng, shape, 1.2)
+    if lines is not None:
+        light *= 1 - np.float32(rng.uniform(0.45, 0.8) / 255) * lines
+    light *= 1 - np.float32(how.ink / how.paper / 255) * ink
+    if how.scale < 1:
+        small = tuple(max(1, round(side * how.scale)) for side in shape[::-1])
+        light = cv2.resize(light, small, interpolation=cv2.INTER_AREA)
+    image = exposed(rng, light, how.blur, how.noise)
+    if how.jpeg:
+        file = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, how.jpeg])[1]
+        image = cv2.imdecode(file, cv2.IMREAD_GRAYSCALE)
+    return 255 - image if how.inverted else image
+
+
+def blank_card(rng, shape):
+    """Blank card, float64 greys of `shape`: yellowed, unevenly lit, with stains and fibres."""
+    paper = rng.uniform(195, 235) + slope(shape, rng.normal(0, 6), rng.normal(0, 3))
+    for size, strength in ((40, 3), (1.2, 2.5)):  # stains, fibres
+        paper += strength * cloud(rng, shape, size)
+    return paper
+
+
+def slope(shape, across, down):
+    """Light that falls from one side, float of `shape`: 0 in the middle, +-`across` at the right
+    and left edge, +-`down` at the bottom and top."""
+    height, width = shape
+    return across * np.linspace(-1, 1, width) + down * np.linspace(-1, 1, height)[:, None]
+
+
+def cloud(rng, shape, size):
+    """Smooth noise, float of `shape`, mean 0 and standard deviation 1; `size` pixels large."""
+    noise = cv2.GaussianBlur(rng.normal(0, 1, shape), (0, 0), size)
+    return noise / noise.std()
+
+
+def exposed(rng, light, blur, noise):
+    """What a scanner makes of `light`, float greys: blur and noise in pixels and grey levels."""
+    if blur:
+        light = cv2.GaussianBlur(light, (0, 0), blur)
+    if noise:
+        light = light + rng.normal(0, noise, light.shape)
+    return np.clip(np.rint(light), 0, 255).astype(np.uint8)
+
+
+def _turn(how, shape, rng):
+    """The rotation about the middle, float (2, 3), or None."""
+    if not how.rotation:
+        return None
+    angle = how.rotation * rng.choice((-1, 1))
+    return cv2.getRotationMatrix2D(((shape[1] - 1) / 2, (shape[0] - 1) / 2), angle, 1)
+
+
+def _placed(character, grow, corner, turn, shape):
+    """Ink of `shape`: the character, `grow` times as large, with its top left at `corner`."""
+    # Pixel centres: the middle of the first pixel comes to the middle of its enlarged one.
+    matrix = np.array([[grow, 0, corner[0]], [0, grow, corner[1]]])
+    matrix[:, 2] += (grow - 1) / 2
+    if turn is not None:
+        matrix = turn @ np.vstack([matrix, [0, 0, 1]])
+    return cv2.warpAffine(character, matrix, shape[::-1], flags=cv2.INTER_LINEAR)
+
+
+def _extent(character):
+    """left, top, right, bottom (exclusive) of the ink, float (4,)."""
+    x, y, width, height = cv2.boundingRect((character > 127).view(np.uint8))
+    return np.array([x, y, x + width, y + height], float)
+
+
+def _outline(how, box, beyond, rng):
+    """Outer edges of the printed box (left, top, right, bottom) and bool (4,): which are drawn."""
+    sides = np.zeros(4, bool)
+    if how.neighbours:  # what separates the boxes is always there
+        sides[[0, 2]] = True
+    sides[rng.permutation(4)[: how.sides or rng.integers(1, 5)]] = True
+    inset = rng.uniform(0, OFFSET, 4) * box[0]
+    left, top, right, bottom = inset * [1, 1, -1, -1] + [0, 0, box[1], box[0]]
+    return np.array([left + beyond, top, right + beyond, bottom]), sides
+
+
+def _touching(character, corner, grow, outline, sides, how, rng):
+    """The place at which the ink reaches `how.touching` pixels into one of the lines."""
+    side = rng.choice(np.flatnonzero(sides))
+    inward = 1 if side < 2 else -1
+    line = outline[side] + inward * (how.border - how.touching)
+    corner = corner.copy()
+    corner[side % 2] = line - grow * _extent(character)[side]
+    return corner
+
+
+def _lines(how, shape, outline, sides, turn, rng):
+    """The printed lines, uint8 of `shape`, 255 where they are."""
+    far = 2 * max(shape)
+    left, top, right, bottom = outline
+    # Lines end at each other, and run on where the next one is missing or the neighbour's follow.
+    ends = np.where(sides, outline, [-far, -far, far, far])
+    across = (-far, far) if how.neighbours else (ends[0], ends[2])
+    thick = how.border
+    bars = (
+        (left, ends[1], left + thick, ends[3]),
+        (across[0], top, across[1], top + thick),
+        (right - thick, ends[1], right, ends[3]),
+        (across[0], bottom - thick, across[1], bottom),
+    )
+    lines = np.zeros(shape, np.uint8)
+    for bar, drawn in zip(bars, sides, strict=True):
+        if drawn:
+            x0, y0, x1, y1 = bar
+            corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) - 0.5
+            if turn is not None:
+                corners = corners @ turn[:, :2].T + turn[:, 2]
+            corners = np.rint(corners * (1 << FRACTION_BITS)).astype(np.int32)
+            cv2.fillConvexPoly(lines, corners, 255, cv2.LINE_AA, FRACTION_BITS)
+    if how.broken:
+        wear = cloud(rng, shape, 3)
+        kept = np.clip(0.5 + 4 * (wear - np.quantile(wear, how.broken)), 0, 1)
+        lines = (lines * kept).astype(np.uint8)
+    return lines
+
+
+def _neighbours(others, how, grow, box, beyond, rng):
+    """Characters next to this one: (image, place of its top left corner)."""
+    others = others.reshape(-1, *others.shape[-2:])
+    height, width = np.array(others.shape[1:]) * grow
+    left, right = others[rng.integers(len(others), size=2)]
+    top = (box[0] - height) / 2 + rng.uniform(-0.05, 0.05, 2) * box[0]
+    if how.neighbours:
+        first = beyond - (box[1] + width) / 2
+        return (left, (first, top[0])), (right, (first + 2 * box[1], top[1]))
+    reach = how.strokes * box[1]
+    if rng.integers(2):
+        return ((left, (reach - grow * _extent(left)[2], top[0])),)
+    return ((right, (box[1] - reach - grow * _extent(right)[0], top[1])),)
