@@ -7,11 +7,14 @@ number from it, and the same one at another strength draws the same numbers.
 """
 
 import multiprocessing
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from vinreader.boxes import normalise
 
@@ -38,12 +41,12 @@ class Scan:
         sides: on how many sides of the box there are lines, 1 to 4; 0: on one to four.
         touching: the character reaches so many pixels into one of the lines; None: it keeps away
             unless `shift` brings it there.
-        broken: share of the lines that is missing, 0 to 1.
+        broken: share of the lines that is missing, 0 to below 1.
         neighbours: share of the neighbouring boxes' width that was cut out, too, 0 to 1.
         strokes: share of the box's width to which a neighbour's stroke reaches into it, 0 to 1.
         ink: grey levels between paper and ink, 0 to `paper`.
         paper: grey level of the paper, 0 to 255.
-        shading: grey levels from the lighter to the darker side.
+        shading: grey levels by which the darker side is darker than the lighter one.
         texture: standard deviation of the paper's fibres in grey levels.
         noise: standard deviation of the scanner's noise in grey levels.
         blur: standard deviation in pixels.
@@ -93,16 +96,16 @@ class Disturbance:
 # out by a person or a program, pens and soft pencils; a line of the form may be touched, not
 # written over.
 DISTURBANCES = {
-    "border": Disturbance("pixels thick", (1, 2, 3, 4), (6, 8), lambda x: Scan(border=x)),
+    "border": Disturbance("pixels thick", (1, 2, 3, 4), (6,), lambda x: Scan(border=x)),
     "border on sides": Disturbance("sides", (1, 2, 3, 4), (), lambda x: Scan(border=2, sides=x)),
-    "border reached by ink": Disturbance(
+    "touched border": Disturbance(
         "pixels", (0, 1), (2, 4), lambda x: Scan(border=2, touching=x)
     ),
     "broken border": Disturbance(
         "share missing", (0.1, 0.3), (0.5, 0.7), lambda x: Scan(border=2, broken=x)
     ),
     "rotated box": Disturbance(
-        "degrees", (1, 2, 3), (5, 8), lambda x: Scan(border=2, sides=4, rotation=x)
+        "degrees", (1.5, 3), (5, 8), lambda x: Scan(border=2, sides=4, rotation=x)
     ),
     "wide cut": Disturbance(
         "share of the neighbouring boxes", (0.05, 0.1), (0.2, 0.3),
@@ -115,13 +118,13 @@ DISTURBANCES = {
     "large paper": Disturbance(
         "times as high", (1.5, 2), (3, 4), lambda x: Scan(room=x, shift=1)
     ),
-    "scale": Disturbance("times", (1, 2, 4, 7, 10), (0.75, 0.5), lambda x: Scan(scale=x)),
+    "scale": Disturbance("times", (1, 2, 4, 10), (0.75, 0.5), lambda x: Scan(scale=x)),
     "noise": Disturbance("grey levels", (5, 10), (20, 30), lambda x: Scan(noise=x)),
-    "fibres": Disturbance("grey levels", (3, 6), (10, 15), lambda x: Scan(texture=x)),
+    "fibres": Disturbance("grey levels", (3, 6), (12,), lambda x: Scan(texture=x)),
     "blur": Disturbance("pixels", (0.5, 1), (2, 3), lambda x: Scan(blur=x)),
-    "JPEG": Disturbance("quality", (90, 70, 50), (30, 10), lambda x: Scan(jpeg=x)),
-    "faint ink": Disturbance("grey levels", (120, 80, 60), (40, 20), lambda x: Scan(ink=x)),
-    "shading": Disturbance("grey levels", (20, 40, 60), (100, 140), lambda x: Scan(shading=x)),
+    "JPEG": Disturbance("quality", (75, 50), (30, 10), lambda x: Scan(jpeg=x)),
+    "faint ink": Disturbance("grey levels", (100, 60), (40, 20), lambda x: Scan(ink=x)),
+    "shading": Disturbance("grey levels", (30, 60), (100, 140), lambda x: Scan(shading=x)),
     "inverted": Disturbance("", (1,), (), lambda x: Scan(inverted=True)),
 }  # fmt: skip
 
@@ -171,8 +174,15 @@ def reread(characters, seed, processes=None):
     ]
     if processes == 1 or len(chunks) < 2:
         return np.concatenate([characters[:0], *map(_reread, chunks)])
-    with multiprocessing.Pool(processes) as pool:
-        return np.concatenate(pool.map(_reread, chunks, chunksize=1))
+    bar = tqdm(
+        total=len(characters), desc="paper", unit="character", disable=not sys.stderr.isatty()
+    )
+    reread = []
+    with bar, multiprocessing.Pool(processes) as pool:
+        for result in pool.imap(_reread, chunks):
+            reread.append(result)
+            bar.update(len(result))
+    return np.concatenate(reread)
 
 
 def _reread(task):
@@ -206,7 +216,7 @@ def scan(character, how, rng, others=None):
     shape = box[0], box[1] + 2 * beyond
     free = np.array([box[1] - width, box[0] - height]) / 2
     corner = free + rng.uniform(-1, 1, 2) * how.shift * free if how.shift else free
-    corner = np.rint(corner + [beyond, 0])
+    corner = np.rint(corner + np.array([beyond, 0]))
     turn = _turn(how, shape, rng)
     lines = None
     if how.border:
@@ -224,11 +234,13 @@ def scan(character, how, rng, others=None):
     light = np.full(shape, how.paper, np.float32)
     if how.shading:
         direction = rng.uniform(0, 2 * np.pi)
-        light += slope(shape, *(how.shading / 2 * np.array([np.cos(direction), np.sin(direction)])))
+        across, down = how.shading / 2 * np.array([np.cos(direction), np.sin(direction)])
+        light += slope(shape, across, down) - how.shading / 2
     if how.texture:
         light += how.texture * cloud(rng, shape, 1.2)
     if lines is not None:
-        light *= 1 - np.float32(rng.uniform(0.45, 0.8) / 255) * lines
+        darkness = rng.uniform(0.45, 0.8) * min(how.border, 1)
+        light *= 1 - np.float32(darkness / 255) * lines
     light *= 1 - np.float32(how.ink / how.paper / 255) * ink
     if how.scale < 1:
         small = tuple(max(1, round(side * how.scale)) for side in shape[::-1])
@@ -333,14 +345,16 @@ def _lines(how, shape, outline, sides, turn, rng):
     for bar, drawn in zip(bars, sides, strict=True):
         if drawn:
             x0, y0, x1, y1 = bar
-            corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) - 0.5
+            # cv2 draws both edge pixels, whole, however near they are.
+            x1, y1 = max(x0, x1 - 1), max(y0, y1 - 1)
+            corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
             if turn is not None:
                 corners = corners @ turn[:, :2].T + turn[:, 2]
             corners = np.rint(corners * (1 << FRACTION_BITS)).astype(np.int32)
             cv2.fillConvexPoly(lines, corners, 255, cv2.LINE_AA, FRACTION_BITS)
     if how.broken:
         wear = cloud(rng, shape, 3)
-        kept = np.clip(0.5 + 4 * (wear - np.quantile(wear, how.broken)), 0, 1)
+        kept = np.clip(0.5 + 4 * (wear - NormalDist().inv_cdf(how.broken)), 0, 1)
         lines = (lines * kept).astype(np.uint8)
     return lines
 

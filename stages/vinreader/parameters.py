@@ -94,6 +94,7 @@ class Train(Section):
     threads: Annotated[int, Field(ge=1, le=256)]
     patience: Annotated[int, Field(ge=1)]
     embedded_share: Annotated[Number, Field(ge=0, le=0.9)]
+    paper_share: Share
     augmentation: Augmentation
 
 
@@ -109,6 +110,10 @@ class Export(Section):
     max_difference: Share
 
 
+class Robustness(Section):
+    per_class: Annotated[int, Field(ge=1, le=10_000)]
+
+
 class Parameters(Section):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     data: Data
@@ -117,6 +122,7 @@ class Parameters(Section):
     train: Train
     evaluate: Evaluate
     export: Export
+    robustness: Robustness
 
 
 def _explain(error: dict) -> str:
