@@ -83,8 +83,12 @@ def _read(task: tuple[Case, int]) -> tuple[np.ndarray, np.ndarray]:
     return read, np.array([reading.status == "review" for reading in readings])
 
 
-def measure(characters: dataset.Characters, seed: int) -> pd.DataFrame:
-    """The table: disturbance, strength, unit, decent, accuracy, drop in points, review."""
+def measure(
+    characters: dataset.Characters, seed: int, processes: int | None = None
+) -> pd.DataFrame:
+    """The table: disturbance, strength, unit, decent, accuracy, drop in points, review.
+
+    `processes` share the work, by default one a processor; the result does not depend on it."""
     cases = all_cases()
     tasks = [(case, first) for case in cases for first in range(0, len(characters), CHUNK)]
     bar = tqdm(
@@ -92,7 +96,7 @@ def measure(characters: dataset.Characters, seed: int) -> pd.DataFrame:
         disable=not sys.stderr.isatty(),
     )  # fmt: skip
     done = []
-    with bar, multiprocessing.Pool(None, _start, (characters.images, seed)) as pool:
+    with bar, multiprocessing.Pool(processes, _start, (characters.images, seed)) as pool:
         for result in pool.imap(_read, tasks):
             done.append(result)
             bar.update(len(result[0]))

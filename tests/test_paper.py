@@ -111,7 +111,7 @@ def test_the_ink_reaches_so_far_into_the_line(depth):
         how = Scan(border=4, sides=1, touching=depth)
         image = scan(character, how, np.random.default_rng(seed))
         both = (image < (215 - 160) * 0.8).sum() / 48  # rows that are covered by both
-        assert abs(both - depth) <= 1
+        assert abs(both - depth) <= 1.25
 
 
 def test_a_broken_border_lacks_its_share(characters):

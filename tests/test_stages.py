@@ -164,7 +164,9 @@ def modules_used(script: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("stage", ["download", "filter", "split", "train", "evaluate", "export"])
+@pytest.mark.parametrize(
+    "stage", "download filter split train evaluate export robustness".split()
+)
 def test_dvc_tracks_every_module_that_a_stage_computes_with(stage):
     told = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"][stage]
     tracked = {d for d in told["deps"] if d.startswith("stages/")}

@@ -21,7 +21,6 @@ from vinreader.boxes import normalise
 OFFSET = 0.06  # of the box: how far inside the image's edge a printed line may lie
 PAPER = 215  # grey level of blank paper
 INK = 160  # grey levels between paper and ink
-FRACTION_BITS = 6  # cv2 takes coordinates in 64ths of a pixel
 CHUNK = 500  # characters a process draws at a time
 
 
@@ -239,8 +238,7 @@ def scan(character, how, rng, others=None):
     if how.texture:
         light += how.texture * cloud(rng, shape, 1.2)
     if lines is not None:
-        darkness = rng.uniform(0.45, 0.8) * min(how.border, 1)
-        light *= 1 - np.float32(darkness / 255) * lines
+        light *= 1 - np.float32(rng.uniform(0.45, 0.8)) * lines
     light *= 1 - np.float32(how.ink / how.paper / 255) * ink
     if how.scale < 1:
         small = tuple(max(1, round(side * how.scale)) for side in shape[::-1])
@@ -328,12 +326,11 @@ def _touching(character, corner, grow, outline, sides, how, rng):
 
 
 def _lines(how, shape, outline, sides, turn, rng):
-    """The printed lines, uint8 of `shape`, 255 where they are."""
-    far = 2 * max(shape)
+    """The printed lines, float32 of `shape`, 1 where they are."""
     left, top, right, bottom = outline
     # Lines end at each other, and run on where the next one is missing or the neighbour's follow.
-    ends = np.where(sides, outline, [-far, -far, far, far])
-    across = (-far, far) if how.neighbours else (ends[0], ends[2])
+    ends = np.where(sides, outline, [-np.inf, -np.inf, np.inf, np.inf])
+    across = (-np.inf, np.inf) if how.neighbours else ends[[0, 2]]
     thick = how.border
     bars = (
         (left, ends[1], left + thick, ends[3]),
@@ -341,22 +338,25 @@ def _lines(how, shape, outline, sides, turn, rng):
         (right - thick, ends[1], right, ends[3]),
         (across[0], bottom - thick, across[1], bottom),
     )
-    lines = np.zeros(shape, np.uint8)
-    for bar, drawn in zip(bars, sides, strict=True):
+    x = np.arange(shape[1], dtype=np.float32)
+    y = np.arange(shape[0], dtype=np.float32)[:, None]
+    if turn is not None:
+        back = cv2.invertAffineTransform(turn).astype(np.float32)
+        x, y = (row[0] * x + row[1] * y + row[2] for row in back)
+    lines = np.zeros(shape, np.float32)
+    for (x0, y0, x1, y1), drawn in zip(bars, sides, strict=True):
         if drawn:
-            x0, y0, x1, y1 = bar
-            # cv2 draws both edge pixels, whole, however near they are.
-            x1, y1 = max(x0, x1 - 1), max(y0, y1 - 1)
-            corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-            if turn is not None:
-                corners = corners @ turn[:, :2].T + turn[:, 2]
-            corners = np.rint(corners * (1 << FRACTION_BITS)).astype(np.int32)
-            cv2.fillConvexPoly(lines, corners, 255, cv2.LINE_AA, FRACTION_BITS)
+            np.maximum(lines, _covered(x, x0, x1) * _covered(y, y0, y1), out=lines)
     if how.broken:
         wear = cloud(rng, shape, 3)
-        kept = np.clip(0.5 + 4 * (wear - NormalDist().inv_cdf(how.broken)), 0, 1)
-        lines = (lines * kept).astype(np.uint8)
+        lines *= np.clip(0.5 + 4 * (wear - NormalDist().inv_cdf(how.broken)), 0, 1)
     return lines
+
+
+def _covered(place, first, last):
+    """Share of the pixels at `place` that lies between two edges, 0 to 1."""
+    inside = np.minimum(place + 1 - np.float32(first), np.float32(last) - place)
+    return np.clip(inside, 0, min(1, last - first))
 
 
 def _neighbours(others, how, grow, box, beyond, rng):
