@@ -165,7 +165,7 @@ def modules_used(script: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "stage", "download filter split train evaluate export robustness".split()
+    "stage", ["download", "filter", "split", "train", "evaluate", "export", "robustness"]
 )
 def test_dvc_tracks_every_module_that_a_stage_computes_with(stage):
     told = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"][stage]
