@@ -1,11 +1,12 @@
 """Stage 7: what disturbed scans cost: test characters on paper and in printed boxes, and read.
 
-Every disturbance of `vinreader/paper.py` at each of its strengths, the same characters every time,
-read by the exported model as scans are. A drop is against the same characters as they come.
+Every one of `DISTURBANCES` at each of its strengths, the same characters every time, read by the
+exported model as scans are. A drop is against the same characters as they come.
 """
 
 import multiprocessing
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from vinreader import charts, dataset, handwriting
 from vinreader.alphabet import CHARACTERS, INDEX
 from vinreader.console import stage
 from vinreader.files import write_csv, write_json
-from vinreader.paper import DISTURBANCES, Scan, decent_scan, scan
+from vinreader.paper import Scan, decent_scan, scan
 from vinreader.parameters import load
 from vinreader.reader import Reader
 
@@ -27,6 +28,60 @@ METRICS = Path("metrics")
 TARGET = 1.0  # points that a disturbance may cost while the scan is a decent one
 CHUNK = 128  # scans that a process draws and reads at a time
 PLAIN, MIXED = "none", "several at once"
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """One thing that happens to scans.
+
+    Attributes:
+        unit: of its strengths.
+        decent: the strengths that a person would still call a decent scan, mildest first.
+        beyond: stronger ones.
+        at: `Scan` of a strength.
+    """
+
+    unit: str
+    decent: tuple
+    beyond: tuple
+    at: Callable[[float], Scan]
+
+
+# What is decent follows from what the scans are for: office scanners at 150 to 600 dpi, boxes cut
+# out by a person or a program, pens and soft pencils; a line of the form may be touched, not
+# written over.
+DISTURBANCES = {
+    "border": Disturbance("pixels thick", (1, 2, 3, 4), (6,), lambda x: Scan(border=x)),
+    "border on sides": Disturbance("sides", (1, 2, 3, 4), (), lambda x: Scan(border=2, sides=x)),
+    "touched border": Disturbance(
+        "pixels", (0, 1), (2, 4), lambda x: Scan(border=2, touching=x)
+    ),
+    "broken border": Disturbance(
+        "share missing", (0.1, 0.3), (0.5, 0.7), lambda x: Scan(border=2, broken=x)
+    ),
+    "rotated box": Disturbance(
+        "degrees", (1.5, 3), (5, 8), lambda x: Scan(border=2, sides=4, rotation=x)
+    ),
+    "wide cut": Disturbance(
+        "share of the neighbouring boxes", (0.05, 0.1), (0.2, 0.3),
+        lambda x: Scan(border=2, neighbours=x),
+    ),
+    "neighbours' strokes": Disturbance(
+        "share of the width", (0.03, 0.06), (0.1, 0.15), lambda x: Scan(strokes=x)
+    ),
+    "off-centre": Disturbance("share of the room", (0.5, 1), (), lambda x: Scan(shift=x)),
+    "large paper": Disturbance(
+        "times as high", (1.5, 2), (3, 4), lambda x: Scan(room=x, shift=1)
+    ),
+    "scale": Disturbance("times", (1, 2, 4, 10), (0.75, 0.5), lambda x: Scan(scale=x)),
+    "noise": Disturbance("grey levels", (5, 10), (20, 30), lambda x: Scan(noise=x)),
+    "fibres": Disturbance("grey levels", (3, 6), (12,), lambda x: Scan(texture=x)),
+    "blur": Disturbance("pixels", (0.5, 1), (2, 3), lambda x: Scan(blur=x)),
+    "JPEG": Disturbance("quality", (75, 50), (30, 10), lambda x: Scan(jpeg=x)),
+    "faint ink": Disturbance("grey levels", (100, 60), (40, 20), lambda x: Scan(ink=x)),
+    "shading": Disturbance("grey levels", (30, 60), (100, 140), lambda x: Scan(shading=x)),
+    "inverted": Disturbance("", (1,), (), lambda x: Scan(inverted=True)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import pytest
 
 import robustness
 from conftest import PROJECT, Workspace
+from robustness import DISTURBANCES
 from vinreader import dataset, handwriting, images, parameters
 from vinreader.alphabet import CHARACTERS
-from vinreader.paper import DISTURBANCES
+from vinreader.paper import decent_scan
 from vinreader.reader import Reader
 
 
@@ -113,6 +114,20 @@ def test_the_sample_has_as_many_of_each_class_as_there_are(measured):
     assert (robustness.sample(test, 5, 0).counts() == 2).all()
     first, again, other = (robustness.sample(test, 1, seed).images for seed in (0, 0, 1))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_no_decent_scan_is_worse_than_the_table_says():
+    rng = np.random.default_rng(0)
+    hows = [decent_scan(rng) for _ in range(500)]
+    for name, disturbance, key in (
+        ("rotated box", max, "rotation"), ("wide cut", max, "neighbours"),
+        ("neighbours' strokes", max, "strokes"), ("broken border", max, "broken"),
+        ("noise", max, "noise"), ("fibres", max, "texture"), ("shading", max, "shading"),
+        ("faint ink", min, "ink"),
+    ):  # fmt: skip
+        limit = getattr(DISTURBANCES[name].at(DISTURBANCES[name].decent[-1]), key)
+        assert disturbance([limit, *(getattr(how, key) for how in hows)]) == limit
+        assert len({getattr(how, key) for how in hows}) > 50
 
 
 def test_without_a_model_it_says_what_to_do(tmp_path):

@@ -1,14 +1,13 @@
 """Characters on paper and in printed boxes, as archives scan them: the one definition of paper.
 
-`scan` draws one character with any mixture of disturbances, `DISTURBANCES` lists them one by one
-with their strengths, and `decent_scan` mixes them as a person would still call a decent scan.
+`scan` draws one character with any mixture of disturbances, `decent_scan` mixes them as a person
+would still call a decent scan, and `reread` brings characters back from such scans.
 Everything follows from the numpy Generator that is passed in; a disturbance that is off draws no
 number from it, and the same one at another strength draws the same numbers.
 """
 
 import multiprocessing
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -72,60 +71,6 @@ class Scan:
     blur: float = 0.0
     jpeg: int = 0
     inverted: bool = False
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """One thing that happens to scans.
-
-    Attributes:
-        unit: of its strengths.
-        decent: the strengths that a person would still call a decent scan, mildest first.
-        beyond: stronger ones.
-        at: `Scan` of a strength.
-    """
-
-    unit: str
-    decent: tuple
-    beyond: tuple
-    at: Callable[[float], Scan]
-
-
-# What is decent follows from what the scans are for: office scanners at 150 to 600 dpi, boxes cut
-# out by a person or a program, pens and soft pencils; a line of the form may be touched, not
-# written over.
-DISTURBANCES = {
-    "border": Disturbance("pixels thick", (1, 2, 3, 4), (6,), lambda x: Scan(border=x)),
-    "border on sides": Disturbance("sides", (1, 2, 3, 4), (), lambda x: Scan(border=2, sides=x)),
-    "touched border": Disturbance(
-        "pixels", (0, 1), (2, 4), lambda x: Scan(border=2, touching=x)
-    ),
-    "broken border": Disturbance(
-        "share missing", (0.1, 0.3), (0.5, 0.7), lambda x: Scan(border=2, broken=x)
-    ),
-    "rotated box": Disturbance(
-        "degrees", (1.5, 3), (5, 8), lambda x: Scan(border=2, sides=4, rotation=x)
-    ),
-    "wide cut": Disturbance(
-        "share of the neighbouring boxes", (0.05, 0.1), (0.2, 0.3),
-        lambda x: Scan(border=2, neighbours=x),
-    ),
-    "neighbours' strokes": Disturbance(
-        "share of the width", (0.03, 0.06), (0.1, 0.15), lambda x: Scan(strokes=x)
-    ),
-    "off-centre": Disturbance("share of the room", (0.5, 1), (), lambda x: Scan(shift=x)),
-    "large paper": Disturbance(
-        "times as high", (1.5, 2), (3, 4), lambda x: Scan(room=x, shift=1)
-    ),
-    "scale": Disturbance("times", (1, 2, 4, 10), (0.75, 0.5), lambda x: Scan(scale=x)),
-    "noise": Disturbance("grey levels", (5, 10), (20, 30), lambda x: Scan(noise=x)),
-    "fibres": Disturbance("grey levels", (3, 6), (12,), lambda x: Scan(texture=x)),
-    "blur": Disturbance("pixels", (0.5, 1), (2, 3), lambda x: Scan(blur=x)),
-    "JPEG": Disturbance("quality", (75, 50), (30, 10), lambda x: Scan(jpeg=x)),
-    "faint ink": Disturbance("grey levels", (100, 60), (40, 20), lambda x: Scan(ink=x)),
-    "shading": Disturbance("grey levels", (30, 60), (100, 140), lambda x: Scan(shading=x)),
-    "inverted": Disturbance("", (1,), (), lambda x: Scan(inverted=True)),
-}  # fmt: skip
 
 
 def decent_scan(rng):
