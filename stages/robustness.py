@@ -191,7 +191,6 @@ def summary(table: pd.DataFrame, characters: int, source: str) -> dict:
         },
         "mean_drop": round(float(single["drop"].mean()), 3),
         "several_at_once": {"accuracy": float(mixed["accuracy"]), "drop": float(mixed["drop"])},
-        "worst_decent_drop": decent.groupby("disturbance", sort=False)["drop"].max().to_dict(),
     }
 
 

@@ -69,7 +69,6 @@ def test_the_summary_follows_from_the_table(measured):
     assert said["decent"]["worst_drop"] == decent["drop"].max()
     assert said["decent"]["mean_drop"] == pytest.approx(decent["drop"].mean(), abs=1e-3)
     assert said["several_at_once"]["accuracy"] == table["accuracy"].iloc[-1]
-    assert set(said["worst_decent_drop"]) == set(DISTURBANCES)
     name = decent.loc[decent["drop"].idxmax(), "disturbance"]
     assert said["decent"]["worst"].startswith(name) and name in result.stdout
 
