@@ -10,6 +10,7 @@ from vinreader.alphabet import CHARACTERS
 from vinreader.boxes import normalise_batch
 from vinreader.console import stage
 from vinreader.files import write_json
+from vinreader.paper import reread
 from vinreader.parameters import load
 
 SPLIT = Path("data/split")
@@ -33,11 +34,22 @@ def with_embedded(characters: dataset.Characters, share: float, seed: int) -> da
     )
 
 
+def with_paper(characters: dataset.Characters, share: float, seed: int) -> dataset.Characters:
+    """The characters, `share` of them as they come back from decent scans in printed boxes. They
+    teach what the search for ink and lines does to strokes."""
+    count = round(len(characters) * share)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(characters))[:count])
+    images = characters.images.copy()
+    images[rows] = reread(images[rows], seed)
+    return dataset.Characters(images, characters.labels)
+
+
 @stage
 def main() -> None:
     parameters = load()
     train, seed = parameters.train, parameters.seed
     characters = with_embedded(dataset.load(SPLIT, "train"), train.embedded_share, seed)
+    characters = with_paper(characters, train.paper_share, seed)
     network.be_reproducible(seed, train.threads)
     trained, summary = network.fit(
         characters,

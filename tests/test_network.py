@@ -13,6 +13,7 @@ from vinreader.parameters import Augmentation, Train, load
 from vinreader.reader import LiteRT
 
 from conftest import PROJECT  # isort: skip
+from train import with_paper  # isort: skip
 
 PARAMETERS = load(PROJECT / "params.yaml")
 network.be_reproducible(seed=1, threads=2)  # before TensorFlow has run anything
@@ -151,3 +152,13 @@ def test_the_exported_network_computes_the_same(trained, characters):
     _, model, _ = trained[0]
     exported = LiteRT(network.to_litert(model)).logits(characters.images)
     assert np.abs(exported - network.logits(model, characters.images)).max() < 1e-3
+
+
+def test_a_share_of_the_training_characters_comes_back_from_scans(characters):
+    assert np.array_equal(with_paper(characters, 0.0, 1).images, characters.images)
+    mixed, again, other = (with_paper(characters, 0.5, seed) for seed in (1, 1, 2))
+    changed = (mixed.images != characters.images).any(axis=(1, 2))
+    assert 0.35 < changed.mean() <= 0.5 and np.array_equal(mixed.labels, characters.labels)
+    assert np.array_equal(mixed.images, again.images)
+    assert not np.array_equal(mixed.images, other.images)
+    assert (mixed.images.max(axis=(1, 2)) > 127).all()

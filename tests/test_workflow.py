@@ -68,7 +68,9 @@ def clone(tmp_path_factory, small_archive) -> Clone:
             "train.batch_size": 32,
             "train.embedded_share": 0.05,
             "train.weight_average": 0.0,  # an average over so few steps would still be the start
+            "train.paper_share": 0.1,
             "evaluate.cards": 20,
+            "robustness.per_class": 1,
         }
     )
     clone.call("git", "init", "-q")
@@ -88,6 +90,8 @@ def test_the_workflow_leaves_everything_it_promises(clone):
     exported = clone.read_json("metrics/export.json")
     assert exported["agreement"] >= 0.999 and exported["accuracy"] == evaluation["accuracy"]
     assert exported["bytes"] == (clone.folder / "models/vin-reader.tflite").stat().st_size
+    robustness = clone.read_json("metrics/robustness.json")
+    assert robustness["characters"] == 33 and robustness["source"] == evaluation["source"]
     with (clone.folder / "metrics/confusion.csv").open() as file:
         rows = list(csv.DictReader(file))
     right = sum(row["actual"] == row["predicted"] for row in rows) / len(rows)
@@ -110,7 +114,7 @@ def test_an_experiment_runs_and_is_compared(clone):
     clone.dvc("exp", "run", "-q", "-n", "two-epochs", "-S", "train.epochs=2")
     assert clone.read_json("metrics/training/summary.json")["epochs"] == 2
     shown = clone.dvc("metrics", "show")
-    for name in ("balanced_accuracy", "recall.A", "agreement", "best_epoch"):
+    for name in ("balanced_accuracy", "recall.A", "agreement", "best_epoch", "worst_drop"):
         assert name in shown
     changed = json.loads(clone.dvc("metrics", "diff", "--json"))
     assert changed["metrics/training/summary.json"]["epochs"] == {"old": 1, "new": 2, "diff": 1}
@@ -123,7 +127,8 @@ def test_an_experiment_runs_and_is_compared(clone):
     clone.dvc("plots", "diff", "HEAD", "-o", "plots")
     page = (clone.folder / "plots/index.html").read_text()
     assert all(text in page for text in ("Test characters", "workspace", "val_loss"))
-    assert list((clone.folder / "plots").rglob("*confident-errors.png"))
+    for name in ("confident-errors", "robustness", "disturbances"):
+        assert list((clone.folder / "plots").rglob(f"*{name}.png"))
 
 
 def test_the_exported_model_reads_and_is_released_on_its_merits(clone):

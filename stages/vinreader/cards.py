@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from vinreader.handwriting import Writer, draw_strokes
+from vinreader.paper import blank_card, cloud, exposed
 from vinreader.simulate import random_vins
 from vinreader.vin import LENGTH
 
@@ -67,24 +68,11 @@ def draw_card(vin, seed=1981, number=0):
     writer = Writer(seed, FIRST_WRITER + number)
     rng = writer.rng
     shape = BOX_HEIGHT + 2 * MARGIN, LENGTH * BOX_WIDTH + 2 * MARGIN
-    light = _paper(rng, shape)
+    light = blank_card(rng, shape)
     light *= 1 - rng.uniform(0.45, 0.75) * _printed_boxes(rng, shape)
     light *= 1 - rng.uniform(0.6, 0.85) * _handwriting(rng, shape, vin, writer)
-    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 0.8))
-    light += rng.normal(0, rng.uniform(1, 4), shape)  # the scanner's noise
-    field = np.clip(np.rint(light), 0, 255).astype(np.uint8)
+    field = exposed(rng, light, blur=rng.uniform(0.4, 0.8), noise=rng.uniform(1, 4))
     return Card(vin, field, tuple(_cut(rng, field, box) for box in range(LENGTH)))
-
-
-def _paper(rng, shape):
-    """Blank card, float64 greys: yellowed, unevenly lit, with fibres."""
-    height, width = shape
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    paper = rng.uniform(195, 235) + rng.normal(0, 6) * x + rng.normal(0, 3) * y
-    for size, strength in ((40, 3), (1.2, 2.5)):  # stains, fibres
-        cloud = cv2.GaussianBlur(rng.normal(0, 1, shape), (0, 0), size)
-        paper += strength * cloud / cloud.std()
-    return paper
 
 
 def _printed_boxes(rng, shape):
@@ -97,8 +85,7 @@ def _printed_boxes(rng, shape):
         cv2.line(lines, (x, MARGIN), (x, bottom), 255, thickness)
     middle = (shape[1] / 2, shape[0] / 2)
     turn = cv2.getRotationMatrix2D(middle, rng.normal(0, 0.12), 1)
-    wear = cv2.GaussianBlur(rng.normal(0, 1, shape), (0, 0), 3)
-    worn = np.clip(1.1 + 0.25 * wear / wear.std(), 0, 1)
+    worn = np.clip(1.1 + 0.25 * cloud(rng, shape, 3), 0, 1)
     return cv2.warpAffine(lines, turn, shape[::-1]) / 255 * worn
 
 

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 
 from vinreader.alphabet import CHARACTERS
 from vinreader.files import replacing
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import PercentFormatter
 
 matplotlib.rcParams.update({"font.family": "DejaVu Sans", "axes.grid": True, "grid.alpha": 0.3})
 
@@ -82,4 +84,70 @@ def coverage(path: Path, accepted: np.ndarray, error: np.ndarray, mark: tuple, t
     )
     axis.legend(loc="upper left")
     figure.tight_layout()
+    _save(figure, path)
+
+
+def robustness(path: Path, table: pd.DataFrame, target: float) -> None:
+    """A small chart for each disturbance: accuracy against strength.
+
+    Args:
+        table: columns disturbance, strength, unit, decent, accuracy; the first row holds the
+            undisturbed characters. Strengths that are no longer decent are drawn hollow.
+        target: points that may be lost; a band below the undisturbed accuracy.
+    """
+    plain = table["accuracy"].iloc[0]
+    groups = list(table.iloc[1:].groupby("disturbance", sort=False))
+    columns = 5
+    rows = -(-len(groups) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * 2.4, rows * 2.1 + 0.5), sharey=True, squeeze=False
+    )
+    figure.suptitle(
+        "Test characters right on disturbed scans; hollow: no longer a decent scan", fontsize=11
+    )
+    for axis in axes.flat[len(groups) :]:
+        axis.axis("off")
+    for axis, (name, group) in zip(axes.flat, groups, strict=False):
+        places = np.arange(len(group))
+        decent = group["decent"].to_numpy()
+        axis.axhspan(plain - target / 100, plain, color="tab:green", alpha=0.3, linewidth=0)
+        axis.plot(places, group["accuracy"], color="tab:blue", linewidth=1)
+        for kind, face in ((decent, "tab:blue"), (~decent, "white")):
+            axis.plot(
+                places[kind], group["accuracy"][kind], linestyle="", marker="o", markersize=5,
+                color="tab:blue", markerfacecolor=face,
+            )  # fmt: skip
+        axis.set_title(name, fontsize=9)
+        axis.set_xticks(places, [f"{strength:g}" for strength in group["strength"]], fontsize=7)
+        axis.set_xlim(-0.5, max(len(group) - 0.5, 1))
+        axis.set_xlabel(group["unit"].iloc[0], fontsize=7)
+        axis.tick_params(axis="y", labelsize=7)
+    axes[0, 0].set_ylim(max(0.0, float(table["accuracy"].min()) - 0.02), 1.0)
+    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def scans(path: Path, rows: list[tuple[str, list[tuple[str, np.ndarray]]]], title: str) -> None:
+    """Images of different sizes in named rows, each with a label.
+
+    Args:
+        rows: name of the row and its (label, uint8 (height, width) grey image) pairs.
+    """
+    columns = max(len(images) for _, images in rows)
+    lines = -(-len(rows) // 2)  # two disturbances beside each other
+    figure, axes = plt.subplots(
+        lines, 2 * columns + 2, figsize=(columns * 1.6 + 3, lines * 0.95 + 0.5), squeeze=False
+    )
+    figure.suptitle(title, fontsize=11)
+    for axis in axes.flat:
+        axis.axis("off")
+    for number, (name, images) in enumerate(rows):
+        half, line = divmod(number, lines)
+        place, *others = axes[line, half * (columns + 1) : (half + 1) * (columns + 1)]
+        place.text(1, 0.5, name, fontsize=8, ha="right", va="center", transform=place.transAxes)
+        for axis, (label, image) in zip(others, images, strict=False):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+            axis.set_title(label, fontsize=7, pad=2)
+    figure.tight_layout(pad=0.3)
     _save(figure, path)

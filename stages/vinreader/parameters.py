@@ -95,6 +95,7 @@ class Train(Section):
     threads: Annotated[int, Field(ge=1, le=256)]
     patience: Annotated[int, Field(ge=1)]
     embedded_share: Annotated[Number, Field(ge=0, le=0.9)]
+    paper_share: Share
     augmentation: Augmentation
 
 
@@ -110,6 +111,10 @@ class Export(Section):
     max_difference: Share
 
 
+class Robustness(Section):
+    per_class: Annotated[int, Field(ge=1, le=10_000)]
+
+
 class Parameters(Section):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     data: Data
@@ -118,6 +123,7 @@ class Parameters(Section):
     train: Train
     evaluate: Evaluate
     export: Export
+    robustness: Robustness
 
 
 def _explain(error: ErrorDetails) -> str:

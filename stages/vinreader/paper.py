@@ -1,0 +1,319 @@
+"""Characters on paper and in printed boxes, as archives scan them: the one definition of paper.
+
+`scan` draws one character with any mixture of disturbances, `decent_scan` mixes them as a person
+would still call a decent scan, and `reread` brings characters back from such scans.
+Everything follows from the numpy Generator that is passed in; a disturbance that is off draws no
+number from it, and the same one at another strength draws the same numbers.
+"""
+
+import multiprocessing
+import sys
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from vinreader.boxes import normalise
+
+OFFSET = 0.06  # of the box: how far inside the image's edge a printed line may lie
+PAPER = 215  # grey level of blank paper
+INK = 160  # grey levels between paper and ink
+CHUNK = 500  # characters a process draws at a time
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a scan of one character is like; the defaults are a clean scan without printed lines.
+
+    Lengths are pixels of the scan, in which a character of EMNIST is 24 * `scale` long.
+
+    Attributes:
+        scale: pixels of the scan for one of the character's image, > 0.
+        room: height and width of the box, in heights of the character's image, >= 1.
+        aspect: of the box, width to height, > 0; `room` is its height.
+        shift: share of the free room by which the character may be off-centre, 0 to 1.
+        rotation: of paper, box and character, in degrees to either side.
+        border: thickness of the printed lines in pixels; 0: none.
+        sides: on how many sides of the box there are lines, 1 to 4; 0: on one to four.
+        touching: the character reaches so many pixels into one of the lines; None: it keeps away
+            unless `shift` brings it there.
+        broken: share of the lines that is missing, 0 to below 1.
+        neighbours: share of the neighbouring boxes' width that was cut out, too, 0 to 1.
+        strokes: share of the box's width to which a neighbour's stroke reaches into it, 0 to 1.
+        ink: grey levels between paper and ink, 0 to `paper`.
+        paper: grey level of the paper, 0 to 255.
+        shading: grey levels by which the darker side is darker than the lighter one.
+        texture: standard deviation of the paper's fibres in grey levels.
+        noise: standard deviation of the scanner's noise in grey levels.
+        blur: standard deviation in pixels.
+        jpeg: quality 1 to 100 of the JPEG file it was; 0: it was none.
+        inverted: light ink on dark paper.
+    """
+
+    scale: float = 2.0
+    room: float = 1.25
+    aspect: float = 1.0
+    shift: float = 0.0
+    rotation: float = 0.0
+    border: float = 0.0
+    sides: int = 0
+    touching: float | None = None
+    broken: float = 0.0
+    neighbours: float = 0.0
+    strokes: float = 0.0
+    ink: float = INK
+    paper: float = PAPER
+    shading: float = 0.0
+    texture: float = 0.0
+    noise: float = 0.0
+    blur: float = 0.0
+    jpeg: int = 0
+    inverted: bool = False
+
+
+def decent_scan(rng):
+    """A `Scan` with several disturbances at once, none stronger than in a decent scan."""
+
+    def some(share, low, high):
+        return float(rng.uniform(low, high)) if rng.random() < share else 0.0
+
+    scale = float(np.exp(rng.uniform(np.log(0.8), np.log(3))))
+    return Scan(
+        scale=scale,
+        room=float(rng.uniform(1.05, 1.6)),
+        aspect=float(rng.uniform(0.8, 1.15)),
+        shift=float(rng.uniform(0, 1)),
+        rotation=some(0.6, 0, 3),
+        border=scale * some(0.6, 0.5, 2),
+        broken=some(0.3, 0, 0.3),
+        neighbours=some(0.15, 0, 0.1),
+        strokes=some(0.15, 0, 0.06),
+        ink=float(rng.uniform(60, 180)),
+        paper=float(rng.uniform(190, 245)),
+        shading=some(0.5, 0, 60),
+        texture=some(0.5, 0, 5),
+        noise=some(0.7, 0, 8),
+        blur=scale * some(0.6, 0.1, 0.5),
+        jpeg=round(some(0.4, 50, 95)),
+        inverted=bool(rng.random() < 0.05),
+    )
+
+
+def reread(characters, seed, processes=None):
+    """Characters as `boxes.normalise` brings them back from decent scans, each another one.
+
+    Args:
+        characters: uint8 (N, 28, 28), white ink on black.
+        seed: integer >= 0; the result depends on nothing else.
+        processes: how many to share the work; as many as there are processors unless given.
+
+    Returns:
+        uint8 (N, 28, 28). A character that is not found on its scan stays as it was.
+    """
+    chunks = [
+        (characters[first : first + CHUNK], (seed, number))
+        for number, first in enumerate(range(0, len(characters), CHUNK))
+    ]
+    if processes == 1 or len(chunks) < 2:
+        return np.concatenate([characters[:0], *map(_reread, chunks)])
+    bar = tqdm(
+        total=len(characters), desc="paper", unit="character", disable=not sys.stderr.isatty()
+    )
+    reread = []
+    with bar, multiprocessing.Pool(processes) as pool:
+        for result in pool.imap(_reread, chunks):
+            reread.append(result)
+            bar.update(len(result))
+    return np.concatenate(reread)
+
+
+def _reread(task):
+    characters, seed = task
+    rng = np.random.default_rng(seed)
+    result = characters.copy()
+    for row, character in enumerate(characters):
+        box = normalise(scan(character, decent_scan(rng), rng, characters))
+        if not box.blank:
+            result[row] = box.pixels
+    return result
+
+
+def scan(character, how, rng, others=None):
+    """Draw the scan of a character.
+
+    Args:
+        character: uint8 (height, width), white ink on black, as EMNIST's.
+        how: a `Scan`.
+        rng: numpy Generator.
+        others: uint8 (N, height, width), N >= 1, among which neighbours are chosen; the character
+            itself is the neighbour when not given.
+
+    Returns:
+        uint8 (height, width), dark ink on light paper unless inverted.
+    """
+    grow = max(how.scale, 1.0)  # a smaller scan is drawn full size and then reduced
+    height, width = (side * grow for side in character.shape)
+    box = round(height * how.room), max(round(height * how.room * how.aspect), int(np.ceil(width)))
+    beyond = round(how.neighbours * box[1])
+    shape = box[0], box[1] + 2 * beyond
+    free = np.array([box[1] - width, box[0] - height]) / 2
+    corner = free + rng.uniform(-1, 1, 2) * how.shift * free if how.shift else free
+    corner = np.rint(corner + np.array([beyond, 0]))
+    turn = _turn(how, shape, rng)
+    lines = None
+    if how.border:
+        outline, sides = _outline(how, box, beyond, rng)
+        if how.touching is not None:
+            corner = _touching(character, corner, grow, outline, sides, how, rng)
+        lines = _lines(how, shape, outline, sides, turn, rng)
+    ink = _placed(character, grow, corner, turn, shape)
+    if how.neighbours or how.strokes:
+        for neighbour, place in _neighbours(
+            character if others is None else others, how, grow, box, beyond, rng
+        ):
+            ink = cv2.max(ink, _placed(neighbour, grow, place, turn, shape))
+
+    light = np.full(shape, how.paper, np.float32)
+    if how.shading:
+        direction = rng.uniform(0, 2 * np.pi)
+        across, down = how.shading / 2 * np.array([np.cos(direction), np.sin(direction)])
+        light += slope(shape, across, down) - how.shading / 2
+    if how.texture:
+        light += how.texture * cloud(rng, shape, 1.2)
+    if lines is not None:
+        light *= 1 - np.float32(rng.uniform(0.45, 0.8)) * lines
+    light *= 1 - np.float32(how.ink / how.paper / 255) * ink
+    if how.scale < 1:
+        small = tuple(max(1, round(side * how.scale)) for side in shape[::-1])
+        light = cv2.resize(light, small, interpolation=cv2.INTER_AREA)
+    image = exposed(rng, light, how.blur, how.noise)
+    if how.jpeg:
+        file = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, how.jpeg])[1]
+        image = cv2.imdecode(file, cv2.IMREAD_GRAYSCALE)
+    return 255 - image if how.inverted else image
+
+
+def blank_card(rng, shape):
+    """Blank card, float64 greys of `shape`: yellowed, unevenly lit, with stains and fibres."""
+    paper = rng.uniform(195, 235) + slope(shape, rng.normal(0, 6), rng.normal(0, 3))
+    for size, strength in ((40, 3), (1.2, 2.5)):  # stains, fibres
+        paper += strength * cloud(rng, shape, size)
+    return paper
+
+
+def slope(shape, across, down):
+    """Light that falls from one side, float of `shape`: 0 in the middle, +-`across` at the right
+    and left edge, +-`down` at the bottom and top."""
+    height, width = shape
+    return across * np.linspace(-1, 1, width) + down * np.linspace(-1, 1, height)[:, None]
+
+
+def cloud(rng, shape, size):
+    """Smooth noise, float of `shape`, mean 0 and standard deviation 1; `size` pixels large."""
+    noise = cv2.GaussianBlur(rng.normal(0, 1, shape), (0, 0), size)
+    return noise / noise.std()
+
+
+def exposed(rng, light, blur, noise):
+    """What a scanner makes of `light`, float greys: blur and noise in pixels and grey levels."""
+    if blur:
+        light = cv2.GaussianBlur(light, (0, 0), blur)
+    if noise:
+        light = light + rng.normal(0, noise, light.shape)
+    return np.clip(np.rint(light), 0, 255).astype(np.uint8)
+
+
+def _turn(how, shape, rng):
+    """The rotation about the middle, float (2, 3), or None."""
+    if not how.rotation:
+        return None
+    angle = how.rotation * rng.choice((-1, 1))
+    return cv2.getRotationMatrix2D(((shape[1] - 1) / 2, (shape[0] - 1) / 2), angle, 1)
+
+
+def _placed(character, grow, corner, turn, shape):
+    """Ink of `shape`: the character, `grow` times as large, with its top left at `corner`."""
+    # Pixel centres: the middle of the first pixel comes to the middle of its enlarged one.
+    matrix = np.array([[grow, 0, corner[0]], [0, grow, corner[1]]])
+    matrix[:, 2] += (grow - 1) / 2
+    if turn is not None:
+        matrix = turn @ np.vstack([matrix, [0, 0, 1]])
+    return cv2.warpAffine(character, matrix, shape[::-1], flags=cv2.INTER_LINEAR)
+
+
+def _extent(character):
+    """left, top, right, bottom (exclusive) of the ink, float (4,)."""
+    x, y, width, height = cv2.boundingRect((character > 127).view(np.uint8))
+    return np.array([x, y, x + width, y + height], float)
+
+
+def _outline(how, box, beyond, rng):
+    """Outer edges of the printed box (left, top, right, bottom) and bool (4,): which are drawn."""
+    sides = np.zeros(4, bool)
+    if how.neighbours:  # what separates the boxes is always there
+        sides[[0, 2]] = True
+    sides[rng.permutation(4)[: how.sides or rng.integers(1, 5)]] = True
+    inset = rng.uniform(0, OFFSET, 4) * box[0]
+    left, top, right, bottom = inset * [1, 1, -1, -1] + [0, 0, box[1], box[0]]
+    return np.array([left + beyond, top, right + beyond, bottom]), sides
+
+
+def _touching(character, corner, grow, outline, sides, how, rng):
+    """The place at which the ink reaches `how.touching` pixels into one of the lines."""
+    side = rng.choice(np.flatnonzero(sides))
+    inward = 1 if side < 2 else -1
+    line = outline[side] + inward * (how.border - how.touching)
+    corner = corner.copy()
+    corner[side % 2] = line - grow * _extent(character)[side]
+    return corner
+
+
+def _lines(how, shape, outline, sides, turn, rng):
+    """The printed lines, float32 of `shape`, 1 where they are."""
+    left, top, right, bottom = outline
+    # Lines end at each other, and run on where the next one is missing or the neighbour's follow.
+    ends = np.where(sides, outline, [-np.inf, -np.inf, np.inf, np.inf])
+    across = (-np.inf, np.inf) if how.neighbours else ends[[0, 2]]
+    thick = how.border
+    bars = (
+        (left, ends[1], left + thick, ends[3]),
+        (across[0], top, across[1], top + thick),
+        (right - thick, ends[1], right, ends[3]),
+        (across[0], bottom - thick, across[1], bottom),
+    )
+    x = np.arange(shape[1], dtype=np.float32)
+    y = np.arange(shape[0], dtype=np.float32)[:, None]
+    if turn is not None:
+        back = cv2.invertAffineTransform(turn).astype(np.float32)
+        x, y = (row[0] * x + row[1] * y + row[2] for row in back)
+    lines = np.zeros(shape, np.float32)
+    for (x0, y0, x1, y1), drawn in zip(bars, sides, strict=True):
+        if drawn:
+            np.maximum(lines, _covered(x, x0, x1) * _covered(y, y0, y1), out=lines)
+    if how.broken:
+        wear = cloud(rng, shape, 3)
+        lines *= np.clip(0.5 + 4 * (wear - NormalDist().inv_cdf(how.broken)), 0, 1)
+    return lines
+
+
+def _covered(place, first, last):
+    """Share of the pixels at `place` that lies between two edges, 0 to 1."""
+    inside = np.minimum(place + 1 - np.float32(first), np.float32(last) - place)
+    return np.clip(inside, 0, min(1, last - first))
+
+
+def _neighbours(others, how, grow, box, beyond, rng):
+    """Characters next to this one: (image, place of its top left corner)."""
+    others = others.reshape(-1, *others.shape[-2:])
+    height, width = np.array(others.shape[1:]) * grow
+    left, right = others[rng.integers(len(others), size=2)]
+    top = (box[0] - height) / 2 + rng.uniform(-0.05, 0.05, 2) * box[0]
+    if how.neighbours:
+        first = beyond - (box[1] + width) / 2
+        return (left, (first, top[0])), (right, (first + 2 * box[1], top[1]))
+    reach = how.strokes * box[1]
+    if rng.integers(2):
+        return ((left, (reach - grow * _extent(left)[2], top[0])),)
+    return ((right, (box[1] - reach - grow * _extent(right)[0], top[1])),)

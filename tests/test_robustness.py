@@ -1,0 +1,137 @@
+"""The robustness stage with the released model, on a few characters; what it says about them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import robustness
+from conftest import PROJECT, Workspace
+from robustness import DISTURBANCES
+from vinreader import dataset, handwriting, images, parameters
+from vinreader.alphabet import CHARACTERS
+from vinreader.paper import decent_scan
+from vinreader.reader import Reader
+
+
+def prepared(folder, per_class: int) -> Workspace:
+    """A workspace with two test characters of each class and the released model."""
+    workspace = Workspace(folder)
+    written, labels, _ = handwriting.write(2, writers=2, seed=9, progress=False, processes=1)
+    characters = dataset.Characters(written, labels)
+    dataset.save(folder / "data/characters", "test", characters)
+    (folder / "models").mkdir()
+    for ending in (".tflite", ".json"):
+        shutil.copy(PROJECT / f"models/released/vin-reader{ending}", folder / "models")
+    workspace.set({"robustness.per_class": per_class})
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The workspace after the stage, and the stage's result."""
+    workspace = prepared(tmp_path_factory.mktemp("robustness"), per_class=1)
+    result = workspace.run("robustness.py")
+    assert result.returncode == 0, result.stderr
+    return workspace.folder / "metrics", result
+
+
+def test_every_strength_of_every_disturbance_has_a_row(measured):
+    metrics, _ = measured
+    table = pd.read_csv(metrics / "robustness.csv", keep_default_na=False)
+    assert list(table.columns) == (
+        ["disturbance", "strength", "unit", "decent", "accuracy", "drop", "review"]
+    )
+    assert table["disturbance"].iloc[0] == "none" and table["drop"].iloc[0] == 0
+    for name, told in DISTURBANCES.items():
+        rows = table[table["disturbance"] == name]
+        assert tuple(rows["strength"]) == (*told.decent, *told.beyond)
+        assert tuple(rows[rows["decent"]]["strength"]) == told.decent
+        assert set(rows["unit"]) == {told.unit}
+    assert table["accuracy"].between(0, 1).all() and table["review"].between(0, 1).all()
+    expected = 100 * (table["accuracy"].iloc[0] - table["accuracy"])
+    assert np.allclose(table["drop"], expected, atol=0.01)
+    # The reader does read, and what is beyond decent costs more.
+    assert table["accuracy"].iloc[0] > 0.7
+    single = table.iloc[1:-1]
+    assert single[single["decent"]]["drop"].mean() < single[~single["decent"]]["drop"].mean()
+
+
+def test_the_summary_follows_from_the_table(measured):
+    metrics, result = measured
+    table = pd.read_csv(metrics / "robustness.csv", keep_default_na=False)
+    said = json.loads((metrics / "robustness.json").read_text())
+    decent = table.iloc[1:-1][table.iloc[1:-1]["decent"]]
+    assert said["characters"] == 33 and said["accuracy"] == table["accuracy"].iloc[0]
+    assert said["decent"]["worst_drop"] == decent["drop"].max()
+    assert said["decent"]["mean_drop"] == pytest.approx(decent["drop"].mean(), abs=1e-3)
+    assert said["several_at_once"]["accuracy"] == table["accuracy"].iloc[-1]
+    name = decent.loc[decent["drop"].idxmax(), "disturbance"]
+    assert said["decent"]["worst"].startswith(name) and name in result.stdout
+
+
+def test_characters_without_disturbance_are_read_as_the_reader_reads_them(measured):
+    metrics, _ = measured
+    table = pd.read_csv(metrics / "robustness.csv", keep_default_na=False)
+    folder = metrics.parent
+    reader = Reader(folder / "models/vin-reader.tflite")
+    test = dataset.load(folder / "data/characters", "test")
+    readings = reader.read(test.images)
+    right = np.array(
+        [reading.character == CHARACTERS[label]
+         for reading, label in zip(readings, test.labels, strict=True)]
+    )  # fmt: skip
+    both = right.reshape(2, 33)  # one of the two of each class was drawn
+    assert both.all(axis=0).mean() <= table["accuracy"].iloc[0] <= both.any(axis=0).mean()
+
+
+def test_the_pictures_are_there(measured):
+    metrics, _ = measured
+    for name in ("robustness.png", "disturbances.png"):
+        (page,) = images.open_pages(metrics / name)
+        assert min(page.shape) > 500 and np.ptp(page) > 200
+
+
+def test_the_same_on_one_process_and_whichever_cases_are_asked_for(measured, monkeypatch):
+    metrics, _ = measured
+    expected = pd.read_csv(metrics / "robustness.csv", keep_default_na=False).iloc[[0, 8, 14, -1]]
+    monkeypatch.chdir(metrics.parent)
+    cases = robustness.all_cases()
+    monkeypatch.setattr(robustness, "all_cases", lambda: [cases[0], cases[8], cases[14], cases[-1]])
+    seed = parameters.load().seed
+    characters = robustness.sample(dataset.load(Path("data/characters"), "test"), 1, seed)
+    table = robustness.measure(characters, seed, processes=1)
+    assert table.equals(expected.reset_index(drop=True))
+
+
+def test_the_sample_has_as_many_of_each_class_as_there_are(measured):
+    test = dataset.load(measured[0].parent / "data/characters", "test")
+    assert (robustness.sample(test, 1, 0).counts() == 1).all()
+    assert (robustness.sample(test, 5, 0).counts() == 2).all()
+    first, again, other = (robustness.sample(test, 1, seed).images for seed in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_no_decent_scan_is_worse_than_the_table_says():
+    rng = np.random.default_rng(0)
+    hows = [decent_scan(rng) for _ in range(500)]
+    for name, disturbance, key in (
+        ("rotated box", max, "rotation"), ("wide cut", max, "neighbours"),
+        ("neighbours' strokes", max, "strokes"), ("broken border", max, "broken"),
+        ("noise", max, "noise"), ("fibres", max, "texture"), ("shading", max, "shading"),
+        ("faint ink", min, "ink"),
+    ):  # fmt: skip
+        limit = getattr(DISTURBANCES[name].at(DISTURBANCES[name].decent[-1]), key)
+        assert disturbance([limit, *(getattr(how, key) for how in hows)]) == limit
+        assert len({getattr(how, key) for how in hows}) > 50
+
+
+def test_without_a_model_it_says_what_to_do(tmp_path):
+    workspace = prepared(tmp_path, per_class=1)
+    (tmp_path / "models/vin-reader.json").unlink()
+    result = workspace.run("robustness.py")
+    assert result.returncode == 1 and "vin-reader.json" in result.stderr
+    assert "Traceback" not in result.stderr and not (tmp_path / "metrics").exists()
