@@ -227,7 +227,8 @@ def fit(
             ),
             weight_decay=train.weight_decay,
             use_ema=averaging,
-            ema_momentum=train.weight_average,
+            # A mean over the last 1 / (1 - momentum) steps, roughly; short trainings average less.
+            ema_momentum=max(0.0, 1 - 1 / max(1.0, train.weight_average * steps)),
         ),
         loss=_loss(batches.rates, train.label_smoothing),
         weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
