@@ -30,6 +30,7 @@ MIN_SIGNAL = 3  # and in standard deviations of the paper's noise
 MIN_LEAD = 3.7  # and of all that varies in the paper: stains, texture
 SMOOTH = 8  # standard deviations of the noise: weaker ink is smoothed before it is judged
 MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a character
+SCRAP = 0.3  # of the image's longer side: what is smaller is no character by itself
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
 MARGIN = 2  # pixels of soft edge around a character
 FAINTEST = 128  # of 255: a stroke this much weaker than the strongest one is still a stroke
@@ -268,8 +269,12 @@ def _remove_lines(ink, raw):
     if lines:
         # The lines may have been darker than the writing: what is left has levels of its own.
         lined = erasable(mask, lines)
-        ink = _stretch(np.where(lined, np.minimum(raw, _levels(raw)[0]), raw))
-        mask = _trace(ink)
+        rest = _stretch(np.where(lined, np.minimum(raw, _levels(raw)[0]), raw))
+        _, _, *extent = cv2.boundingRect(_trace(rest))
+        # Pieces of lines that leave but a scrap were the character: an S has four such sides.
+        whole = all(line.whole for line in lines.values())
+        if whole or not 0 < max(extent) < SCRAP * max(mask.shape):
+            ink, mask = rest, _trace(rest)
     character = _character(mask)
     if character is not mask:
         ink = _stretch(cv2.multiply(ink, character))
