@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vinreader.console import UserError
+from vinreader.debug import write_steps
 from vinreader.files import replacing
 from vinreader.folders import Card, find_cards, natural_key, sort_file
 from vinreader.reader import Reader
@@ -45,6 +46,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rules", choices=("auto", "none"), default="auto",
                         help="auto: a card's VIN is read under the rules of its world region; "
                         "none: box by box (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--debug", type=Path, metavar="DIR",
+                        help="write a picture of each box into DIR: how it was read")  # fmt: skip
     return parser.parse_args(argv)
 
 
@@ -104,6 +107,15 @@ def print_ascii(results: Iterable[Result], counts: Counter) -> None:
                 print(f"{row['path']}: {row['message']}", file=sys.stderr)
 
 
+def with_pictures(results: Iterable[Result], folder: Path) -> Iterable[Result]:
+    """The results as they come, each drawn into `folder` on its way."""
+    for result in results:
+        for row, page in zip(result.rows, result.pages, strict=True):
+            if not isinstance(page, str):
+                write_steps(folder, row["path"], page, row)
+        yield result
+
+
 def short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
@@ -142,6 +154,8 @@ def main(argv: list[str] | None = None) -> int:
             read_items(reader, items, root, options.rules),
             total=len(items), unit=" images", disable=None, leave=False,
         )  # fmt: skip
+        if options.debug:
+            results = with_pictures(results, options.debug)
         if options.format == "ascii":
             print_ascii(results, counts)
         else:

@@ -119,6 +119,42 @@ def test_printed_lines_go_and_strokes_stay(character, box):
     assert difference(pixels(image), pixels(boxed(image, **box))) < 0.3
 
 
+def broken(image, kind):
+    """The image in a printed box of which little is left: 2 pixels thick, 3 from the edge."""
+    whole = boxed(image)
+    side = image.shape[0]
+    row, column = np.mgrid[:side, :side]
+    along = np.where((row < 6) | (row >= side - 6), column, row)
+    if kind == "gaps":
+        gone = np.isin(along // 4, [1, 6, 11])
+    elif kind == "dashes":
+        gone = along % 9 >= 6
+    else:  # ticks at the corners
+        gone = (along > 18) & (along < side - 18)
+    return np.where(gone, image, whole)
+
+
+@pytest.mark.parametrize("character", CHARACTERS)
+@pytest.mark.parametrize("kind", ["gaps", "dashes", "ticks"])
+def test_broken_lines_go(character, kind):
+    image = draw(character, side=64, scale=1.3)
+    assert difference(pixels(image), pixels(broken(image, kind))) < 0.3
+
+
+def test_neighbours_lines_go():
+    image = draw("0", side=64, scale=1.3)
+    doubled = boxed(boxed(image), inset=0, sides="lr", thickness=1)
+    assert difference(pixels(image), pixels(doubled)) < 0.3
+
+
+@pytest.mark.parametrize("character", "LEZ")
+def test_stroke_on_a_line_stays(character):
+    image = draw(character, side=64, scale=1.3, thickness=4)
+    foot = np.flatnonzero((image < 100).any(1))[-1]
+    lowered = np.roll(image, 60 - foot, 0)  # its foot lies on the line, which is thinner
+    assert difference(pixels(image), pixels(boxed(lowered))) < 0.4
+
+
 @pytest.mark.parametrize("character", STRAIGHT)
 def test_straight_strokes_are_not_lines(character):
     tight = draw(character, side=42)
@@ -156,6 +192,20 @@ def test_nothing_written(seed):
     ):
         box = normalise(image)
         assert box.blank and box.message == "no ink" and not box.pixels.any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stained_paper_is_blank(seed):
+    stains = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 1, (60, 50)), (0, 0), 3)
+    sheet = (paper(seed, noise=3) + 8 * stains / stains.std()).clip(0, 255).astype(np.uint8)
+    assert normalise(boxed(sheet)).blank
+
+
+@pytest.mark.parametrize("character", CHARACTERS)
+def test_faint_pencil_is_not_blank(character):
+    grain = np.random.default_rng(0).normal(0, 6, (64, 64))
+    faint = draw(character, side=64, paper=200, ink=165) + grain
+    assert not normalise(faint.clip(0, 255).astype(np.uint8)).blank
 
 
 def test_blot():

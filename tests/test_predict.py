@@ -296,3 +296,23 @@ def test_without_rules_the_vin_is_the_plain_reading(drawn, tmp_path):
 def test_loose_images_alone_leave_no_page(folder, tmp_path):
     assert predict("input", cwd=tmp_path).returncode == 0
     assert not (tmp_path / "vins.csv").exists() and not (tmp_path / "review.html").exists()
+
+
+def test_debug_draws_every_box_once(tmp_path, written):
+    place = tmp_path / "input"
+    (place / "a").mkdir(parents=True)
+    image = Image.fromarray(written["A"]).resize((84, 84))
+    image.save(place / "a/b.png")
+    image.save(place / "a/b.tif", save_all=True, append_images=[image])
+    Image.fromarray(draw_cards(1)[0].field).save(place / "card.png")
+    (place / "bad.png").write_bytes(b"no image")
+    result = predict("input", "--debug", "seen", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    read = [row["path"] for row in rows(tmp_path / "predictions.csv") if row["status"] != "error"]
+    assert len(read) == 1 + 2 + 17
+    seen = tmp_path / "seen"
+    pictures = {path.relative_to(seen).as_posix() for path in seen.rglob("*") if path.is_file()}
+    assert pictures == {f"{path}.png" for path in read}
+    with Image.open(seen / "a/b.png.png") as picture:
+        assert picture.width > 4 * 200 and picture.height > 200
+        assert np.asarray(picture).min() == 0 and np.asarray(picture).max() == 255

@@ -14,6 +14,7 @@ import numpy as np
 
 from vinreader import processes as pool
 from vinreader.images import UnreadableImage, open_pages
+from vinreader.lines import erasable, find_lines
 
 __all__ = ["SIDE", "Box", "UnreadableImage", "normalise", "normalise_batch", "open_pages", "steps"]
 
@@ -24,8 +25,12 @@ EXTENT = 23.6 / SIDE  # EMNIST's longer side between half-ink contours: median 2
 MIN_SIDE = 4  # pixels; in a narrower strip no stroke can be told from its surroundings
 MIN_CONTRAST = 12  # grey levels between ink and paper; below it a scanner's noise looks like ink
 MIN_SIGNAL = 3  # and in standard deviations of the paper's noise
+MIN_LEAD = 3.7  # and of all that varies in the paper: stains, texture
+SMOOTH = 8  # standard deviations of the noise: weaker ink is smoothed before it is judged
 MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a character
+SCRAP = 0.3  # of the image's longer side: what is smaller is no character by itself
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
+MARGIN = 2  # pixels of soft edge around a character
 FAINTEST = 128  # of 255: a stroke this much weaker than the strongest one is still a stroke
 TRACE = 64  # of 255: ink this strong is followed when lines and strokes are told apart
 
@@ -37,9 +42,6 @@ cv2.setNumThreads(1)
 
 # Steepens the edge of a stroke at the size of the canvas: half-ink stays where it was.
 EDGE = ((np.arange(256) - 127.5) * 2 + 127.5).clip(0, 255).astype(np.uint8)
-
-# A printed line may lean up to 4 degrees, rise over run.
-SLOPES = np.array([0, 0.012, -0.012, 0.025, -0.025, 0.037, -0.037, 0.05, -0.05, 0.065, -0.065])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +59,6 @@ class Box:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A printed line as seen from its own side of the box (rotated so that the side is up).
-
-    At column x from `start` to `end` it covers the rows from `top` + `shift`[x] to
-    `bottom` + `shift`[x], both included; `inked` tells in which columns its outside has ink.
-    """
-
-    shift: np.ndarray
-    inked: np.ndarray
-    top: int
-    bottom: int
-    start: int
-    end: int
-
-    def band(self, shape, margin):
-        """The line with `margin` more rows above and below, as a bool mask of `shape`."""
-        row = np.arange(shape[0])[:, None] - self.shift
-        column = np.arange(shape[1])
-        along = (column >= self.start) & (column <= self.end)
-        return (row >= self.top - margin) & (row <= self.bottom + margin) & along
-
-
 def normalise(grey):
     """Bring the image of a box to the form of EMNIST.
 
@@ -92,14 +71,16 @@ def normalise(grey):
     Raises:
         ValueError: not a two-dimensional uint8 array with pixels.
     """
-    return _fit(_remove_lines(_find_ink(_reduce(grey))))
+    raw = _find_ink(_reduce(grey))
+    return _fit(_remove_lines(_stretch(raw), raw))
 
 
 def steps(grey):
     """The images `normalise` goes through, for people: (name, uint8 array) in order."""
     work = _reduce(grey)
-    ink = _find_ink(work)
-    kept = _remove_lines(ink)
+    raw = _find_ink(work)
+    ink = _stretch(raw)
+    kept = _remove_lines(ink, raw)
     return [
         ("input", work),
         ("ink", ink),
@@ -144,12 +125,10 @@ def _reduce(grey):
 
 
 def _find_ink(work):
-    """Ink as uint8 of the same shape: 0 on paper, 255 in the middle of a stroke."""
-    if min(work.shape) < MIN_SIDE:
-        return np.zeros_like(work)
+    """Ink as uint8 of the same shape: by how many grey levels it differs from the paper."""
     even = _lit_evenly(work)
     light = even if _is_light_on_dark(even) else cv2.bitwise_not(even)
-    return _stretch(cv2.subtract(light, _paper(light)))
+    return cv2.subtract(light, _paper(light))
 
 
 def _paper(light):
@@ -172,7 +151,8 @@ def _lit_evenly(work):
     points = np.stack(np.broadcast_arrays(down[::step], across[::step], 1.0)).reshape(3, -1)
     paper = np.ones(values.size, bool)
     for _ in range(4):
-        tilt = np.linalg.lstsq(points[:, paper].T, values[paper], rcond=None)[0]
+        on_paper = points * paper
+        tilt = np.linalg.lstsq(on_paper @ points.T, on_paper @ values, rcond=None)[0]
         # Ink is far from the plane, whichever its side: leave it out of the next fit.
         off = np.abs(values - tilt @ points)
         paper = off <= off.std()
@@ -237,23 +217,37 @@ def _widest(mask):
 
 
 def _stretch(ink):
-    """Levels: paper with its noise to 0, the middle of strokes to 255."""
-    counts = np.bincount(ink.ravel(), minlength=256)
-    threshold = int(cv2.threshold(ink, 0, 255, cv2.THRESH_OTSU)[0]) + 1
-    paper, strokes = counts[:threshold], counts[threshold:]
-    if not strokes.any():
+    """Ink in full strength: paper with its noise 0, the middle of strokes 255; all 0 if blank."""
+    if min(ink.shape) < MIN_SIDE:
         return np.zeros_like(ink)
-    middle = _quantile(paper, 0.5)
     # Standard deviation of the paper's noise, from how neighbours differ: half of all neighbours
     # lie on paper, whatever the strokes and shadows do.
     grain = cv2.absdiff(ink[:, 1:], ink[:, :-1])
     noise = 1.05 * _quantile(np.bincount(grain.ravel(), minlength=1), 0.5)
-    high = threshold + _quantile(strokes, 0.6)
-    if high - middle < max(MIN_CONTRAST, MIN_SIGNAL * noise):
+    middle, spread, high = _levels(ink)
+    if noise and high - middle < SMOOTH * noise:
+        ink = cv2.GaussianBlur(ink, (5, 5), 1)
+        noise *= 0.28  # what this blur leaves of it
+        middle, spread, high = _levels(ink)
+    if high - middle < max(MIN_CONTRAST, MIN_SIGNAL * noise, MIN_LEAD * spread):
         return np.zeros_like(ink)
     low = middle + 1.5 * noise
     levels = (np.arange(256) - low) * (255 / (high - low))
     return cv2.LUT(ink, levels.clip(0, 255).astype(np.uint8))
+
+
+def _levels(ink):
+    """Grey level of the paper, its spread about that, and the level of the strokes."""
+    counts = np.bincount(ink.ravel(), minlength=256)
+    threshold = int(cv2.threshold(ink, 0, 255, cv2.THRESH_OTSU)[0]) + 1
+    below = np.cumsum(counts)
+    paper = int(below[threshold - 1])
+    strokes = int(below[-1]) - paper
+    if not strokes:
+        return 0, 0, 0
+    shares = (0.16 * paper, 0.5 * paper, 0.84 * paper, paper + 0.6 * strokes)
+    least, middle, most, high = np.searchsorted(below, shares).tolist()
+    return middle, (most - least) / 2, high
 
 
 def _quantile(counts, share):
@@ -262,14 +256,19 @@ def _quantile(counts, share):
     return int(np.searchsorted(below, share * below[-1]))
 
 
-def _remove_lines(ink):
-    """The ink without the printed box, the neighbours' strokes and dust."""
+def _remove_lines(ink, raw):
+    """Ink in full strength, stretched from `raw`, without box, neighbours' strokes and dust."""
     mask = _trace(ink)
-    lines = _printed_lines(mask)
+    lines = find_lines(mask) if _may_have_lines(mask) else {}
     if lines:
         # The lines may have been darker than the writing: what is left has levels of its own.
-        ink = _stretch(np.where(_erasable(mask, lines), 0, ink))
-        mask = _trace(ink)
+        lined = erasable(mask, lines)
+        rest = _stretch(np.where(lined, np.minimum(raw, _levels(raw)[0]), raw))
+        _, _, *extent = cv2.boundingRect(_trace(rest))
+        # Pieces of lines that leave but a scrap were the character: an S has four such sides.
+        whole = all(line.whole for line in lines.values())
+        if whole or not 0 < max(extent) < SCRAP * max(mask.shape):
+            ink, mask = rest, _trace(rest)
     character = _character(mask)
     if character is not mask:
         ink = _stretch(cv2.multiply(ink, character))
@@ -288,118 +287,18 @@ def _trace(ink):
     return (ink > TRACE).view(np.uint8)
 
 
-def _printed_lines(mask):
-    """Lines of the box: (side, line), side the quarter turns that bring the line's side up."""
-    if not _may_have_lines(mask):
-        return []
-    found = {side: line for side in range(4) if (line := _line_at_top(np.rot90(mask, side)))}
-    # Strokes can be straight and long too, but they end in the open: a printed line runs to the
-    # edge of the image or meets another printed line. Lines that fail can fail others.
-    while failed := [side for side in found if not _is_anchored(found, side, mask.shape)]:
-        for side in failed:
-            del found[side]
-    return list(found.items())
-
-
 def _may_have_lines(mask):
-    """Cheap first: long ink that reaches the image's edge, or goes into all four corners."""
+    """Cheap first: ink that reaches the image's edge, or goes into the corners of its rectangle."""
     height, width = mask.shape
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-    x, y, w, h, _ = stats[1:].T
-    long = (w >= 0.3 * width) | (h >= 0.3 * height)
-    if not long.any():
-        return False
-    left, top = int(x[long].min()), int(y[long].min())
-    right, bottom = int((x + w)[long].max()), int((y + h)[long].max())
+    x, y, w, h = cv2.boundingRect(mask)
     slack = max(height, width) // 40
-    if left <= slack or top <= slack or right >= width - slack or bottom >= height - slack:
+    if x <= slack or y <= slack or x + w >= width - slack or y + h >= height - slack:
         return True
-    down, across = (bottom - top) // 8 + 1, (right - left) // 8 + 1
-    rows, columns = (top, bottom - down), (left, right - across)
-    return all(mask[y : y + down, x : x + across].any() for y in rows for x in columns)
-
-
-def _line_at_top(mask):
-    """The straightest, fullest line across the upper part of a mask, or None."""
-    height, width = mask.shape
-    depth = round(0.35 * height)
-    reach = int(SLOPES.max() * width / 2) + 1
-    # Cheap first: rows that no leaning could fill to half the width need no closer look.
-    rows = cv2.dilate(mask[: depth + reach], np.ones((2 * reach + 1, 1), np.uint8))
-    if depth < 3 or cv2.reduce(rows, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < 0.5 * width:
-        return None
-    column = np.arange(width)
-    shifts = np.rint(SLOPES[:, None] * (column - (width - 1) / 2)).astype(np.intp)
-    padded = np.zeros((depth + 2 * reach, width), np.uint8)
-    part = mask[: depth + reach]
-    padded[reach : reach + len(part)] = part
-    row = np.arange(depth)[:, None]
-    leaning = padded[row + shifts[:, None] + reach, column]  # (slope, row, column)
-    rows = cv2.reduce(leaning.reshape(-1, width), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
-    filled = rows.reshape(len(SLOPES), depth)
-    slope, top = np.unravel_index(filled.argmax(), filled.shape)
-    filled, leaning = filled[slope], leaning[slope]
-    if filled[top] < 0.5 * width:
-        return None
-    bottom = top
-    while top > 0 and filled[top - 1] >= 0.6 * filled[bottom]:
-        top -= 1
-    while bottom < depth - 1 and filled[bottom + 1] >= 0.6 * filled[top : bottom + 1].max():
-        bottom += 1
-    if bottom - top + 1 > max(2, 0.2 * height):
-        return None
-    # A rounded stroke is shorter at its outside; a line is not.
-    hits = leaning[top : min(top + 2, bottom + 1)].max(0)
-    start, end = int(hits.argmax()), width - 1 - int(hits[::-1].argmax())
-    if hits[start : end + 1].mean() < 0.75:
-        return None
-    return _Line(shifts[slope], hits > 0, int(top), int(bottom), start, end)
-
-
-def _is_anchored(lines, side, shape):
-    """Both ends of a line are at the image's edge or make a square corner with another line."""
-    line = lines[side]
-    height, width = shape if side % 2 == 0 else shape[::-1]
-    slack = width // 40 + abs(int(line.shift[0]))
-    # Seen with this side up, the line at the right hand counts its columns downwards from the
-    # top, the one at the left hand upwards from the bottom.
-    left, right = lines.get((side + 3) % 4), lines.get((side + 1) % 4)
-    passing = (left is not None and left.end > height - line.top + slack) or (
-        right is not None and right.start < line.top - 1 - slack
-    )
-    # Between two lines that run on past it, a line well inside may be the stem of an E.
-    if passing and line.top > 0.15 * height:
-        return False
-    return _ends_well(line.start, line.inked, left, height - 1 - line.top, slack) and _ends_well(
-        width - 1 - line.end, line.inked[::-1], right, line.top, slack
-    )
-
-
-def _ends_well(start, inked, crossing, column, slack):
-    if crossing is None:
-        return start <= slack
-    # A stroke near the crossing line is not yet one that comes out of it.
-    outer, inner = (row + int(crossing.shift[column]) for row in (crossing.top, crossing.bottom))
-    comes_out = inked[inner + 2 : inner + 4 + slack].any()
-    return comes_out and (start <= slack or abs(outer - start) <= slack + 1)
-
-
-def _erasable(mask, lines):
-    """Where the lines are, as a bool mask, except where a stroke meets them from inside."""
-    bands = [(side, line, line.band(np.rot90(mask, side).shape, 1)) for side, line in lines]
-    erasable = np.zeros(mask.shape, bool)
-    for side, _, band in bands:
-        np.rot90(erasable, side)[band] = True
-    rest = np.where(erasable, 0, mask)
-    for side, line, band in bands:
-        view = np.rot90(rest, side)
-        column = np.arange(view.shape[1])
-        inner = (line.bottom + 2 + line.shift).clip(0, view.shape[0] - 1)
-        outer = (line.top - 2 + line.shift).clip(0, view.shape[0] - 1)
-        touched = view[inner, column] > 0
-        crossed = touched & (view[outer, column] > 0)
-        np.rot90(erasable, side)[band & crossed] = False
-    return erasable
+    inside = mask[y : y + h, x : x + w]
+    down, across = slice(0, h // 8 + 1), slice(0, w // 8 + 1)
+    corners = (inside[down, across], inside[::-1][down, across])
+    corners += (inside[down, ::-1][:, across], inside[::-1, ::-1][down, across])
+    return sum(bool(corner.any()) for corner in corners) >= 3
 
 
 def _character(mask):
@@ -408,6 +307,11 @@ def _character(mask):
     if count < 2:
         return mask
     height, width = mask.shape
+    if count == 2:  # most characters are one piece, well inside
+        x, y, w, h, _ = stats[1].tolist()
+        inside = x > 0 and y > 0 and x + w < width and y + h < height
+        if inside and max(w, h) > MIN_EXTENT * min(height, width):
+            return mask
     x, y, w, h, area = stats[1:].T
     right, bottom = x + w, y + h
     at_edge = (x == 0) | (y == 0) | (right == width) | (bottom == height)
@@ -454,17 +358,22 @@ def _fit(ink):
     x, y, width, height = cv2.boundingRect((ink > 127).view(np.uint8))
     if max(width, height) <= MIN_EXTENT * min(ink.shape):
         return Box(np.zeros((SIDE, SIDE), np.uint8), True, "no ink")
+    # Cut out with the soft edge of its strokes; the rest of the canvas stays paper.
+    left, top = max(x - MARGIN, 0), max(y - MARGIN, 0)
+    cut = ink[top : y + height + MARGIN, left : x + width + MARGIN]
     scale = CANVAS * EXTENT / max(width, height)
-    # Pixel centres: the middle of the ink's rectangle comes to the middle of the canvas.
-    middle = (CANVAS - 1) / 2
-    matrix = np.array(
-        [
-            [scale, 0, middle - scale * (x + (width - 1) / 2)],
-            [0, scale, middle - scale * (y + (height - 1) / 2)],
-        ]
-    )
-    canvas = cv2.warpAffine(ink, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR)
+    place = [
+        (CANVAS / 2 + scale * (start - middle), CANVAS / 2 + scale * (start + side - middle))
+        for start, side, middle in (
+            (top, cut.shape[0], y + height / 2),
+            (left, cut.shape[1], x + width / 2),
+        )
+    ]
+    (top, bottom), (left, right) = ((max(round(a), 0), min(round(b), CANVAS)) for a, b in place)
+    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+    size = right - left, bottom - top
+    canvas[top:bottom, left:right] = cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR)
     # EMNIST's strokes were binary at this size: level them, whatever the pen's pressure was.
     canvas = cv2.LUT(canvas, EDGE)
     pixels = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return Box(pixels, False, "blot" if pixels.mean() > 255 * BLOT else "")
+    return Box(pixels, False, "blot" if cv2.mean(pixels)[0] > 255 * BLOT else "")

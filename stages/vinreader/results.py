@@ -34,10 +34,11 @@ class Result:
     """What was read of one loose image or one card.
 
     rows: of predictions.csv, one an image or page. vin_row: of vins.csv, and card: for the review
-    page; both None for a loose image.
+    page; both None for a loose image. pages: the images of the rows, a text for an unreadable one.
     """
 
     rows: list[dict[str, str]]
+    pages: list[np.ndarray | str]
     vin_row: dict[str, str] | None = None
     card: ReviewCard | None = None
 
@@ -113,7 +114,7 @@ def _results(reader: Reader, pending: list[_Opened], rules: str) -> Iterator[Res
         if isinstance(opened.item, Card):
             yield _card(opened, read, rows, rules, reader.card["vin_review_threshold"])
         else:
-            yield Result(rows)
+            yield Result(rows, opened.pages)
 
 
 def _card(opened, read, rows, rules: str, thresholds: dict[str, float]) -> Result:
@@ -155,7 +156,7 @@ def _card(opened, read, rows, rules: str, thresholds: dict[str, float]) -> Resul
         told,
         told["status"] != "ok",
     )
-    return Result(rows, told, card)
+    return Result(rows, opened.pages, told, card)
 
 
 def _likeliest(probabilities: np.ndarray) -> list[tuple[str, float]]:

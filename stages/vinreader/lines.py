@@ -1,0 +1,237 @@
+"""The printed box around a character: its lines found and taken away, strokes left standing.
+
+A line is looked for at each of the four sides by itself, in the outer third of the image, leaning a
+little, with gaps. What makes it a printed line and not a stroke is the company it keeps: it runs
+from edge to edge of the image, or from one printed line to another, or four of them make a box.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+# A printed line may lean up to 4 degrees, rise over run.
+SLOPES = np.array([0, 0.012, -0.012, 0.025, -0.025, 0.037, -0.037, 0.05, -0.05, 0.065, -0.065])
+
+DEPTH = 0.35  # share of the image in which a side's line is looked for
+WHOLE = 0.5  # share of the image's width that a line inks at least
+PIECES = 0.36  # the same of one that is broken, dashed, or drawn at the corners only
+GAP = 0.12  # share of the width: a wider gap is no printer's
+DOUBLE = 0.1  # share of the height: distance of the neighbour's line from the box's own
+THICK = 0.2  # share of the height: what is thicker is no line
+THIN = 0.08  # a broken line is told from strokes by being thinner than a pen's, too
+ALONG = 0.25  # share of the width: ink touching a line for longer is a stroke along it
+CORNER = 0.2  # share of the width: how far a corner reaches along its two lines
+
+
+@dataclass(slots=True)
+class Line:
+    """A printed line as seen from its own side of the box (turned so that the side is up).
+
+    At column x from `start` to `end` it covers the rows from `top` + `shift`[x] to
+    `bottom` + `shift`[x], both included; `inked` tells in which columns its outside has ink, short
+    gaps closed.
+    """
+
+    shift: np.ndarray
+    inked: np.ndarray
+    top: int
+    bottom: int
+    start: int
+    end: int
+    whole: bool
+    sharp: bool
+    filled: list | None
+
+    def band(self, shape, margin):
+        """The line with `margin` more rows above and below, as a bool mask of `shape`."""
+        rows = np.arange(shape[0])[:, None] - self.shift
+        band = (rows >= self.top - margin) & (rows <= self.bottom + margin)
+        band[:, : self.start] = False
+        band[:, self.end + 1 :] = False
+        return band
+
+
+def turned(image, side):
+    """A view of an image with its side 0 (top), 1 (right), 2 (bottom) or 3 (left) up."""
+    if side == 0:
+        return image
+    if side == 1:
+        return image.T[::-1]
+    return image[::-1, ::-1] if side == 2 else image[::-1].T
+
+
+def find_lines(mask):
+    """Lines of the box around a character.
+
+    Args:
+        mask: uint8 (height, width), 1 where there is ink.
+
+    Returns:
+        Dict of `Line` by side (see `turned`).
+    """
+    found = {side: line for side in range(4) if (line := _line_at_top(turned(mask, side)))}
+    if _is_box(found, mask.shape):
+        _set_apart(found.values())
+        return found
+    # Strokes can be straight and long too, but they end in the open: a printed line runs to the
+    # edge of the image or meets another printed line. Lines that fail can fail others.
+    found = {side: line for side, line in found.items() if line.whole}
+    while failed := [side for side in found if not _is_anchored(found, side, mask.shape)]:
+        for side in failed:
+            del found[side]
+    _set_apart(found.values())
+    return found
+
+
+@lru_cache(maxsize=64)
+def _leanings(height, width):
+    """For a side of this size: depth searched, rows needed, shifts, and indices into these rows."""
+    depth = round(DEPTH * height)
+    reach = int(SLOPES.max() * width / 2) + 1
+    column = np.arange(width)
+    shifts = np.rint(SLOPES[:, None] * (column - (width - 1) / 2)).astype(np.intp)
+    rows = np.arange(depth)[:, None] + shifts[:, None] + reach
+    return depth, reach, shifts, (rows * width + column).reshape(-1, width)
+
+
+def _line_at_top(mask):
+    """The straightest, fullest line across the upper part of a mask, or None."""
+    height, width = mask.shape
+    depth, reach, shifts, indices = _leanings(height, width)
+    double = round(DOUBLE * height)
+    if depth < 3:
+        return None
+    padded = np.zeros((depth + 2 * reach, width), np.uint8)
+    part = mask[: depth + reach]
+    padded[reach : reach + len(part)] = part
+    # Cheap first: rows that no leaning could fill need no closer look.
+    rows = cv2.dilate(padded, np.ones((2 * reach + 1, 1), np.uint8))
+    if cv2.reduce(rows, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < PIECES * width:
+        return None
+    leaning = padded.ravel()[indices]  # (slope x row, column)
+    filled = cv2.reduce(leaning, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).reshape(len(SLOPES), depth)
+    slope, fullest = divmod(int(filled.argmax()), depth)
+    filled, leaning = filled[slope].tolist(), leaning.reshape(-1, depth, width)[slope]
+    most = filled[fullest]
+    if most < PIECES * width:
+        return None
+    # The neighbour's box has a line beside this one's.
+    near = range(max(0, fullest - double), min(depth, fullest + double + 1))
+    lines = [row for row in near if filled[row] >= 0.9 * most] if most >= 0.85 * width else []
+    top, bottom = (lines[0], lines[-1]) if lines else (fullest, fullest)
+    while top > 0 and filled[top - 1] >= 0.6 * most:
+        top -= 1
+    while bottom < depth - 1 and filled[bottom + 1] >= 0.6 * most:
+        bottom += 1
+    if bottom - top + 1 > max(2, THICK * height):
+        return None
+    # A rounded stroke is shorter at its outside; a line is not.
+    hits = leaning[top : min(top + 2, bottom + 1)].max(0)
+    gap = max(2, round(GAP * width))
+    inked = cv2.morphologyEx(hits[None], cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))[0]
+    start, end = int(hits.argmax()), width - 1 - int(hits[::-1].argmax())
+    whole = most >= WHOLE * width and inked[start : end + 1].mean() >= 0.75
+    # A stroke bends out of its rows, a line is as sharp at its last row as at its first.
+    around = filled[max(0, top - 2) : max(0, top - 1)] + filled[bottom + 2 : bottom + 3]
+    sharp = max(around, default=0) <= 0.4 * most
+    doubled = any(filled[row] < 0.6 * most for row in range(top, bottom))
+    filled = None if doubled else filled
+    return Line(shifts[slope], inked > 0, top, bottom, start, end, whole, sharp, filled)
+
+
+def _set_apart(lines):
+    """Printed lines are of one thickness: what is thicker has a stroke lying along it."""
+    single = [line for line in lines if line.filled]
+    if len(single) < 3:
+        return
+    thickness = sorted(line.bottom - line.top for line in single)[(len(single) - 1) // 2]
+    for line in single:
+        tops = range(line.top, max(line.top, line.bottom - thickness) + 1)
+        line.top = max(tops, key=lambda top: sum(line.filled[top : top + thickness + 1]))
+        line.bottom = min(line.bottom, line.top + thickness)
+
+
+def _is_box(lines, shape):
+    """Whether the lines of four sides meet in corners, however broken; then fits their ends."""
+    if len(lines) < 4:
+        return False
+    thickness = max(2, THIN * min(shape))
+    if any(line.bottom - line.top >= thickness for line in lines.values()):
+        return False
+    if sum(line.sharp for line in lines.values()) < 3:
+        return False
+    good, ends = 0, {}
+    for side, line in lines.items():
+        width = len(line.inked)
+        right, left = lines[(side + 1) % 4], lines[(side + 3) % 4]
+        reach = round(CORNER * width)
+        at = width - 1 - right.top
+        height = len(right.inked)
+        runs_on = left.end > height - line.top + reach // 2 or right.start < line.top - reach // 2
+        if runs_on and line.top > 0.1 * height:
+            return False
+        good += (
+            line.inked[max(at - reach, 0) : at].mean() >= 0.5
+            and right.inked[line.top + 1 : line.top + 1 + reach].mean() >= 0.5
+        )
+        ends[side] = max(left.top - 1, 0), min(at + 1, width - 1)
+    if good < 3:
+        return False
+    for side, line in lines.items():
+        line.start, line.end = min(line.start, ends[side][0]), max(line.end, ends[side][1])
+    return True
+
+
+def _is_anchored(lines, side, shape):
+    """Both ends of a line are at the image's edge or make a square corner with another line."""
+    line = lines[side]
+    height, width = shape if side % 2 == 0 else shape[::-1]
+    slack = width // 40 + abs(int(line.shift[0]))
+    # Seen with this side up, the line at the right hand counts its columns downwards from the
+    # top, the one at the left hand upwards from the bottom.
+    left, right = lines.get((side + 3) % 4), lines.get((side + 1) % 4)
+    passing = (left is not None and left.end > height - line.top + slack) or (
+        right is not None and right.start < line.top - 1 - slack
+    )
+    # Between two lines that run on past it, a line well inside may be the stem of an E.
+    if passing and line.top > 0.15 * height:
+        return False
+    return _ends_well(line.start, line.inked, left, height - 1 - line.top, slack) and _ends_well(
+        width - 1 - line.end, line.inked[::-1], right, line.top, slack
+    )
+
+
+def _ends_well(start, inked, crossing, column, slack):
+    if crossing is None:
+        return start <= slack
+    # A stroke near the crossing line is not yet one that comes out of it.
+    outer, inner = (row + int(crossing.shift[column]) for row in (crossing.top, crossing.bottom))
+    comes_out = inked[inner + 2 : inner + 4 + slack].any()
+    return comes_out and (start <= slack or abs(outer - start) <= slack + 1)
+
+
+def erasable(mask, lines):
+    """Where the lines are, as a bool mask, except where a stroke meets them from inside."""
+    bands = [(side, line, line.band(turned(mask, side).shape, 1)) for side, line in lines.items()]
+    erased = np.zeros(mask.shape, bool)
+    for side, _, band in bands:
+        turned(erased, side)[band] = True
+    rest = np.where(erased, 0, mask)
+    for side, line, band in bands:
+        view = turned(rest, side)
+        column = np.arange(view.shape[1])
+        inner = (line.bottom + 2 + line.shift).clip(0, view.shape[0] - 1)
+        outer = (line.top - 2 + line.shift).clip(0, view.shape[0] - 1)
+        touched = view[inner, column]
+        crossed = (touched > 0) & (view[outer, column] > 0)
+        # A stroke along the line is as long as a pen is not wide; it keeps what it shares.
+        deeper = touched & view[(inner + 1).clip(max=view.shape[0] - 1), column]
+        length = round(ALONG * len(deeper))
+        along = cv2.morphologyEx(deeper[None], cv2.MORPH_OPEN, np.ones((1, length), np.uint8))[0]
+        thin = line.bottom - line.top < max(3, THIN * len(view))
+        if thin and np.count_nonzero(along) < 0.85 * (line.end - line.start):
+            crossed |= along > 0
+        turned(erased, side)[band & crossed] = False
+    return erased
