@@ -28,7 +28,7 @@ MIN_SIGNAL = 3  # and in standard deviations of the paper's noise
 MIN_LEAD = 3.7  # and of all that varies in the paper: stains, texture
 SMOOTH = 8  # standard deviations of the noise: weaker ink is smoothed before it is judged
 MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a character
-SCRAP = 0.3  # of the image's longer side: what is smaller is no character by itself
+SCRAP = 0.3  # of the image's longer side, or of its height: no character by itself is smaller
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
 MARGIN = 2  # pixels of soft edge around a character
 FAINTEST = 128  # of 255: a stroke this much weaker than the strongest one is still a stroke
@@ -264,15 +264,34 @@ def _remove_lines(ink, raw):
         # The lines may have been darker than the writing: what is left has levels of its own.
         lined = erasable(mask, lines)
         rest = _stretch(np.where(lined, np.minimum(raw, _levels(raw)[0]), raw))
-        _, _, *extent = cv2.boundingRect(_trace(rest))
-        # Pieces of lines that leave but a scrap were the character: an S has four such sides.
-        whole = all(line.whole for line in lines.values())
-        if whole or not 0 < max(extent) < SCRAP * max(mask.shape):
+        if not _was_the_character(_trace(rest), lined, all(line.whole for line in lines.values())):
             ink, mask = rest, _trace(rest)
     character = _character(mask)
     if character is not mask:
         ink = _stretch(cv2.multiply(ink, character))
     return _even_pressure(ink)
+
+
+def _was_the_character(rest, lined, whole):
+    """Whether what was taken for lines left but a scrap: an S has four such sides, a B also.
+
+    Args:
+        rest: mask of what is left; lined: mask of the lines; whole: none of them is broken.
+    """
+    if not rest.any():
+        return False
+    rest = _character(rest)
+    x, y, width, height = cv2.boundingRect(rest)
+    if width >= SCRAP * max(rest.shape) and height >= SCRAP * len(rest):
+        return False
+    if height >= 1.5 * SCRAP * len(rest):  # a 1
+        return False
+    if not whole or not height:
+        return not whole
+    # An empty box may have dust in it, but what reaches from a line into the middle is a stroke.
+    down, across = (y + height / 2) / rest.shape[0], (x + width / 2) / rest.shape[1]
+    near = cv2.dilate(rest, np.ones((5, 5), np.uint8)) > 0
+    return max(abs(down - 0.5), abs(across - 0.5)) < 0.25 and bool((near & lined).any())
 
 
 def _even_pressure(ink):
