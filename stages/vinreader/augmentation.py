@@ -129,3 +129,39 @@ def augment(images: np.ndarray, how: Augmentation, rng: np.random.Generator) -> 
     written *= 1 - how.contrast * rng.random((len(images), 1, 1), np.float32)
     _erase(written, how, rng)
     return np.clip(written, 0, 255, out=written)
+
+
+def cross_out(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A character that its writer struck out: with a cross, parallel lines or a scribble.
+
+    Args:
+        image: float32 (28, 28), 0 to 255.
+
+    Returns:
+        float32 (28, 28), the character under strokes that run across the whole frame.
+    """
+    # The strokes reach beyond the character, so the reader's frame leaves it less room.
+    scale = rng.uniform(0.7, 1)
+    smaller = np.float32([[scale, 0, CENTRE * (1 - scale)], [0, scale, CENTRE * (1 - scale)]])
+    crossed = cv2.warpAffine(image, smaller, (SIDE, SIDE), flags=cv2.INTER_AREA)
+    low, high = 2.5, SIDE - 3.5
+    kind = rng.integers(4)
+    if kind == 0:
+        strokes = [[(low, low), (high, high)], [(high, low), (low, high)]]
+    elif kind == 1:  # lines across
+        rows = CENTRE + np.linspace(-1, 1, rng.integers(2, 5)) * rng.uniform(1.5, 5)
+        strokes = [[(low, row), (high, row)] for row in rows]
+    elif kind == 2:  # hatching
+        starts = np.linspace(low - 8, high - 4, rng.integers(3, 7))
+        strokes = [[(start, high), (start + rng.uniform(8, 14), low)] for start in starts]
+    else:  # a zigzag
+        turns = np.linspace(low, high, rng.integers(7, 13))
+        strokes = [[(turn, (low, high)[i % 2]) for i, turn in enumerate(turns)]]
+    thickness = int(rng.integers(1, 4 if kind else 3))  # under a thick cross nothing is left to see
+    for stroke in strokes:
+        points = np.array(stroke) + rng.normal(0, 1.2, (len(stroke), 2))
+        points = np.rint(points.clip(low, high) * 16).astype(np.int32)  # 4 bits of fraction
+        cv2.polylines(crossed, [points], False, 255.0, thickness, cv2.LINE_AA, 4)
+    if rng.random() < 0.25:  # as often across as down
+        crossed = np.ascontiguousarray(crossed.T)
+    return crossed

@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras import layers
 
 from vinreader.alphabet import CHARACTERS
-from vinreader.augmentation import augment
+from vinreader.augmentation import augment, cross_out
 from vinreader.boxes import SIDE
 from vinreader.console import ModelError
 from vinreader.dataset import Characters, class_weights
@@ -135,8 +135,15 @@ class TrainingBatches(keras.utils.PyDataset):
         size = self.train.batch_size
         chosen = self.characters[self.rows[batch * size : (batch + 1) * size]]
         rng = np.random.default_rng([self.seed, self.epoch, batch])
-        images = augment(chosen.images, self.train.augmentation, rng)
-        return images[..., None], one_hot(chosen.labels)
+        images, targets = (
+            augment(chosen.images, self.train.augmentation, rng),
+            one_hot(chosen.labels),
+        )
+        # What was crossed out is no character: every class is to be as likely as without the image
+        # (outlier exposure, Hendrycks et al., arXiv 1812.04606).
+        for row in np.flatnonzero(rng.random(len(images)) < self.train.crossed_out):
+            images[row], targets[row] = cross_out(images[row], rng), self.rates
+        return images[..., None], targets
 
 
 def one_hot(labels: np.ndarray) -> np.ndarray:

@@ -95,6 +95,7 @@ class Train(Section):
     threads: Annotated[int, Field(ge=1, le=256)]
     patience: Annotated[int, Field(ge=1)]
     embedded_share: Annotated[Number, Field(ge=0, le=0.9)]
+    crossed_out: Annotated[Number, Field(ge=0, le=0.5)]
     paper_share: Share
     augmentation: Augmentation
 
