@@ -142,7 +142,7 @@ def cross_out(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     # The strokes reach beyond the character, so the reader's frame leaves it less room.
     scale = rng.uniform(0.7, 1)
-    smaller = np.float32([[scale, 0, CENTRE * (1 - scale)], [0, scale, CENTRE * (1 - scale)]])
+    smaller = np.array([[scale, 0, CENTRE * (1 - scale)], [0, scale, CENTRE * (1 - scale)]])
     crossed = cv2.warpAffine(image, smaller, (SIDE, SIDE), flags=cv2.INTER_AREA)
     low, high = 2.5, SIDE - 3.5
     kind = rng.integers(4)

@@ -28,7 +28,7 @@ MIN_SIGNAL = 3  # and in standard deviations of the paper's noise
 MIN_LEAD = 3.7  # and of all that varies in the paper: stains, texture
 SMOOTH = 8  # standard deviations of the noise: weaker ink is smoothed before it is judged
 MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a character
-SCRAP = 0.3  # of the image's longer side, or of its height: no character by itself is smaller
+SCRAP = 0.3  # of the image's height: what is lower is no character by itself
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
 MARGIN = 2  # pixels of soft edge around a character
 FAINTEST = 128  # of 255: a stroke this much weaker than the strongest one is still a stroke
@@ -282,9 +282,7 @@ def _was_the_character(rest, lined, whole):
         return False
     rest = _character(rest)
     x, y, width, height = cv2.boundingRect(rest)
-    if width >= SCRAP * max(rest.shape) and height >= SCRAP * len(rest):
-        return False
-    if height >= 1.5 * SCRAP * len(rest):  # a 1
+    if height >= SCRAP * len(rest):
         return False
     if not whole or not height:
         return not whole
@@ -315,8 +313,7 @@ def _may_have_lines(mask):
         return True
     inside = mask[y : y + h, x : x + w]
     down, across = slice(0, h // 8 + 1), slice(0, w // 8 + 1)
-    corners = (inside[down, across], inside[::-1][down, across])
-    corners += (inside[down, ::-1][:, across], inside[::-1, ::-1][down, across])
+    corners = [inside[::d, ::a][down, across] for d in (1, -1) for a in (1, -1)]
     return sum(bool(corner.any()) for corner in corners) >= 3
 
 
@@ -393,6 +390,5 @@ def _fit(ink):
     size = right - left, bottom - top
     canvas[top:bottom, left:right] = cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR)
     # EMNIST's strokes were binary at this size: level them, whatever the pen's pressure was.
-    canvas = cv2.LUT(canvas, EDGE)
-    pixels = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    pixels = cv2.resize(cv2.LUT(canvas, EDGE), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return Box(pixels, False, "blot" if cv2.mean(pixels)[0] > 255 * BLOT else "")
