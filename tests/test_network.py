@@ -48,6 +48,24 @@ def test_no_augmentation_changes_almost_nothing(characters):
     assert np.abs(same - characters.images).mean() < 12
 
 
+def test_what_is_crossed_out_has_strokes_across_it(characters):
+    for seed, image in enumerate(characters.images[::8].astype(np.float32)):
+        crossed = augmentation.cross_out(image, np.random.default_rng(seed))
+        assert np.array_equal(crossed, augmentation.cross_out(image, np.random.default_rng(seed)))
+        assert crossed.shape == image.shape and crossed.dtype == np.float32
+        assert crossed.min() >= 0 and crossed.max() <= 255
+        inked = crossed > 127
+        assert max(np.ptp(np.flatnonzero(inked.any(axis))) for axis in (0, 1)) >= 18
+
+
+def test_what_is_crossed_out_is_to_be_any_character(characters):
+    batches = network.TrainingBatches(characters, quick(crossed_out=0.5), seed=1)
+    _, targets = batches[0]
+    struck = targets.max(axis=1) < 1
+    assert 0.2 < struck.mean() < 0.8
+    assert np.allclose(targets[struck], batches.rates) and np.allclose(targets.sum(axis=1), 1)
+
+
 def test_one_image_is_written_like_the_same_image_among_many(characters):
     """No ink leaks from an image to the one above or below it in the stack."""
     how = PARAMETERS.train.augmentation
