@@ -17,8 +17,8 @@ from vinreader import dataset, network
 from vinreader.alphabet import CHARACTERS
 from vinreader.console import UserError, stage
 from vinreader.files import replacing, write_json
+from vinreader.litert import LiteRT, fingerprint, softmax
 from vinreader.parameters import load
-from vinreader.reader import LiteRT, fingerprint, softmax
 
 KERAS = Path("models/vin-reader.keras")
 LITERT = Path("models/vin-reader.tflite")

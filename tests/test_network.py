@@ -9,8 +9,8 @@ import pytest
 from vinreader import augmentation, dataset, handwriting, network
 from vinreader.boxes import normalise_batch
 from vinreader.console import ModelError
+from vinreader.litert import LiteRT
 from vinreader.parameters import Augmentation, Train, load
-from vinreader.reader import LiteRT
 
 from conftest import PROJECT  # isort: skip
 from train import with_paper  # isort: skip

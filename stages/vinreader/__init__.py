@@ -22,6 +22,7 @@ _PLACES = {
     "Reader": "reader",
     "Reading": "reader",
     "UnreadableImage": "images",
+    "find_boxes": "fields",
     "open_pages": "images",
 }
 __all__ = list(_PLACES)
