@@ -150,8 +150,20 @@ def test_a_damaged_network_is_refused_by_name(tmp_path, content):
 
 def test_the_exported_network_computes_the_same(trained, characters):
     _, model, _ = trained[0]
+    expected = network.logits(model, characters.images)
     exported = LiteRT(network.to_litert(model)).logits(characters.images)
-    assert np.abs(exported - network.logits(model, characters.images)).max() < 1e-3
+    assert np.abs(exported - expected).max() < 1e-3
+
+
+def test_8_bit_weights_read_nearly_the_same_whatever_is_read_with_an_image(trained, characters):
+    _, model, _ = trained[0]
+    content = network.to_litert(model, int8=True)
+    assert len(content) < 0.5 * len(network.to_litert(model))
+    int8 = LiteRT(content).logits(characters.images)
+    expected = network.logits(model, characters.images)
+    assert np.mean(int8.argmax(axis=1) == expected.argmax(axis=1)) > 0.95
+    one_by_one = [LiteRT(content).logits(characters.images[i : i + 1])[0] for i in range(5)]
+    assert np.array_equal(int8[:5], one_by_one)
 
 
 def test_a_share_of_the_training_characters_comes_back_from_scans(characters):
