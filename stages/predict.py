@@ -54,6 +54,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
                         "none: box by box (default: %(default)s)")  # fmt: skip
     parser.add_argument("--jobs", type=number, metavar="N",
                         help="processes that read (default: one a core)")  # fmt: skip
+    parser.add_argument("--debug", type=Path, metavar="DIR",
+                        help="write a picture of each box into DIR: how it was read")  # fmt: skip
     return parser.parse_args(argv)
 
 
@@ -162,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
             file=notes,
         )
         items, root = find(options.input)
-        results = read_items(reader, items, root, options.rules, options.jobs)
+        results = read_items(reader, items, root, options.rules, options.jobs, options.debug)
         with closing(with_bar(results, options.input)) as results:
             if options.format == "ascii":
                 print_ascii(results, counts)

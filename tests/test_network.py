@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -155,15 +156,15 @@ def test_the_exported_network_computes_the_same(trained, characters):
     assert np.abs(exported - expected).max() < 1e-3
 
 
-def test_8_bit_weights_read_nearly_the_same_whatever_is_read_with_an_image(trained, characters):
-    _, model, _ = trained[0]
+def test_8_bit_weights_compute_nearly_the_same_whatever_is_read_with_an_image(characters):
+    keras.utils.set_random_seed(1)
+    model = network.build([16, 48, 96], 0.0)
     content = network.to_litert(model, int8=True)
-    assert len(content) < 0.5 * len(network.to_litert(model))
-    int8 = LiteRT(content).logits(characters.images)
-    expected = network.logits(model, characters.images)
-    assert np.mean(int8.argmax(axis=1) == expected.argmax(axis=1)) > 0.95
-    one_by_one = [LiteRT(content).logits(characters.images[i : i + 1])[0] for i in range(5)]
-    assert np.array_equal(int8[:5], one_by_one)
+    assert len(content) < 0.4 * len(network.to_litert(model))
+    images = characters.images[:40]
+    int8, expected = LiteRT(content).logits(images), network.logits(model, images)
+    assert 0 < np.abs(int8 - expected).max() < 0.1 * expected.std()
+    assert np.array_equal(int8, np.concatenate([LiteRT(content).logits(i[None]) for i in images]))
 
 
 def test_a_share_of_the_training_characters_comes_back_from_scans(characters):

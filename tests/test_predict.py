@@ -350,7 +350,7 @@ def test_a_killed_process_ends_the_reading_with_one_message(many, tmp_path):
     os.kill(workers[0], signal.SIGKILL)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 2
-    assert "a reading process was ended" in errors and errors.count("\n") == 1
+    assert "a process was ended from outside" in errors and errors.count("\n") == 1
     assert not any(map(alive, workers)) and not list(tmp_path.iterdir())
 
 

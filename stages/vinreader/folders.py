@@ -142,7 +142,9 @@ def _natural_key(name):
 def _numbered_cards(root, here, names):
     """Cards of files `<card>_<number>`: (the names that belong to none, cards by name)."""
     place = here.relative_to(root)
-    loose, groups, cards = [], {}, {}
+    loose: list[str] = []
+    groups: dict[str, list[tuple[int, str]]] = {}
+    cards: dict[str, Card] = {}
     for name in names:
         numbered = _NUMBERED.fullmatch(_stem(name))
         if numbered:

@@ -4,13 +4,15 @@ One definition of the columns, for every program that writes them.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from vinreader import review
+import numpy as np
+
+from vinreader import processes, review
 from vinreader.boxes import Box, normalise
 from vinreader.fields import FieldNotFound, find_boxes
 from vinreader.folders import BOXES, Card, is_wide
@@ -66,6 +68,7 @@ def read_items(
     root: Path,
     rules: str = "auto",
     jobs: int | None = None,
+    debug: Path | None = None,
 ) -> Iterator[Result]:
     """Results of what `find_items` found, in its order, the same for any number of jobs.
 
@@ -76,31 +79,33 @@ def read_items(
         rules: `auto`, or `none` to take every box of a card by itself.
         jobs: processes that read if there are enough images for more than one; by default as
             many as there are cores.
+        debug: folder for a picture of each box: how it was read.
 
     Raises:
         UserError: a process was ended from outside.
     """
     pieces = chunks(items)
     first = list(islice(pieces, FEW + 1))
-    if jobs != 1 and len(first) > FEW:
-        from vinreader import parallel  # which takes a tenth of the time in which a card is read
-
-        start = _start, (reader.path, reader.threshold, root, rules)
-        results = parallel.ordered(_read, chain(first, pieces), jobs or parallel.cores(), *start)
+    pieces = chain(first, pieces)
+    jobs = jobs or processes.cores()
+    chunks_read: Iterator[list[Result]]
+    if jobs == 1 or len(first) <= FEW:
+        chunks_read = (read_chunk(reader, piece, root, rules, debug) for piece in pieces)
     else:
-        results = (read_chunk(reader, piece, root, rules) for piece in chain(first, pieces))
-    for chunk in results:
-        yield from chunk
+        begin = _begin, (reader.path, reader.threshold, root, rules, debug)
+        chunks_read = processes.in_order(_read, pieces, jobs, *begin)
+    for results in chunks_read:
+        yield from results
 
 
 _read_chunk: Callable[[list[Card | Path]], list[Result]]
 
 
-def _start(model: Path, threshold: float, root: Path, rules: str) -> None:
+def _begin(model: Path, threshold: float, *options) -> None:
     """Prepares a process for `_read`."""
     global _read_chunk
     reader = Reader(model, threshold)
-    _read_chunk = lambda items: read_chunk(reader, items, root, rules)  # noqa: E731
+    _read_chunk = lambda items: read_chunk(reader, items, *options)  # noqa: E731
 
 
 def _read(items: list[Card | Path]) -> list[Result]:
@@ -122,19 +127,40 @@ def chunks(items: Iterable[Card | Path]) -> Iterator[list[Card | Path]]:
 
 
 def read_chunk(
-    reader: Reader, items: Iterable[Card | Path], root: Path, rules: str = "auto"
+    reader: Reader,
+    items: Iterable[Card | Path],
+    root: Path,
+    rules: str = "auto",
+    debug: Path | None = None,
 ) -> list[Result]:
-    """Results of a few hundred items, in their order."""
-    opened = [_open(item, root) for item in items]
+    """Results of a few hundred items, in their order; arguments as for `read_items`."""
+    opened, seen = [], []
+    for item in items:
+        one, images = _open(item, root)
+        opened.append(one)
+        if debug:  # else they are dropped at once: a scan may have millions of pixels
+            seen.append(images)
     boxes = [box for one in opened for box in one.boxes if isinstance(box, Box)]
     readings = iter(reader.read_boxes(boxes))
     read = [[b if isinstance(b, str) else next(readings) for b in one.boxes] for one in opened]
-    whole = [
-        i for i, one in enumerate(opened)
-        if one.card and not one.message and sum(isinstance(r, Reading) for r in read[i]) == BOXES
-    ]  # fmt: skip
-    cards = dict(zip(whole, reader.decode([read[i] for i in whole], rules), strict=True))
-    return [_result(one, read[i], cards.get(i)) for i, one in enumerate(opened)]
+    whole = {
+        i: seventeen for i, one in enumerate(opened)
+        if one.card and not one.message and len(seventeen := _readings(read[i])) == BOXES
+    }  # fmt: skip
+    cards = dict(zip(whole, reader.decode(list(whole.values()), rules), strict=True))
+    results = [_result(one, read[i], cards.get(i)) for i, one in enumerate(opened)]
+    if debug:
+        from vinreader.debug import write_steps
+
+        for result, images in zip(results, seen, strict=True):
+            shown = [row for row in result.rows if row.status != "error"]
+            for row, image in zip(shown, images, strict=True):
+                write_steps(debug, image, row)
+    return results
+
+
+def _readings(read: list[Reading | str]) -> list[Reading]:
+    return [reading for reading in read if isinstance(reading, Reading)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,35 +176,37 @@ class _Opened:
     files: int
     card: str = ""
     message: str = ""
-    pictures: list[str] | None = None
+    pictures: list[str] = field(default_factory=list)
 
 
-def _open(item: Card | Path, root: Path) -> _Opened:
+def _open(item: Card | Path, root: Path) -> tuple[_Opened, list[np.ndarray]]:
+    """An item's boxes, and the images of those that could be opened."""
     if isinstance(item, Card):
         return _open_card(item, root)
     name = printable(item.relative_to(root).as_posix())
     try:
         pages = open_pages(item)
     except UnreadableImage as error:
-        return _Opened([name], [str(error)], 1)
+        return _Opened([name], [str(error)], 1), []
     if is_wide(*pages[0].shape):
         return _open_field(name, pages[0])
     names = [f"{name}#page={n}" for n in range(1, len(pages) + 1)] if len(pages) > 1 else [name]
-    return _Opened(names, [normalise(page) for page in pages], 1)
+    return _Opened(names, [normalise(page) for page in pages], 1), pages
 
 
-def _open_field(name: str, image) -> _Opened:
+def _open_field(name: str, image: np.ndarray) -> tuple[_Opened, list[np.ndarray]]:
     try:
-        boxes = find_boxes(image)
+        images = find_boxes(image)
     except FieldNotFound as error:
-        return _Opened([name], [str(error)], 1, name, str(error), [])
+        return _Opened([name], [str(error)], 1, name, str(error)), []
     names = [f"{name}#box={n}" for n in range(1, BOXES + 1)]
-    pictures = [review.picture(box) for box in boxes]
-    return _Opened(names, [normalise(box) for box in boxes], 1, name, "", pictures)
+    boxes: list[Box | str] = [normalise(box) for box in images]
+    return _Opened(names, boxes, 1, name, "", [review.picture(box) for box in images]), images
 
 
-def _open_card(card: Card, root: Path) -> _Opened:
-    names, boxes, pictures = [], [], []
+def _open_card(card: Card, root: Path) -> tuple[_Opened, list[np.ndarray]]:
+    names, images = [], []
+    boxes: list[Box | str] = []
     for path in card.images:
         names.append(printable(path.relative_to(root).as_posix()))
         try:
@@ -187,15 +215,18 @@ def _open_card(card: Card, root: Path) -> _Opened:
             boxes.append(str(error))
         else:
             boxes.append(normalise(image))
-            pictures.append(review.picture(image))
-    return _Opened(names, boxes, len(card.images), printable(card.name), card.message, pictures)
+            images.append(image)
+    pictures = [review.picture(image) for image in images]
+    name = printable(card.name)
+    return _Opened(names, boxes, len(card.images), name, card.message, pictures), images
 
 
 def _result(opened: _Opened, read: list[Reading | str], card: CardReading | None) -> Result:
     rows = [row(name, reading) for name, reading in zip(opened.names, read, strict=True)]
     if not opened.card:
         return Result(rows, opened.files)
-    boxes = [reading for reading in read if isinstance(reading, Reading)]
+    boxes = _readings(read)
+    alternatives: Sequence[Sequence[tuple[str, float]]]
     told = {"card": opened.card}
     if card:
         told |= {
