@@ -14,8 +14,8 @@ from vinreader import charts, dataset, network, scores, simulate
 from vinreader.alphabet import CHARACTERS
 from vinreader.console import stage
 from vinreader.files import write_csv, write_json
+from vinreader.litert import softmax
 from vinreader.parameters import load
-from vinreader.reader import softmax
 
 SPLIT = Path("data/split")
 MODEL = Path("models/vin-reader.keras")

@@ -2,22 +2,21 @@
 
 import argparse
 import csv
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from itertools import chain
 from pathlib import Path
 
-from tqdm import tqdm
-
 from vinreader.console import UserError
-from vinreader.debug import write_steps
 from vinreader.files import replacing
-from vinreader.folders import Card, find_cards, natural_key, sort_file
+from vinreader.folders import Card, find_items
 from vinreader.reader import Reader
 from vinreader.results import COLUMNS, Result, read_items
 from vinreader.review import COLUMNS as VIN_COLUMNS
-from vinreader.review import write_review
+from vinreader.review import Review
 
 EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -25,6 +24,13 @@ EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 13
 def share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
+        raise ValueError
+    return value
+
+
+def number(text: str) -> int:
+    value = int(text)
+    if value < 1:
         raise ValueError
     return value
 
@@ -46,24 +52,24 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rules", choices=("auto", "none"), default="auto",
                         help="auto: a card's VIN is read under the rules of its world region; "
                         "none: box by box (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--jobs", type=number, metavar="N",
+                        help="processes that read (default: one a core)")  # fmt: skip
     parser.add_argument("--debug", type=Path, metavar="DIR",
                         help="write a picture of each box into DIR: how it was read")  # fmt: skip
     return parser.parse_args(argv)
 
 
-def find_items(source: Path) -> tuple[list[Card | Path], Path]:
-    """Cards and loose images in natural order, and the folder their names are relative to."""
+def find(source: Path) -> tuple[Iterator[Card | Path], Path]:
+    """Cards and images in natural order, and the folder their names are relative to."""
     if source.is_file():
-        cards, loose = sort_file(source)
-        return [*cards, *loose], source.parent
+        return iter([source]), source.parent
     if not source.is_dir():
         raise UserError(f"{source}: no such folder or image")
-    cards, loose = find_cards(source)
-    items = [(natural_key(card.name), card) for card in cards]
-    items += [(natural_key(path.relative_to(source).as_posix()), path) for path in loose]
-    if not items:
+    items = find_items(source)
+    first = next(items, None)
+    if first is None:
         raise UserError(f"{source}: there are no images in this folder")
-    return [item for _, item in sorted(items, key=lambda pair: pair[0])], source
+    return chain([first], items), source
 
 
 class Csv:
@@ -75,45 +81,53 @@ class Csv:
         file = stack.enter_context(
             stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8")
         )
-        self.writer = csv.DictWriter(file, columns, lineterminator="\n")
-        self.writer.writeheader()
+        self.writer = csv.writer(file, lineterminator="\n")
+        self.writer.writerow(columns)
 
 
-def write_files(results: Iterable[Result], output: Path, has_cards: bool, counts: Counter) -> None:
+def write_files(results: Iterable[Result], output: Path, counts: Counter) -> None:
     """predictions.csv, and for cards vins.csv and review.html beside it: all of them or none."""
     with ExitStack() as stack:
         predictions = Csv(output, COLUMNS, stack)
-        vins = Csv(output.with_name("vins.csv"), VIN_COLUMNS, stack) if has_cards else None
-        cards = []
+        vins = page = None
         for result in results:
-            for row in result.rows:
-                predictions.writer.writerow(row)
-                counts[row["status"]] += 1
-            if result.card:
-                vins.writer.writerow(result.vin_row)
-                counts[f"vin {result.vin_row['status']}"] += 1
-                cards.append(result.card)
-        if cards:
-            write_review(output.with_name("review.html"), cards)
+            predictions.writer.writerows(result.rows)
+            counts.update(row.status for row in result.rows)
+            if not result.vin_row:
+                continue
+            if not vins:
+                vins = Csv(output.with_name("vins.csv"), VIN_COLUMNS, stack)
+                page = stack.enter_context(Review())
+            vins.writer.writerow([result.vin_row.get(column, "") for column in VIN_COLUMNS])
+            counts[f"vin {result.vin_row['status']}"] += 1
+            page.add(result.entry)
+        if page:
+            page.write(output.with_name("review.html"))
 
 
 def print_ascii(results: Iterable[Result], counts: Counter) -> None:
     for result in results:
         for row in result.rows:
-            counts[row["status"]] += 1
-            if row["ascii"]:
-                print(f"{row['ascii']}, {row['path']}")
+            counts[row.status] += 1
+            if row.ascii:
+                print(f"{row.ascii}, {row.path}")
             else:
-                print(f"{row['path']}: {row['message']}", file=sys.stderr)
+                print(f"{row.path}: {row.message}", file=sys.stderr)
 
 
-def with_pictures(results: Iterable[Result], folder: Path) -> Iterable[Result]:
-    """The results as they come, each drawn into `folder` on its way."""
-    for result in results:
-        for row, page in zip(result.rows, result.pages, strict=True):
-            if not isinstance(page, str):
-                write_steps(folder, row["path"], page, row)
-        yield result
+def with_bar(results: Iterator[Result], source: Path) -> Iterator[Result]:
+    """The results, counted on a bar where a person watches."""
+    if not sys.stderr.isatty():
+        yield from results
+        return
+    from tqdm import tqdm  # its import takes a tenth of the time in which a card is read
+
+    tqdm.monitor_interval = 0  # no thread beside the processes to be forked
+    files = sum(len(files) for *_, files in os.walk(source)) or 1
+    with tqdm(total=files, unit=" files", leave=False) as bar:
+        for result in results:
+            yield result
+            bar.update(result.files)
 
 
 def short(path: Path) -> Path:
@@ -149,18 +163,13 @@ def main(argv: list[str] | None = None) -> int:
             f"{card['test']['balanced_accuracy']:.1%} of its test characters right",
             file=notes,
         )
-        items, root = find_items(options.input)
-        results = tqdm(
-            read_items(reader, items, root, options.rules),
-            total=len(items), unit=" images", disable=None, leave=False,
-        )  # fmt: skip
-        if options.debug:
-            results = with_pictures(results, options.debug)
-        if options.format == "ascii":
-            print_ascii(results, counts)
-        else:
-            has_cards = any(isinstance(item, Card) for item in items)
-            write_files(results, options.output, has_cards, counts)
+        items, root = find(options.input)
+        results = read_items(reader, items, root, options.rules, options.jobs, options.debug)
+        with closing(with_bar(results, options.input)) as results:
+            if options.format == "ascii":
+                print_ascii(results, counts)
+            else:
+                write_files(results, options.output, counts)
     except UserError as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN

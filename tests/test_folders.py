@@ -24,26 +24,26 @@ def put(tmp_path):
 
 
 def found(folder):
-    cards, loose = folders.find_cards(folder)
+    items = list(folders.find_items(folder))
     return (
-        [(card.name, len(card.images), card.message) for card in cards],
-        [path.relative_to(folder).as_posix() for path in loose],
+        [(i.name, len(i.images), i.message) for i in items if isinstance(i, folders.Card)],
+        [i.relative_to(folder).as_posix() for i in items if not isinstance(i, folders.Card)],
     )
 
 
 def test_empty_folder(tmp_path):
-    assert folders.find_cards(tmp_path) == ([], [])
+    assert found(tmp_path) == ([], [])
 
 
 def test_missing_folder(tmp_path):
     with pytest.raises(OSError):
-        folders.find_cards(tmp_path / "nowhere")
+        next(folders.find_items(tmp_path / "nowhere"))
 
 
 def test_folder_of_17_images_in_natural_order(put):
     root = put(*(f"car/{i}.png" for i in FIRST_TO_LAST))
-    (card,), loose = folders.find_cards(root)
-    assert (card.name, card.message, loose) == ("car", "", [])
+    (card,) = folders.find_items(root)
+    assert (card.name, card.message) == ("car", "")
     assert [path.stem for path in card.images] == [str(i) for i in FIRST_TO_LAST]
 
 
@@ -66,10 +66,14 @@ def test_files_named_by_card_and_box(put):
     assert found(root) == ([("a", 17, ""), ("deep/er/b", 17, "")], ["note.png"])
 
 
-def test_wide_image_is_a_field(put):
-    root = put("fields/car.png", size=(600, 60))
-    (card,), loose = folders.find_cards(root)
-    assert (card.name, card.is_field, loose) == ("fields/car.png", True, [])
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("boxes", ["car/{}.png", "car_{}.png", "car/c_{}.png"])
+def test_wide_images_are_no_boxes_of_the_card_beside_them(put, boxes, kind):
+    root = put(*(boxes.format(i) for i in FIRST_TO_LAST))
+    wide = [boxes.format(i).removesuffix("png") + kind for i in (18, 19, 20)]
+    put(*wide, size=(600, 60))
+    name = "car/c" if "c_" in boxes else "car"
+    assert found(root) == ([(name, 17, "")], wide)
 
 
 @pytest.mark.parametrize("count", [25, 29, 31])
@@ -134,9 +138,39 @@ def test_cards_and_loose_images_may_share_a_folder(put):
     )
     put("box/field.png", size=(900, 60))
     cards, loose = found(root)
-    assert [name for name, _, _ in cards] == ["box/bus", "box/car", "box/field.png"]
-    assert [bool(message) for _, _, message in cards] == [True, False, False]
-    assert loose == ["box/one.png", "box/two.png"]
+    assert [name for name, _, _ in cards] == ["box/bus", "box/car"]
+    assert [bool(message) for _, _, message in cards] == [True, False]
+    assert loose == ["box/field.png", "box/one.png", "box/two.png"]
+
+
+def test_everything_comes_in_natural_order(put):
+    root = put(
+        "a1.png",
+        "a.png",
+        *(f"b10/{i}.png" for i in FIRST_TO_LAST),
+        *(f"B9_{i}.png" for i in FIRST_TO_LAST),
+        "b10/deep/x.png",
+        "b10.png",
+        "b2/x.png",
+        "007.png",
+        "10.png",
+    )
+    names = [
+        item.name if isinstance(item, folders.Card) else item.relative_to(root).as_posix()
+        for item in folders.find_items(root)
+    ]
+    assert names == [
+        "007.png", "10.png", "a1.png", "a.png", "b2/x.png", "B9", "b10.png", "b10", "b10/deep/x.png"
+    ]  # fmt: skip
+
+
+def test_shapes_are_looked_at_only_where_they_decide(put, monkeypatch):
+    looked, look = [], folders._is_wide_file
+    monkeypatch.setattr(folders, "_is_wide_file", lambda path: looked.append(path) or look(path))
+    put(*(f"scan {i}.png" for i in range(60)), *(f"box_{i}.png" for i in range(60)))
+    root = put(*(f"cards/{i}.png" for i in FIRST_TO_LAST))
+    assert len(list(folders.find_items(root))) == 121
+    assert len(looked) == 1 + 20 + 17  # box_<more than 19>, more than a card has, the card's own
 
 
 def test_natural_order(put):
@@ -150,9 +184,9 @@ def test_broken_images_and_odd_names_stay_loose(tmp_path):
         path = tmp_path / name.replace("/", "")
         path.write_bytes(b"not an image")
     (tmp_path / "text.txt").write_text("no image")
-    cards, loose = folders.find_cards(tmp_path)
+    cards, loose = found(tmp_path)
     assert cards == []
-    assert {path.name for path in loose} == {name.replace("/", "") for name in odd}
+    assert set(loose) == {name.replace("/", "") for name in odd}
 
 
 def test_links_in_circles_are_not_followed(put):

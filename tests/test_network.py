@@ -3,14 +3,15 @@
 import json
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
 from vinreader import augmentation, dataset, handwriting, network
 from vinreader.boxes import normalise_batch
 from vinreader.console import ModelError
+from vinreader.litert import LiteRT
 from vinreader.parameters import Augmentation, Train, load
-from vinreader.reader import LiteRT
 
 from conftest import PROJECT  # isort: skip
 from train import with_paper  # isort: skip
@@ -168,8 +169,20 @@ def test_a_damaged_network_is_refused_by_name(tmp_path, content):
 
 def test_the_exported_network_computes_the_same(trained, characters):
     _, model, _ = trained[0]
+    expected = network.logits(model, characters.images)
     exported = LiteRT(network.to_litert(model)).logits(characters.images)
-    assert np.abs(exported - network.logits(model, characters.images)).max() < 1e-3
+    assert np.abs(exported - expected).max() < 1e-3
+
+
+def test_8_bit_weights_compute_nearly_the_same_whatever_is_read_with_an_image(characters):
+    keras.utils.set_random_seed(1)
+    model = network.build([16, 48, 96], 0.0)
+    content = network.to_litert(model, int8=True)
+    assert len(content) < 0.4 * len(network.to_litert(model))
+    images = characters.images[:40]
+    int8, expected = LiteRT(content).logits(images), network.logits(model, images)
+    assert 0 < np.abs(int8 - expected).max() < 0.1 * expected.std()
+    assert np.array_equal(int8, np.concatenate([LiteRT(content).logits(i[None]) for i in images]))
 
 
 def test_a_share_of_the_training_characters_comes_back_from_scans(characters):

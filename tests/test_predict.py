@@ -3,9 +3,12 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from vinreader.cards import draw_cards
 from vinreader.results import COLUMNS
 from vinreader.review import COLUMNS as VIN_COLUMNS
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
 
 
@@ -83,6 +87,7 @@ def test_every_format_mode_and_polarity_is_read(folder, tmp_path):
         assert (row["character"], row["ascii"]) == ("A", "065"), row
         assert 0 < float(row["runner_up_confidence"]) < float(row["confidence"]) <= 1
         assert row["status"] in ("ok", "review") and row["runner_up"] in CHARACTERS
+    assert result.stderr == ""  # no notes of LiteRT's
     assert "14 boxes" in result.stdout and "predictions.csv" in result.stdout
     assert "trained on emnist" in result.stdout
 
@@ -241,6 +246,46 @@ def save_boxes(folder: Path, card, numbers=range(1, 18)) -> None:
         Image.fromarray(card.boxes[(number - 1) % 17]).save(folder / f"{number:02}.png")
 
 
+@pytest.fixture(scope="module")
+def many(drawn, written, tmp_path_factory) -> Path:
+    """A folder with enough images for several processes: loose ones, cards, and a broken file."""
+    folder = tmp_path_factory.mktemp("many")
+    for card in drawn:
+        save_boxes(folder / f"card-{card.vin}", card)
+    one = folder / "0.png"
+    Image.fromarray(written["A"]).save(one)
+    for number in range(1, 1200):
+        (folder / f"{number}.png").hardlink_to(one)
+    (folder / "broken.png").write_bytes(one.read_bytes()[:60])
+    return folder
+
+
+def started(folder: Path, cwd: Path) -> tuple[subprocess.Popen, list[int]]:
+    """predict.py in the midst of reading with two processes, and the two."""
+    running = subprocess.Popen(
+        [sys.executable, PROJECT / "stages/predict.py", folder, "--jobs", "2"],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # signals to its group do not reach the tests
+    )
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    while running.poll() is None:
+        workers = [int(pid) for pid in children.read_text().split()]
+        if len(workers) == 2:
+            return running, workers
+        time.sleep(0.005)
+    raise AssertionError(running.communicate())
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_cards_are_read_as_vins_in_every_form(drawn, tmp_path):
     save_boxes(tmp_path / "input/folder", drawn[0])
     for number, box in enumerate(drawn[1].boxes, start=1):
@@ -284,6 +329,51 @@ def test_cards_that_cannot_be_read_whole_are_reported_by_name(drawn, tmp_path):
     assert table["nothing.png"]["message"]
     for name in ("sixteen", "broken", "nothing.png"):
         assert table[name]["vin"] == ""
+
+
+def test_any_number_of_processes_writes_the_same_bytes(many, tmp_path):
+    written = {}
+    for jobs in (1, 3):
+        folder = tmp_path / str(jobs)
+        folder.mkdir()
+        result = predict(many, "--jobs", jobs, cwd=folder)
+        assert result.returncode == 1 and not result.stderr
+        written[jobs] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(written[1]) == {"predictions.csv", "vins.csv", "review.html"}
+    assert written[1] == written[3]
+    assert written[1]["predictions.csv"].count(b"\n") == 1 + 1200 + 4 * 17 + 1
+
+
+@needs_proc
+def test_a_killed_process_ends_the_reading_with_one_message(many, tmp_path):
+    running, workers = started(many, tmp_path)
+    os.kill(workers[0], signal.SIGKILL)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert "a process was ended from outside" in errors and errors.count("\n") == 1
+    assert not any(map(alive, workers)) and not list(tmp_path.iterdir())
+
+
+@needs_proc
+def test_ctrl_c_ends_every_process(many, tmp_path):
+    running, workers = started(many, tmp_path)
+    os.killpg(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert errors == "predict.py: interrupted; nothing was changed\n"
+    assert not any(map(alive, workers)) and not list(tmp_path.iterdir())
+
+
+@needs_proc
+def test_processes_end_with_the_one_that_started_them(many, tmp_path):
+    running, workers = started(many, tmp_path)
+    running.kill()
+    running.communicate(timeout=60)
+    for _ in range(600):
+        if not any(map(alive, workers)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("processes are left behind")
 
 
 def test_without_rules_the_vin_is_the_plain_reading(drawn, tmp_path):

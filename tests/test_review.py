@@ -36,7 +36,7 @@ EVIL = "=<img src=x onerror=\"document.title='hacked'\"></script><b>{{cards}} \u
 
 def card(name, reading=EUROPEAN, doubts=(), doubtful=True, **row):
     rng = np.random.default_rng(0)
-    boxes = [rng.integers(0, 256, (50, 40)).astype(np.uint8) for _ in reading]
+    boxes = [review.picture(rng.integers(0, 256, (50, 40)).astype(np.uint8)) for _ in reading]
     confidences = [0.5 if i + 1 in doubts else 0.99 for i in range(len(reading))]
     first = zip(reading, confidences, strict=True)
     alternatives = [[likely, ("0", 0.01), ("Z", 0.001)] for likely in first]
@@ -252,7 +252,7 @@ def test_images_are_small(tmp_path):
     big = np.zeros((500, 300), np.uint8)
     review.write_review(
         tmp_path / "a.html",
-        [review.ReviewCard("x", [big], "A", [0.5], [[("A", 0.5)]], {}, True)],
+        [review.ReviewCard("x", [review.picture(big)], "A", [0.5], [[("A", 0.5)]], {}, True)],
     )
     assert (tmp_path / "a.html").stat().st_size < 80_000
 

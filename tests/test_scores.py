@@ -6,7 +6,7 @@ from sklearn.metrics import balanced_accuracy_score, recall_score
 
 from vinreader import scores
 from vinreader.dataset import class_weights
-from vinreader.reader import softmax
+from vinreader.litert import softmax
 
 
 @pytest.fixture(scope="module")

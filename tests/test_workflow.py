@@ -88,7 +88,10 @@ def test_the_workflow_leaves_everything_it_promises(clone):
     card = clone.read_json("models/vin-reader.json")
     assert card["parameters"]["train"]["epochs"] == 1 and card["source"] == evaluation["source"]
     exported = clone.read_json("metrics/export.json")
-    assert exported["agreement"] >= 0.999 and exported["accuracy"] == evaluation["accuracy"]
+    assert exported["agreement"] >= 0.98
+    assert abs(exported["accuracy"] - evaluation["accuracy"]) <= 0.02
+    lost = exported["int8_lost"]
+    assert exported["weights"] == ("int8" if max(lost.values()) <= 0.001 else "float32")
     assert exported["bytes"] == (clone.folder / "models/vin-reader.tflite").stat().st_size
     robustness = clone.read_json("metrics/robustness.json")
     assert robustness["characters"] == 33 and robustness["source"] == evaluation["source"]

@@ -1,7 +1,36 @@
-"""Reads handwritten vehicle identification numbers from images of their boxes."""
+"""Reads handwritten vehicle identification numbers from images of their boxes.
 
-from vinreader.boxes import UnreadableImage
-from vinreader.console import ModelError
-from vinreader.reader import Reader, Reading
+>>> from vinreader import Reader, open_pages
+>>> reader = Reader()
+>>> images = [open_pages(f"input/card-01/{number:02}.png")[0] for number in range(1, 18)]
+>>> reading = reader.read(images[:1])[0]
+>>> print(reading.character, reading.status, reading.probabilities.shape)
+1 ok (33,)
+>>> card = reader.read_card(images)
+>>> print(card.vin, card.check_digit, card.region, card.model_year)
+1C6BV9142NF247306 ok North America 1992
+>>> all(0 <= box.confidence <= 1 for box in card.boxes)
+True
+"""
 
-__all__ = ["ModelError", "Reader", "Reading", "UnreadableImage"]
+from importlib import import_module
+
+_PLACES = {
+    "CardReading": "reader",
+    "FieldNotFound": "fields",
+    "ModelError": "console",
+    "Reader": "reader",
+    "Reading": "reader",
+    "UnreadableImage": "images",
+    "find_boxes": "fields",
+    "open_pages": "images",
+}
+__all__ = list(_PLACES)
+
+
+def __getattr__(name):
+    """Imports what is asked for, when it is asked for: a program that only needs the rules of a
+    number (`vinreader.vin`) does not wait for OpenCV."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"vinreader.{_PLACES[name]}"), name)

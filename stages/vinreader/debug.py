@@ -1,6 +1,7 @@
 """Pictures of how a box was read, the answer to "why did it read that?"."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -8,34 +9,36 @@ import numpy as np
 from vinreader.boxes import steps
 from vinreader.files import replacing
 
+if TYPE_CHECKING:
+    from vinreader.results import Row
+
 SIDE = 224  # pixels to which the longer side of each step is enlarged
 GAP = 8
 LINE = 22  # pixels a line of text
 
 
-def write_steps(folder: Path, name: str, grey: np.ndarray, row: dict[str, str]) -> Path:
+def write_steps(folder: Path, grey: np.ndarray, row: "Row") -> Path:
     """Write the steps of one box side by side, with its reading under them, as a PNG.
 
     Args:
         folder: where to; made if need be.
-        name: the box as predictions.csv names it, `a/b.png` or `a/b.tif#page=2`; the picture is
-            `a/b.png.png` or `a/b.tif#page=2.png`, so two boxes never share one.
         grey: uint8 (height, width), the box's image.
-        row: its row of predictions.csv.
+        row: its row of predictions.csv. Its path names the picture: `a/b.png.png` for `a/b.png`,
+            `a/b.tif#page=2.png` for `a/b.tif#page=2`, so two boxes never share one.
 
     Returns:
         The picture's path.
     """
     tiles = [_tile(step, image) for step, image in steps(grey)]
-    reading = f"{row['character'] or '-'}  {row['confidence']}"
-    if row["runner_up"]:
-        reading += f"  then {row['runner_up']}  {row['runner_up_confidence']}"
-    told = ": ".join(filter(None, (row["status"], row["message"])))
+    reading = f"{row.character or '-'}  {row.confidence}"
+    if row.runner_up:
+        reading += f"  then {row.runner_up}  {row.runner_up_confidence}"
+    told = ": ".join(filter(None, (row.status, row.message)))
     strip = np.hstack(tiles)
     foot = np.full((2 * LINE + GAP, strip.shape[1]), 255, np.uint8)
     for number, text in enumerate((reading, told), start=1):
         _write(foot, text, number * LINE)
-    path = folder / f"{name}.png"
+    path = folder / f"{row.path}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_bytes(cv2.imencode(".png", np.vstack([strip, foot]))[1].tobytes())

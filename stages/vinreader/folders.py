@@ -1,20 +1,25 @@
-"""What lies in a folder: cards of 17 boxes, and loose images of single boxes.
+"""What lies in a folder: cards of 17 boxes, and images by themselves.
 
 A card is
-- an image much wider than high (`WIDE`): the whole field, to be cut into boxes;
 - files `<card>_01` to `<card>_17` beside each other;
-- a folder whose other images are 17, in natural order (9 before 10).
+- a folder whose other images are 17, in natural order (9 before 10);
+- an image much wider than high (`is_wide`): the whole field. It is found among the images by
+  themselves, and who opens it cuts it into boxes.
 
 People miscount, so what is nearly a card is taken for one and reported, not read as loose images:
 - `<card>_<number>` with 15 to 19 files, all numbered 0 to 19: a box is missing, too many or twice.
   25 files `0_01` to `0_25` are samples of one character, and stay loose;
 - a folder below the one asked for with 15 to 19 images, or with images named by nothing but a
   number, 1 to 5 up to 1 to 20 (numbers from before 1981 have fewer than 17 characters).
+
+An archive has millions of files: only the names of one folder are held at a time, and an image is
+opened here only where its shape decides what the files around it are.
 """
 
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,15 +37,15 @@ _SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 
 _NUMBERED = re.compile(r"(.+)_(\d{1,3})", re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
+_DIGITS = re.compile(r"\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Card:
     """A card as it lies on disk.
 
-    name: the folder, file name without box number, or wide image, relative to the folder asked
-        for, with /.
-    images: its files: one wide image, or the boxes in order.
+    name: the folder, or file name without box number, relative to the folder asked for, with /.
+    images: its files, the boxes in order.
     message: why it cannot be read as a whole, else "".
     """
 
@@ -48,54 +53,74 @@ class Card:
     images: tuple[Path, ...]
     message: str = ""
 
-    @property
-    def is_field(self):
-        """True if its one image is the whole field, for `fields.find_boxes` to cut."""
-        return len(self.images) == 1 and not self.message
 
+def find_items(folder: Path) -> Iterator[Card | Path]:
+    """The cards and the images by themselves in a folder and all folders below it.
 
-def find_cards(folder):
-    """Sort the images in a folder and all folders below it into cards and loose images.
+    In natural order of their names, folder by folder. Links to folders are not followed. A folder
+    that cannot be listed becomes a card without images, with the reason as its message.
 
-    Links to folders are not followed. A folder that cannot be listed becomes a card without
-    images, with the reason as its message.
-
-    Returns: (list of `Card`, list of `Path` of loose images), both in natural order.
     Raises: OSError if `folder` itself cannot be listed.
     """
-    root = Path(folder)
-    cards: list[Card] = []
-    loose: list[Path] = []
-    waiting = [root]
+    waiting = [_items(folder, folder)]
     while waiting:
-        here = waiting.pop()
-        try:
-            with os.scandir(here) as listing:
-                entries = list(listing)
-        except OSError as error:
-            if here == root:
-                raise
-            reason = f"folder cannot be listed: {error.strerror}"
-            cards.append(Card(here.relative_to(root).as_posix(), (), reason))
-            continue
-        waiting += [here / e.name for e in entries if e.is_dir(follow_symlinks=False)]
-        images = [here / e.name for e in entries if e.is_file() and looks_like_image(here / e.name)]
-        _sort_images(root, here, sorted(images, key=natural_key), cards, loose)
-    cards.sort(key=lambda card: natural_key(card.name))
-    return cards, sorted(loose, key=natural_key)
+        item = next(waiting[-1], None)
+        if item is None:
+            waiting.pop()
+        elif isinstance(item, _Subfolder):
+            waiting.append(_items(folder, item.path))
+        else:
+            yield item
 
 
-def sort_file(path):
-    """One image file by itself, as `find_cards` returns it: a wide one is a card."""
-    return ([Card(path.name, (path,))], []) if _is_wide(path) else ([], [path])
+@dataclass(frozen=True)
+class _Subfolder:
+    path: Path
 
 
-def looks_like_image(path):
+def _items(root, here):
+    """The items of one folder, with a `_Subfolder` where that one's items belong."""
+    try:
+        images, subfolders = _list(here)
+    except OSError as error:
+        if here == root:
+            raise
+        reason = f"folder cannot be listed: {error.strerror}"
+        yield Card(here.relative_to(root).as_posix(), (), reason)
+        return
+    loose, groups = _numbered_cards(root, here, images)
+    card, loose = _folder_card(root, here, loose)
+    if card:
+        yield card
+    # No name ends so: a group has its place where a file of its name would have it.
+    entries = [*loose, *(f"{name}/" for name in subfolders), *(f"{name}\0" for name in groups)]
+    for entry in natural(entries):
+        if entry.endswith("/"):
+            yield _Subfolder(here / entry[:-1])
+        elif entry.endswith("\0"):
+            yield groups[entry[:-1]]
+        else:
+            yield here / entry
+
+
+def _list(here):
+    """Names of the images and of the folders in a folder."""
+    images, subfolders = [], []
+    with os.scandir(here) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                subfolders.append(entry.name)
+            elif entry.is_file() and looks_like_image(here, entry.name):
+                images.append(entry.name)
+    return images, subfolders
+
+
+def looks_like_image(here, name):
     """Whether a file is meant as an image: by its ending, or by how its content begins."""
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 (Path takes 10 times as long)
         return True
     try:
-        with path.open("rb") as file:
+        with (here / name).open("rb") as file:
             start = file.read(12)
     except OSError:
         return False
@@ -104,55 +129,81 @@ def looks_like_image(path):
     return webp or bmp or start.startswith(_SIGNATURES)
 
 
-def natural_key(path):
-    """Sorting key by which 9 comes before 10, in every part of a path."""
-    parts = re.split(r"(\d+)", str(path).casefold(), flags=re.ASCII)
-    return [(int(p), "") if i % 2 else (-1, p) for i, p in enumerate(parts)], str(path)
+def natural(names):
+    """Names sorted so that 9 comes before 10, in every part of them."""
+    return sorted(sorted(names), key=_natural_key)
 
 
-def _sort_images(root, here, images, cards, loose):
-    """Add the images of one folder, in natural order, to `cards` and `loose`."""
+def _natural_key(name):
+    # A number is led by its length, so that text compares as numbers do.
+    return _DIGITS.sub(lambda m: f"\0{len(m[0].lstrip('0')):03}{m[0].lstrip('0')}", name.casefold())
+
+
+def _numbered_cards(root, here, names):
+    """Cards of files `<card>_<number>`: (the names that belong to none, cards by name)."""
     place = here.relative_to(root)
-    groups: dict[str, list[tuple[int, Path]]] = {}
-    others = []
-    for path in images:
-        numbered = _NUMBERED.fullmatch(path.stem)
-        if _is_wide(path):
-            cards.append(Card((place / path.name).as_posix(), (path,)))
-        elif numbered:
-            groups.setdefault(numbered[1], []).append((int(numbered[2]), path))
+    loose: list[str] = []
+    groups: dict[str, list[tuple[int, str]]] = {}
+    cards: dict[str, Card] = {}
+    for name in names:
+        numbered = _NUMBERED.fullmatch(_stem(name))
+        if numbered:
+            groups.setdefault(numbered[1], []).append((int(numbered[2]), name))
         else:
-            others.append(path)
-    for name, group in groups.items():
-        group.sort(key=lambda member: member[0])
-        numbers = [number for number, _ in group]
-        paths = [path for _, path in group]
-        if len(numbers) in NEARLY and numbers[-1] <= NEARLY[-1]:
-            cards.append(Card((place / name).as_posix(), tuple(paths), _miscount(numbers)))
-        else:
-            others += paths
-    others.sort(key=natural_key)
-    card = _folder_card(root, here, others)
-    if card:
-        cards.append(card)
-    else:
-        loose += others
+            loose.append(name)
+    for card, group in groups.items():
+        boxes = _boxes_of_group(here, group)
+        if boxes:
+            paths = tuple(here / name for _, name in boxes)
+            numbers = [number for number, _ in boxes]
+            cards[card] = Card((place / card).as_posix(), paths, _miscount(numbers))
+        loose += {name for _, name in group} - {name for _, name in boxes}
+    return loose, cards
 
 
-def _folder_card(root, here, images):
-    """The card that a folder's images make together, or None if they are loose."""
-    below = here != root
-    name = here.relative_to(root).as_posix() if below else here.resolve().name
-    numbers = [int(path.stem) for path in images if _NUMBER.fullmatch(path.stem)]
-    if images and len(numbers) == len(images):
+def _boxes_of_group(here, group):
+    """The (number, name) of a group's boxes in order, or nothing if it is no card."""
+    if len(group) < NEARLY[0]:
+        return []
+    if any(n > NEARLY[-1] and not _is_wide_file(here / name) for n, name in group):
+        return []
+    place = {name: index for index, name in enumerate(natural(name for _, name in group))}
+    boxes = [(n, name) for n, name in group if n <= NEARLY[-1] and not _is_wide_file(here / name)]
+    return sorted(boxes, key=lambda box: (box[0], place[box[1]])) if len(boxes) in NEARLY else []
+
+
+def _folder_card(root, here, names):
+    """The card that a folder's images make together, or None, and the names that stay loose."""
+    if len(names) < SHORTEST:
+        return None, names
+    boxes = []
+    strange = False  # a name that is no box number, or not one of a card's
+    for name in natural(names):
+        if not _is_wide_file(here / name):
+            boxes.append(name)
+            strange |= not _NUMBER.fullmatch(_stem(name)) or int(_stem(name)) > NEARLY[-1]
+            if strange and len(boxes) > NEARLY[-1]:
+                return None, names
+    message = _message_of_folder([_stem(name) for name in boxes], here != root)
+    if message is None:
+        return None, names
+    name = here.relative_to(root).as_posix() if here != root else here.resolve().name
+    card = Card(name, tuple(here / box for box in boxes), message)
+    return card, list({*names} - {*boxes})
+
+
+def _message_of_folder(stems, below):
+    """What is wrong with the card of a folder's images, "" for nothing, None if it is no card."""
+    numbers = [int(stem) for stem in stems if _NUMBER.fullmatch(stem)]
+    if stems and len(numbers) == len(stems):
         first, last = min(numbers), max(numbers)
         is_count = len(set(numbers)) == last - first + 1 and first <= 1
-        if len(images) in NEARLY or (below and is_count and SHORTEST <= last <= NEARLY[-1]):
-            return Card(name, tuple(images), _miscount(numbers))
-    elif len(images) == BOXES:
-        return Card(name, tuple(images))
-    elif below and len(images) in NEARLY:
-        return Card(name, tuple(images), f"{len(images)} boxes, a card has {BOXES}")
+        if len(stems) in NEARLY or (below and is_count and SHORTEST <= last <= NEARLY[-1]):
+            return _miscount(numbers)
+    elif len(stems) == BOXES:
+        return ""
+    elif below and len(stems) in NEARLY:
+        return f"{len(stems)} boxes, a card has {BOXES}"
     return None
 
 
@@ -170,10 +221,26 @@ def _miscount(numbers):
     return f"{len(numbers)} boxes, a card has {BOXES}: {'; '.join(found)}" if found else ""
 
 
-def _is_wide(path):
-    """True for an image of a whole field. What cannot be opened is not: its reader will say why."""
+def _stem(name):
+    return os.path.splitext(name)[0]  # noqa: PTH122 (Path takes 10 times as long)
+
+
+def is_wide(height, width):
+    """Whether an image shows a whole field rather than one box."""
+    return width >= WIDE * height
+
+
+def _is_wide_file(path):
+    """What cannot be opened is not wide: its reader will say why."""
     try:
-        with Image.open(path) as image:
-            return image.width >= WIDE * image.height
+        with path.open("rb") as file:
+            start = file.read(24)
+            if start[:8] == b"\x89PNG\r\n\x1a\n" and start[12:16] == b"IHDR":
+                width, height = (int.from_bytes(start[i : i + 4]) for i in (16, 20))
+            else:  # a PNG tells its size at once, Pillow takes ten times as long
+                file.seek(0)
+                with Image.open(file) as image:
+                    width, height = image.size
     except Exception:  # decoders raise all kinds of errors for broken files
         return False
+    return is_wide(height, width)

@@ -4,6 +4,7 @@ Files come from scanners, phones and other people's programs: the content decide
 never its name, and whatever is wrong with it ends in `UnreadableImage` with a sentence for a clerk.
 """
 
+import os
 import warnings
 from pathlib import Path
 
@@ -14,6 +15,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 MAX_PIXELS = 64_000_000  # of one page: two times an A4 sheet at 600 dpi, 64 MB as grey
 MAX_PIXELS_OF_FILE = 2 * MAX_PIXELS
 MAX_PAGES = 1000
+
+# Where Pillow finds EXIF notes in a PNG; looking for them takes as long as decoding a small one.
+_NOTES = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
 ROWS = 256  # of a deep image that are made grey at a time: as floats they take 8 bytes a pixel
 
 
@@ -25,7 +29,8 @@ def open_pages(path):
     """Read an image file.
 
     Args:
-        path: file in one of `FORMATS`, recognised by its content.
+        path: file in one of `FORMATS`, recognised by its content, or such a file opened for
+            reading bytes.
 
     Returns:
         One uint8 array (height, width) a page, 0 black to 255 white as scanned: rotated as its
@@ -35,8 +40,6 @@ def open_pages(path):
         UnreadableImage: missing, empty, damaged, not an image or larger than `MAX_PIXELS`.
     """
     try:
-        if Path(path).stat().st_size == 0:
-            raise UnreadableImage("the file is empty")
         with warnings.catch_warnings():
             # Pillow warns about damage it can live with (odd EXIF, bad palette bytes). The pixels
             # decide; its size limit is replaced by our own, checked before anything is decoded.
@@ -46,7 +49,11 @@ def open_pages(path):
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImage("not an image of a known kind, or damaged at its start") from None
+        raise UnreadableImage(
+            "the file is empty"
+            if _is_empty(path)
+            else "not an image of a known kind, or damaged at its start"
+        ) from None
     except Image.DecompressionBombError:
         raise UnreadableImage(_too_large(MAX_PIXELS)) from None
     except FileNotFoundError:
@@ -63,13 +70,21 @@ def open_pages(path):
         raise UnreadableImage("the image is damaged or incomplete") from None
 
 
+def _is_empty(path):
+    if hasattr(path, "seek"):
+        return path.seek(0, os.SEEK_END) == 0
+    return Path(path).stat().st_size == 0
+
+
 def _too_large(most):
     return f"the image is larger than {most // 1_000_000} million pixels"
 
 
 def _pages(image):
     pixels = 0
-    for number, page in enumerate(ImageSequence.Iterator(image)):
+    # Most files hold one page, for which the iterator's seeking takes longer than decoding it.
+    pages = ImageSequence.Iterator(image) if getattr(image, "is_animated", False) else [image]
+    for number, page in enumerate(pages):
         if number == MAX_PAGES:
             raise UnreadableImage(f"the file has more than {MAX_PAGES} pages")
         # The decoder of WebP takes 16 bytes a pixel, the others at most 8.
@@ -87,9 +102,10 @@ def _pages(image):
 
 def _grey(page):
     """One Pillow page as uint8 (height, width)."""
+    page.load()  # notes may follow the pixels
     # A phone stores its pictures lying down and notes in EXIF how to turn them.
-    page.load()
-    if page.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied
+    noted = page.format != "PNG" or not _NOTES.isdisjoint(page.info)
+    if noted and page.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied
         page = ImageOps.exif_transpose(page)
     if page.mode.startswith(("I", "F")):
         return _eight_bits(page)
@@ -98,7 +114,7 @@ def _grey(page):
         paper = Image.new("L", page.size, "white")
         paper.paste(page.convert("L"), mask=page.getchannel("A"))
         page = paper
-    return np.array(page.convert("L"))
+    return np.array(page if page.mode == "L" else page.convert("L"))
 
 
 def _eight_bits(page):

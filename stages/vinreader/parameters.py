@@ -110,6 +110,8 @@ class Evaluate(Section):
 class Export(Section):
     min_agreement: Share
     max_difference: Share
+    int8: bool
+    max_loss: Share
 
 
 class Robustness(Section):

@@ -1,29 +1,121 @@
-"""Work on many images shared by the processor's cores: the same results, sooner."""
+"""Work on many images shared by the processor's cores: the same results, sooner.
 
-import multiprocessing
+What processes need is imported when they are started: most readings are of a card or two.
+"""
+
 import os
+import signal
 import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+from vinreader.console import UserError
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 MANY = 10_000  # images for which starting processes pays
+MOST = 61  # processes that Windows can wait for
+AHEAD = 3  # pieces under way or done for each process, so that none waits for another
 
 
-def suggested(images):
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def suggested(images: int) -> int:
     """How many processes to share work on so many images."""
-    return os.cpu_count() if images >= MANY else 1
+    return cores() if images >= MANY else 1
 
 
-def in_order(function, pieces, processes):
+def in_order(
+    function: Callable[[Piece], Result],
+    pieces: Iterable[Piece],
+    processes: int,
+    begin: Callable | None = None,
+    arguments: tuple = (),
+) -> Iterator[Result]:
     """The function's result of each piece, one after the other, whichever process made it.
+
+    Few pieces and results are held at a time, however many there are.
 
     Args:
         function: of a module, of one argument; its result must follow from that alone.
-        pieces: what to share, a sequence.
+        pieces: what to share.
         processes: how many to use; 1 is this one.
+        begin: called with `arguments` in every process before its first piece.
+
+    Raises:
+        UserError: a process was ended from outside.
     """
     if processes == 1:
+        if begin:
+            begin(*arguments)
         yield from map(function, pieces)
         return
+    import multiprocessing
+    from concurrent.futures import Future, ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
     # Forked workers start at once and do not run the caller's script again, as spawned ones do.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with context.Pool(processes) as pool:
-        yield from pool.imap(function, pieces)
+    pool = ProcessPoolExecutor(min(processes, MOST), context, _begin, (begin, arguments))
+    waiting: deque[Future[Any]] = deque()
+    pieces = iter(pieces)
+
+    def submit(number: int) -> None:
+        for piece in islice(pieces, number):
+            with _without_interrupts():
+                waiting.append(pool.submit(function, piece))
+
+    try:
+        submit(AHEAD * processes)
+        while waiting:
+            result = waiting.popleft().result()
+            submit(1)
+            yield result
+    except BrokenProcessPool:
+        raise UserError(
+            "a process was ended from outside, perhaps for want of memory; nothing was changed. "
+            "Try again with fewer of them (predict.py: --jobs 1)"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keeps Ctrl-C for later: it must not meet a process that is just being started."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(begin: Callable | None, arguments: tuple) -> None:
+    import threading
+
+    # Ctrl-C goes to every process: the one that started the others ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if begin:
+        begin(*arguments)
+
+
+def _end_with_parent() -> None:
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)

@@ -1,13 +1,8 @@
-"""The exported model as a reader of boxes: images in, characters with confidences out.
+"""The exported model as a reader of boxes and cards: images in, readings with confidences out.
 
-Needs numpy, OpenCV, Pillow and LiteRT only; TensorFlow is never imported.
-
->>> from vinreader import Reader
->>> reading = Reader().read_file("input/01.png")[0]
->>> reading.character, reading.confidence, reading.status
+Needs numpy, OpenCV, Pillow, vininfo and LiteRT only; TensorFlow is never imported.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -16,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from vinreader import vin as vins
 from vinreader.alphabet import CHARACTERS
-from vinreader.boxes import SIDE, normalise, open_pages
+from vinreader.boxes import Box, normalise
 from vinreader.console import ModelError
-
-BATCH = 256  # images in one call of the interpreter
+from vinreader.images import open_pages
+from vinreader.litert import LiteRT, fingerprint, softmax
 
 # Beside the package when it is installed, in the project's models/ otherwise.
 RELEASED = next(
@@ -59,45 +55,36 @@ class Reading:
     probabilities: np.ndarray
 
 
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities, float64 (N, 33), of logits (N, 33) divided by `temperature`."""
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+@dataclass(frozen=True, slots=True)
+class CardReading:
+    """One card, read: its 17 boxes, and the number they make under the rules.
 
+    Attributes:
+        vin: the most probable number, 17 characters; raw: the reading box by box, `-` for an
+            empty one.
+        confidence: probability that all of `vin` is right, 0 to 1, calibrated.
+        status: `ok`, or `review` when a person should look; message: why, and what the rules
+            changed.
+        check_digit: `ok`, `wrong` or `not required`.
+        region, manufacturer, model_year: what the number tells, else empty.
+        changed: the boxes in which `vin` differs from the plain reading, and by which rule.
+        alternatives: of each box the few likeliest characters under the rules, best first, with
+            their probabilities.
+        boxes: the 17 readings.
+    """
 
-def fingerprint(model: bytes) -> str:
-    return hashlib.sha256(model).hexdigest()
-
-
-class LiteRT:
-    """The interpreter of an exported model: normalised characters to logits."""
-
-    def __init__(self, model: bytes, threads: int = 1):
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter = Interpreter(model_content=model, num_threads=threads)
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
-        if self._input["shape"][1:].tolist() != [SIDE, SIDE, 1] or self._output["shape"][
-            1:
-        ].tolist() != [len(CHARACTERS)]:
-            raise ValueError(f"reads {self._input['shape']} into {self._output['shape']}")
-        self._batch = 0
-
-    def logits(self, pixels: np.ndarray) -> np.ndarray:
-        """Logits, float32 (N, 33), of uint8 (N, 28, 28) normalised characters."""
-        pieces = [np.empty((0, len(CHARACTERS)), np.float32)]
-        for start in range(0, len(pixels), BATCH):
-            batch = pixels[start : start + BATCH, ..., None].astype(np.float32)
-            if len(batch) != self._batch:
-                self._interpreter.resize_tensor_input(self._input["index"], batch.shape)
-                self._interpreter.allocate_tensors()
-                self._batch = len(batch)
-            self._interpreter.set_tensor(self._input["index"], batch)
-            self._interpreter.invoke()
-            pieces.append(self._interpreter.get_tensor(self._output["index"]))
-        return np.concatenate(pieces)
+    vin: str
+    raw: str
+    confidence: float
+    status: str
+    message: str
+    check_digit: str
+    region: str
+    manufacturer: str
+    model_year: str
+    changed: tuple[vins.Change, ...]
+    alternatives: tuple[tuple[tuple[str, float], ...], ...]
+    boxes: tuple[Reading, ...]
 
 
 class Reader:
@@ -177,12 +164,46 @@ class Reader:
 
         Args:
             images: uint8 (height, width) each, grey, any size and polarity.
+
+        Raises:
+            ValueError: an image of another type or shape, or without pixels.
         """
-        boxes = [normalise(image) for image in images]
+        return self.read_boxes([normalise(image) for image in images])
+
+    def read_boxes(self, boxes: Sequence[Box]) -> list[Reading]:
+        """Readings of normalised boxes, in their order."""
         if not boxes:
             return []
         probabilities = self.probabilities(np.stack([box.pixels for box in boxes]))
-        return [self._reading(b, p) for b, p in zip(boxes, probabilities, strict=True)]
+        likeliest = np.argsort(probabilities, axis=1, kind="stable")[:, :-3:-1]
+        return [
+            self._reading(*box)
+            for box in zip(boxes, probabilities, likeliest.tolist(), strict=True)
+        ]
+
+    def read_card(self, images: Sequence[np.ndarray], rules: str = "auto") -> CardReading:
+        """The reading of a card's 17 boxes as one vehicle identification number.
+
+        Args:
+            images: 17 box images in order, as for `read`. An image of the whole field is cut into
+                them by `fields.find_boxes`.
+            rules: `auto`, the rules of the number's world region, or `none`, box by box.
+
+        Raises:
+            ValueError: not 17 images, not such images, or other `rules`.
+        """
+        if len(images) != vins.LENGTH:
+            raise ValueError(f"a card has {vins.LENGTH} boxes, not {len(images)}")
+        return self.decode([self.read(images)], rules)[0]
+
+    def decode(self, cards: Sequence[Sequence[Reading]], rules: str = "auto") -> list[CardReading]:
+        """The numbers that cards of 17 readings each make; `rules` as for `read_card`."""
+        if not cards:
+            return []
+        probabilities = np.stack([[box.probabilities for box in boxes] for boxes in cards])
+        with np.errstate(divide="ignore"):
+            decodings = vins.decode_batch(np.log(probabilities), rules)
+        return [self._card_reading(*card) for card in zip(cards, decodings, strict=True)]
 
     def read_file(self, path: Path | str) -> list[Reading]:
         """Readings of an image file, one a page.
@@ -192,11 +213,11 @@ class Reader:
         """
         return self.read(open_pages(path))
 
-    def _reading(self, box, probabilities: np.ndarray) -> Reading:
+    def _reading(self, box: Box, probabilities: np.ndarray, likeliest: list[int]) -> Reading:
         if box.blank:
             even = np.full(len(CHARACTERS), 1 / len(CHARACTERS))
             return Reading("", 0.0, "", 0.0, "review", box.message, even)
-        second, first = np.argsort(probabilities, kind="stable")[-2:]
+        first, second = likeliest
         confidence = float(probabilities[first])
         doubtful = bool(box.message) or confidence < self.threshold
         return Reading(
@@ -207,4 +228,28 @@ class Reader:
             "review" if doubtful else "ok",
             box.message,
             probabilities,
+        )
+
+    def _card_reading(self, boxes: Sequence[Reading], decoding: vins.Decoding) -> CardReading:
+        required = vins.check_digit_required(decoding.vin)
+        threshold = self.card["vin_review_threshold"][
+            "check_digit" if required else "no_check_digit"
+        ]
+        problems = [
+            f"box {number}: {box.message}" for number, box in enumerate(boxes, 1) if box.message
+        ]
+        sure = decoding.confidence >= threshold and not problems
+        return CardReading(
+            decoding.vin,
+            "".join(box.character or "-" for box in boxes),
+            decoding.confidence,
+            "ok" if sure else "review",
+            "; ".join([*problems, *map(str, decoding.changed)]),
+            decoding.check_digit,
+            decoding.region,
+            decoding.manufacturer,
+            decoding.model_year,
+            decoding.changed,
+            decoding.alternatives,
+            tuple(boxes),
         )

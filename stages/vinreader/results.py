@@ -1,46 +1,56 @@
-"""What a folder of scans is read into: the rows of predictions.csv and vins.csv, and the page.
+"""What scans are read into: the rows of predictions.csv and vins.csv, and the page.
 
 One definition of the columns, for every program that writes them.
 """
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from vinreader import vin
-from vinreader.boxes import UnreadableImage, open_pages
+from vinreader import processes, review
+from vinreader.boxes import Box, normalise
 from vinreader.fields import FieldNotFound, find_boxes
-from vinreader.folders import BOXES, Card
-from vinreader.reader import BATCH, Reader, Reading
-from vinreader.review import ReviewCard
+from vinreader.folders import BOXES, Card, is_wide
+from vinreader.images import UnreadableImage, open_pages
+from vinreader.reader import CardReading, Reader, Reading
 
-COLUMNS = (
-    "path",
-    "character",
-    "ascii",
-    "confidence",
-    "runner_up",
-    "runner_up_confidence",
-    "status",
-    "message",
-)
+CHUNK = 128  # images that are read together, by one process
+FEW = 4  # chunks that are read before other processes would have started
 
 
-@dataclass(frozen=True)
+class Row(NamedTuple):
+    """A row of predictions.csv."""
+
+    path: str
+    character: str
+    ascii: str
+    confidence: str
+    runner_up: str
+    runner_up_confidence: str
+    status: str
+    message: str
+
+
+COLUMNS = Row._fields
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What was read of one loose image or one card.
+    """What was read of one item of a folder.
 
-    rows: of predictions.csv, one an image or page. vin_row: of vins.csv, and card: for the review
-    page; both None for a loose image. pages: the images of the rows, a text for an unreadable one.
+    rows: of predictions.csv, one a box or page. vin_row: of vins.csv by column, and entry: for the
+    review page; both None for a loose image. files: how many files it was read from.
     """
 
-    rows: list[dict[str, str]]
-    pages: list[np.ndarray | str]
+    rows: list[Row]
+    files: int
     vin_row: dict[str, str] | None = None
-    card: ReviewCard | None = None
+    entry: review.Entry | None = None
 
 
 def printable(path: str) -> str:
@@ -52,132 +62,226 @@ def printable(path: str) -> str:
     return f"./{text}" if text[:1] in "=+-@\t\r" else text
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """An item's images, each named; a text in place of an image says why it cannot be read."""
-
-    item: Card | Path
-    names: list[str]
-    pages: list[np.ndarray | str]
-    message: str = ""
-
-
-def _open(item: Card | Path, root: Path) -> _Opened:
-    if isinstance(item, Card) and item.is_field:
-        name = printable(item.images[0].relative_to(root).as_posix())
-        try:
-            boxes = find_boxes(open_pages(item.images[0])[0])
-        except (UnreadableImage, FieldNotFound) as error:
-            return _Opened(item, [name], [str(error)], str(error))
-        return _Opened(item, [f"{name}#box={n}" for n in range(1, BOXES + 1)], list(boxes))
-    names, pages = [], []
-    for path in item.images if isinstance(item, Card) else [item]:
-        name = printable(path.relative_to(root).as_posix())
-        try:
-            opened = open_pages(path)
-        except UnreadableImage as error:
-            opened = [str(error)]
-        if isinstance(item, Card):
-            opened = opened[:1]  # a further page of a box's file is not a further box
-        many = len(opened) > 1
-        names += [f"{name}#page={n}" if many else name for n in range(1, len(opened) + 1)]
-        pages += opened
-    return _Opened(item, names, pages, item.message if isinstance(item, Card) else "")
-
-
 def read_items(
-    reader: Reader, items: Iterable[Card | Path], root: Path, rules: str = "auto"
+    reader: Reader,
+    items: Iterable[Card | Path],
+    root: Path,
+    rules: str = "auto",
+    jobs: int | None = None,
+    debug: Path | None = None,
 ) -> Iterator[Result]:
-    """Results of cards and loose images, in their order.
+    """Results of what `find_items` found, in its order, the same for any number of jobs.
 
-    Memory stays flat: a few hundred images are held at a time.
+    Memory stays flat: some hundred images are held at a time by each process.
 
     Args:
         root: folder that paths in the results are relative to.
         rules: `auto`, or `none` to take every box of a card by itself.
+        jobs: processes that read if there are enough images for more than one; by default as
+            many as there are cores.
+        debug: folder for a picture of each box: how it was read.
+
+    Raises:
+        UserError: a process was ended from outside.
     """
-    pending: list[_Opened] = []
+    pieces = chunks(items)
+    first = list(islice(pieces, FEW + 1))
+    pieces = chain(first, pieces)
+    jobs = jobs or processes.cores()
+    chunks_read: Iterator[list[Result]]
+    if jobs == 1 or len(first) <= FEW:
+        chunks_read = (read_chunk(reader, piece, root, rules, debug) for piece in pieces)
+    else:
+        begin = _begin, (reader.path, reader.threshold, root, rules, debug)
+        chunks_read = processes.in_order(_read, pieces, jobs, *begin)
+    for results in chunks_read:
+        yield from results
+
+
+_read_chunk: Callable[[list[Card | Path]], list[Result]]
+
+
+def _begin(model: Path, threshold: float, *options) -> None:
+    """Prepares a process for `_read`."""
+    global _read_chunk
+    reader = Reader(model, threshold)
+    _read_chunk = lambda items: read_chunk(reader, items, *options)  # noqa: E731
+
+
+def _read(items: list[Card | Path]) -> list[Result]:
+    return _read_chunk(items)
+
+
+def chunks(items: Iterable[Card | Path]) -> Iterator[list[Card | Path]]:
+    """The items in lists of about `CHUNK` images, at least one item each."""
+    chunk: list[Card | Path] = []
+    images = 0
     for item in items:
-        pending.append(_open(item, root))
-        if sum(len(opened.pages) for opened in pending) >= BATCH:
-            yield from _results(reader, pending, rules)
-            pending = []
-    yield from _results(reader, pending, rules)
+        chunk.append(item)
+        images += len(item.images) if isinstance(item, Card) else 1
+        if images >= CHUNK:
+            yield chunk
+            chunk, images = [], 0
+    if chunk:
+        yield chunk
 
 
-def _results(reader: Reader, pending: list[_Opened], rules: str) -> Iterator[Result]:
-    images = [page for o in pending for page in o.pages if not isinstance(page, str)]
-    readings = iter(reader.read(images))
-    for opened in pending:
-        read = [p if isinstance(p, str) else next(readings) for p in opened.pages]
-        rows = [row(name, reading) for name, reading in zip(opened.names, read, strict=True)]
-        if isinstance(opened.item, Card):
-            yield _card(opened, read, rows, rules, reader.card["vin_review_threshold"])
+def read_chunk(
+    reader: Reader,
+    items: Iterable[Card | Path],
+    root: Path,
+    rules: str = "auto",
+    debug: Path | None = None,
+) -> list[Result]:
+    """Results of a few hundred items, in their order; arguments as for `read_items`."""
+    opened, seen = [], []
+    for item in items:
+        one, images = _open(item, root)
+        opened.append(one)
+        if debug:  # else they are dropped at once: a scan may have millions of pixels
+            seen.append(images)
+    boxes = [box for one in opened for box in one.boxes if isinstance(box, Box)]
+    readings = iter(reader.read_boxes(boxes))
+    read = [[b if isinstance(b, str) else next(readings) for b in one.boxes] for one in opened]
+    whole = {
+        i: seventeen for i, one in enumerate(opened)
+        if one.card and not one.message and len(seventeen := _readings(read[i])) == BOXES
+    }  # fmt: skip
+    cards = dict(zip(whole, reader.decode(list(whole.values()), rules), strict=True))
+    results = [_result(one, read[i], cards.get(i)) for i, one in enumerate(opened)]
+    if debug:
+        from vinreader.debug import write_steps
+
+        for result, images in zip(results, seen, strict=True):
+            shown = [row for row in result.rows if row.status != "error"]
+            for row, image in zip(shown, images, strict=True):
+                write_steps(debug, image, row)
+    return results
+
+
+def _readings(read: list[Reading | str]) -> list[Reading]:
+    return [reading for reading in read if isinstance(reading, Reading)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An item's boxes, each named; a text in place of a box says why it cannot be read.
+
+    card: its name, empty for a loose image. message: why the card cannot be read as a whole.
+    pictures: of the boxes of a card that could be opened, for the page.
+    """
+
+    names: list[str]
+    boxes: list[Box | str]
+    files: int
+    card: str = ""
+    message: str = ""
+    pictures: list[str] = field(default_factory=list)
+
+
+def _open(item: Card | Path, root: Path) -> tuple[_Opened, list[np.ndarray]]:
+    """An item's boxes, and the images of those that could be opened."""
+    if isinstance(item, Card):
+        return _open_card(item, root)
+    name = printable(item.relative_to(root).as_posix())
+    try:
+        pages = open_pages(item)
+    except UnreadableImage as error:
+        return _Opened([name], [str(error)], 1), []
+    if is_wide(*pages[0].shape):
+        return _open_field(name, pages[0])
+    names = [f"{name}#page={n}" for n in range(1, len(pages) + 1)] if len(pages) > 1 else [name]
+    return _Opened(names, [normalise(page) for page in pages], 1), pages
+
+
+def _open_field(name: str, image: np.ndarray) -> tuple[_Opened, list[np.ndarray]]:
+    try:
+        images = find_boxes(image)
+    except FieldNotFound as error:
+        return _Opened([name], [str(error)], 1, name, str(error)), []
+    names = [f"{name}#box={n}" for n in range(1, BOXES + 1)]
+    boxes: list[Box | str] = [normalise(box) for box in images]
+    return _Opened(names, boxes, 1, name, "", [review.picture(box) for box in images]), images
+
+
+def _open_card(card: Card, root: Path) -> tuple[_Opened, list[np.ndarray]]:
+    names, images = [], []
+    boxes: list[Box | str] = []
+    for path in card.images:
+        names.append(printable(path.relative_to(root).as_posix()))
+        try:
+            image = open_pages(path)[0]  # a further page of a box's file is not a further box
+        except UnreadableImage as error:
+            boxes.append(str(error))
         else:
-            yield Result(rows, opened.pages)
+            boxes.append(normalise(image))
+            images.append(image)
+    pictures = [review.picture(image) for image in images]
+    name = printable(card.name)
+    return _Opened(names, boxes, len(card.images), name, card.message, pictures), images
 
 
-def _card(opened, read, rows, rules: str, thresholds: dict[str, float]) -> Result:
-    name = printable(opened.item.name)
-    boxes = [reading for reading in read if isinstance(reading, Reading)]
-    images = [page for page in opened.pages if not isinstance(page, str)]
-    problems = [opened.message] if opened.message else []
-    for number, reading in enumerate(read, start=1):
-        why = reading if isinstance(reading, str) else reading.message
-        if why and why != opened.message:
-            problems.append(f"box {number}: {why}")
-    told = {"card": name, "status": "review"}
-    told["raw"] = "".join("-" if isinstance(r, str) else r.character or "-" for r in read)
-    reading = "".join(box.character or "-" for box in boxes)
-    alternatives = [_likeliest(box.probabilities) for box in boxes]
-    if len(boxes) == BOXES and not opened.message:
-        with np.errstate(divide="ignore"):
-            decoding = vin.decode(np.log(np.stack([b.probabilities for b in boxes])), rules)
-        reading, alternatives = decoding.vin, decoding.alternatives
+def _result(opened: _Opened, read: list[Reading | str], card: CardReading | None) -> Result:
+    rows = [row(name, reading) for name, reading in zip(opened.names, read, strict=True)]
+    if not opened.card:
+        return Result(rows, opened.files)
+    boxes = _readings(read)
+    alternatives: Sequence[Sequence[tuple[str, float]]]
+    told = {"card": opened.card}
+    if card:
         told |= {
-            "vin": decoding.vin,
-            "confidence": f"{decoding.confidence:.4f}",
-            "check_digit": decoding.check_digit,
-            "region": decoding.region,
-            "manufacturer": decoding.manufacturer,
-            "model_year": decoding.model_year,
+            "vin": card.vin,
+            "raw": card.raw,
+            "confidence": f"{card.confidence:.4f}",
+            "check_digit": card.check_digit,
+            "status": card.status,
+            "region": card.region,
+            "manufacturer": card.manufacturer,
+            "model_year": card.model_year,
+            "message": card.message,
         }
-        rule = "check_digit" if vin.check_digit_required(decoding.vin) else "no_check_digit"
-        if decoding.confidence >= thresholds[rule] and not problems:
-            told["status"] = "ok"
-        problems += map(str, decoding.changed)
-    told["message"] = "; ".join(problems)
-    card = ReviewCard(
-        name,
-        images,
-        reading,
-        [box.confidence for box in boxes],
-        [list(box) for box in alternatives],
-        told,
-        told["status"] != "ok",
+        reading, alternatives = card.vin, card.alternatives
+    else:
+        problems = [opened.message] if opened.message else []
+        for number, one in enumerate(read, start=1):
+            why = one if isinstance(one, str) else one.message
+            if why and why != opened.message:
+                problems.append(f"box {number}: {why}")
+        told |= {
+            "raw": "".join("-" if isinstance(r, str) else r.character or "-" for r in read),
+            "status": "review",
+            "message": "; ".join(problems),
+        }
+        reading = "".join(box.character or "-" for box in boxes)
+        alternatives = [review.likeliest(box.probabilities) for box in boxes]
+    entry = review.entry(
+        review.ReviewCard(
+            opened.card,
+            opened.pictures,
+            reading,
+            [box.confidence for box in boxes],
+            alternatives,
+            told,
+            told["status"] != "ok",
+        )
     )
-    return Result(rows, opened.pages, told, card)
+    return Result(rows, opened.files, told, entry)
 
 
-def _likeliest(probabilities: np.ndarray) -> list[tuple[str, float]]:
-    order = np.argsort(-probabilities, kind="stable")[:5]
-    return [(vin.CHARACTERS[index], float(probabilities[index])) for index in order]
-
-
-def row(name: str, reading: Reading | str) -> dict[str, str]:
+def row(name: str, reading: Reading | str) -> Row:
     """The row of one image: its reading, or the text that says why there is none."""
     if isinstance(reading, str):
-        return dict.fromkeys(COLUMNS, "") | {"path": name, "status": "error", "message": reading}
-    return {
-        "path": name,
-        "character": reading.character,
-        "ascii": ascii_code(reading.character),
-        "confidence": f"{reading.confidence:.4f}",
-        "runner_up": reading.runner_up,
-        "runner_up_confidence": f"{reading.runner_up_confidence:.4f}",
-        "status": reading.status,
-        "message": reading.message,
-    }
+        return Row(name, "", "", "", "", "", "error", reading)
+    return Row(
+        name,
+        reading.character,
+        ascii_code(reading.character),
+        f"{reading.confidence:.4f}",
+        reading.runner_up,
+        f"{reading.runner_up_confidence:.4f}",
+        reading.status,
+        reading.message,
+    )
 
 
 def ascii_code(character: str) -> str:

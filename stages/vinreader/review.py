@@ -7,17 +7,19 @@ becomes markup: the JSON cannot end its script element, and the page only sets t
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from vinreader import vin
 from vinreader.alphabet import CHARACTERS
-from vinreader.files import write_text
+from vinreader.files import replacing
 
 COLUMNS = (
     "card",
@@ -33,40 +35,126 @@ COLUMNS = (
 )
 BOX_PIXELS = 64  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
+IN_MEMORY = 8 << 20  # bytes of a page in the making that need no file
 DOUBTFUL_BOX = 0.95  # confidence under which a box is marked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReviewCard:
     """A card (or a single loose box) as a person shall see it.
 
-    name: what it is called in vins.csv. boxes: grey uint8 images, any number.
+    name: what it is called in vins.csv. boxes: `picture` of each, any number.
     reading: one character a box. confidences: of each, 0 to 1. alternatives: for each box
     (character, probability), best first. row: its vins.csv columns (`COLUMNS`) by name.
     doubtful: whether a person has to look at it.
     """
 
     name: str
-    boxes: list[np.ndarray]
+    boxes: list[str]
     reading: str
     confidences: list[float]
-    alternatives: list[list[tuple[str, float]]]
+    alternatives: Sequence[Sequence[tuple[str, float]]]
     row: Mapping[str, object]
     doubtful: bool
 
 
-def write_review(path, cards):
-    """Write the page for `ReviewCard`s, the doubtful ones first, each kind in the given order.
+class Entry(NamedTuple):
+    """A card as it stands in the page: `json`, an object without its last brace."""
 
-    The file is complete or not there at all. The same cards give the same bytes.
-    Raises: ValueError if a card's boxes, reading, confidences and alternatives differ in number;
-    OSError if the file cannot be written.
+    doubtful: bool
+    json: str
+
+
+class Review:
+    """The page in the making: cards are added one by one and kept on disk, however many.
+
+    A context manager; nothing is written before `write`.
     """
-    shown = [_shown(card) | {"order": order} for order, card in enumerate(cards)]
-    shown.sort(key=lambda card: not card["doubtful"])
-    content = _json(shown)
-    data = {
-        "key": hashlib.sha256(content.encode()).hexdigest()[:24],
+
+    def __init__(self):
+        self.count = 0
+        self._parts = {True: _spool(), False: _spool()}  # doubtful, not doubtful
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for part in self._parts.values():
+            part.close()
+
+    def add(self, entry):
+        """Add the `Entry` of the next card in vins.csv."""
+        part = self._parts[entry.doubtful]
+        part.write(b"," if part.tell() else b"")
+        part.write(f'{entry.json},"order":{self.count}}}'.encode())
+        self.count += 1
+
+    def write(self, path):
+        """Write the page, the doubtful cards first, each kind in the order they were added.
+
+        The file is complete or not there at all. The same cards give the same bytes.
+        Raises: OSError if the file cannot be written.
+        """
+        digest = hashlib.sha256()
+        for block in self._content():
+            digest.update(block)
+        page = resources.files("vinreader").joinpath("review.html").read_text("utf-8")
+        head, tail = page.split("{{cards}}")  # only the template is searched, never a card's text
+        head = head.replace("{{settings}}", _json(_settings(digest.hexdigest()[:24])))
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            file.write(head.encode())
+            file.writelines(self._content())
+            file.write(tail.encode())
+
+    def _content(self):
+        doubtful, sure = self._parts[True], self._parts[False]
+        yield b"["
+        yield from _blocks(doubtful)
+        yield b"," if doubtful.tell() and sure.tell() else b""
+        yield from _blocks(sure)
+        yield b"]"
+
+
+def write_review(path, cards):
+    """Write the page for `ReviewCard`s; see `Review.write` and `entry`."""
+    with Review() as page:
+        for card in cards:
+            page.add(entry(card))
+        page.write(path)
+
+
+def entry(card):
+    """A `ReviewCard` as the page holds it.
+
+    Raises: ValueError if a card's boxes, reading, confidences and alternatives differ in number.
+    """
+    count = len(card.boxes)
+    if not count == len(card.reading) == len(card.confidences) == len(card.alternatives):
+        raise ValueError(f"card {card.name!r}: boxes, reading, confidences and alternatives differ")
+    shown = {
+        "name": card.name,
+        "boxes": card.boxes,
+        "reading": card.reading,
+        "confidences": [round(float(confidence), 4) for confidence in card.confidences],
+        "alternatives": [
+            [[c, round(float(p), 4)] for c, p in box[:ALTERNATIVES]] for box in card.alternatives
+        ],
+        "row": {"card": card.name, "vin": card.reading}
+        | {column: str(card.row[column]) for column in COLUMNS if column in card.row},
+        "doubtful": bool(card.doubtful),
+    }
+    return Entry(shown["doubtful"], _json(shown)[:-1])
+
+
+def likeliest(probabilities):
+    """The few most probable characters of a box as `ReviewCard.alternatives` has them."""
+    order = np.argsort(-probabilities, kind="stable")[:ALTERNATIVES]
+    return [(CHARACTERS[index], float(probabilities[index])) for index in order]
+
+
+def _settings(key):
+    return {
+        "key": key,
         "columns": COLUMNS,
         "characters": CHARACTERS,
         "values": vin.VALUES,
@@ -78,30 +166,20 @@ def write_review(path, cards):
         "regions": vin.regions(),
         "doubtfulBox": DOUBTFUL_BOX,
     }
-    page = resources.files("vinreader").joinpath("review.html").read_text("utf-8")
-    head, tail = page.split("{{cards}}")  # only the template is searched, never a card's text
-    write_text(Path(path), head.replace("{{settings}}", _json(data)) + content + tail)
 
 
-def _shown(card):
-    count = len(card.boxes)
-    if not count == len(card.reading) == len(card.confidences) == len(card.alternatives):
-        raise ValueError(f"card {card.name!r}: boxes, reading, confidences and alternatives differ")
-    return {
-        "name": card.name,
-        "boxes": [_data_uri(box) for box in card.boxes],
-        "reading": card.reading,
-        "confidences": [round(float(confidence), 4) for confidence in card.confidences],
-        "alternatives": [
-            [[c, round(float(p), 4)] for c, p in box[:ALTERNATIVES]] for box in card.alternatives
-        ],
-        "row": {"card": card.name, "vin": card.reading}
-        | {column: str(card.row[column]) for column in COLUMNS if column in card.row},
-        "doubtful": bool(card.doubtful),
-    }
+def _spool():
+    return SpooledTemporaryFile(IN_MEMORY, "w+b")
 
 
-def _data_uri(box):
+def _blocks(file):
+    file.seek(0)
+    while block := file.read(1 << 20):
+        yield block
+
+
+def picture(box):
+    """A grey uint8 (height, width) image of a box as a small PNG in a data: URI."""
     if not box.size:
         box = np.full((1, 1), 255, np.uint8)
     scale = BOX_PIXELS / max(box.shape)

@@ -1,0 +1,76 @@
+"""The interpreter of an exported model: normalised characters in, logits out."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from vinreader.alphabet import CHARACTERS
+from vinreader.boxes import SIDE
+
+BATCH = 64  # images in one call of the interpreter: more of them leave the processor's cache
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Probabilities, float64 (N, 33), of logits (N, 33) divided by `temperature`."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def fingerprint(model: bytes) -> str:
+    return hashlib.sha256(model).hexdigest()
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Holds back what LiteRT's C++ code notes on standard error; all but notes is passed on."""
+    try:
+        screen = os.dup(2)
+    except OSError:  # a program without standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if not line.startswith(b"INFO: ")))
+
+
+class LiteRT:
+    """The interpreter of an exported model: normalised characters to logits."""
+
+    def __init__(self, model: bytes, threads: int = 1):
+        from ai_edge_litert.interpreter import Interpreter
+
+        with _without_notes():
+            self._interpreter = Interpreter(model_content=model, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+        if self._input["shape"][1:].tolist() != [SIDE, SIDE, 1] or self._output["shape"][
+            1:
+        ].tolist() != [len(CHARACTERS)]:
+            raise ValueError(f"reads {self._input['shape']} into {self._output['shape']}")
+        self._batch = 0
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        """Logits, float32 (N, 33), of uint8 (N, 28, 28) normalised characters."""
+        pieces = [np.empty((0, len(CHARACTERS)), np.float32)]
+        for start in range(0, len(pixels), BATCH):
+            batch = pixels[start : start + BATCH, ..., None].astype(np.float32)
+            if len(batch) != self._batch:
+                self._interpreter.resize_tensor_input(self._input["index"], batch.shape)
+                self._interpreter.allocate_tensors()
+                self._batch = len(batch)
+            self._interpreter.set_tensor(self._input["index"], batch)
+            self._interpreter.invoke()
+            pieces.append(self._interpreter.get_tensor(self._output["index"]))
+        return np.concatenate(pieces)
