@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 from tqdm import tqdm
 
@@ -70,12 +71,15 @@ class Csv:
     """A CSV file that takes the place of an older one only when it is whole."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], stack: ExitStack):
-        if path.is_dir():
-            raise UserError(f"{path} is a folder; --output names the file to write")
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no ordinary file"
+            raise UserError(f"{path} is {kind}; --output names the file to write")
         file = stack.enter_context(
             stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8")
         )
-        self.writer = csv.DictWriter(file, columns, lineterminator="\n")
+        # csv quotes a line end within a cell only if it is in its own; the file's lines end in LF.
+        lines = SimpleNamespace(write=lambda row: file.write(row.removesuffix("\r\n") + "\n"))
+        self.writer = csv.DictWriter(lines, columns, lineterminator="\r\n")
         self.writer.writeheader()
 
 
@@ -97,14 +101,19 @@ def write_files(results: Iterable[Result], output: Path, has_cards: bool, counts
             write_review(output.with_name("review.html"), cards)
 
 
+def one_line(name: str) -> str:
+    """A name in which no character ends the line or commands the terminal: those as `\\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 def print_ascii(results: Iterable[Result], counts: Counter) -> None:
     for result in results:
         for row in result.rows:
             counts[row["status"]] += 1
             if row["ascii"]:
-                print(f"{row['ascii']}, {row['path']}")
+                print(f"{row['ascii']}, {one_line(row['path'])}")
             else:
-                print(f"{row['path']}: {row['message']}", file=sys.stderr)
+                print(f"{one_line(row['path'])}: {row['message']}", file=sys.stderr)
 
 
 def with_pictures(results: Iterable[Result], folder: Path) -> Iterable[Result]:

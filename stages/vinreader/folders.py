@@ -79,7 +79,7 @@ def find_cards(folder):
             cards.append(Card(here.relative_to(root).as_posix(), (), reason))
             continue
         waiting += [here / e.name for e in entries if e.is_dir(follow_symlinks=False)]
-        images = [here / e.name for e in entries if e.is_file() and looks_like_image(here / e.name)]
+        images = [here / e.name for e in entries if _is_file(e) and looks_like_image(here / e.name)]
         _sort_images(root, here, sorted(images, key=natural_key), cards, loose)
     cards.sort(key=lambda card: natural_key(card.name))
     return cards, sorted(loose, key=natural_key)
@@ -88,6 +88,11 @@ def find_cards(folder):
 def sort_file(path):
     """One image file by itself, as `find_cards` returns it: a wide one is a card."""
     return ([Card(path.name, (path,))], []) if _is_wide(path) else ([], [path])
+
+
+def _is_file(entry):
+    """True for a file, and for a link that leads nowhere or in a circle: its row says so."""
+    return (entry.is_symlink() and not Path(entry.path).exists()) or entry.is_file()
 
 
 def looks_like_image(path):

@@ -14,6 +14,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 MAX_PIXELS = 64_000_000  # of one page: two times an A4 sheet at 600 dpi, 64 MB as grey
 MAX_PIXELS_OF_FILE = 2 * MAX_PIXELS
 MAX_PAGES = 1000
+DAMAGED = "the image is damaged or incomplete"
 ROWS = 256  # of a deep image that are made grey at a time: as floats they take 8 bytes a pixel
 
 
@@ -57,10 +58,13 @@ def open_pages(path):
         raise UnreadableImage("no permission to read the file") from None
     except MemoryError:
         raise UnreadableImage("the image needs more memory than there is") from None
+    except OSError as error:  # of the disk or the network if it has a number, else of a decoder
+        why = f"the file cannot be read: {error.strerror}" if error.errno else DAMAGED
+        raise UnreadableImage(why) from None
     except Exception:
         # Decoders meet damaged bytes with whatever exception comes first (struct.error, KeyError,
         # SyntaxError, OverflowError ...); to the reader of the message they all mean one thing.
-        raise UnreadableImage("the image is damaged or incomplete") from None
+        raise UnreadableImage(DAMAGED) from None
 
 
 def _too_large(most):
