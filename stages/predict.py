@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 from tqdm import tqdm
 
+from vinreader import provenance
 from vinreader.console import UserError
 from vinreader.debug import write_steps
 from vinreader.files import replacing
@@ -33,7 +34,7 @@ def share(text: str) -> float:
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="predict.py", description=__doc__)
     parser.add_argument(
-        "input", type=Path, help="folder of images (with its subfolders), or one image"
+        "input", type=Path, nargs="?", help="folder of images (with its subfolders), or one image"
     )
     parser.add_argument("--output", type=Path, default=Path("predictions.csv"),
                         help="CSV file to write (default: %(default)s)")  # fmt: skip
@@ -49,7 +50,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
                         "none: box by box (default: %(default)s)")  # fmt: skip
     parser.add_argument("--debug", type=Path, metavar="DIR",
                         help="write a picture of each box into DIR: how it was read")  # fmt: skip
-    return parser.parse_args(argv)
+    parser.add_argument("--version", action="store_true",
+                        help="print what the model was made from, and what reads here")  # fmt: skip
+    options = parser.parse_args(argv)
+    if not (options.input or options.version):
+        parser.error("name a folder of images, or one image")
+    return options
 
 
 def find_items(source: Path) -> tuple[list[Card | Path], Path]:
@@ -153,6 +159,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         reader = Reader(options.model, options.threshold)
         card = reader.card
+        if options.version:
+            print(provenance.tell(reader))
+            return EXIT_READ
         print(
             f"Reader {short(reader.path)}: trained on {card['source']}; read "
             f"{card['test']['balanced_accuracy']:.1%} of its test characters right",
@@ -170,6 +179,8 @@ def main(argv: list[str] | None = None) -> int:
         else:
             has_cards = any(isinstance(item, Card) for item in items)
             write_files(results, options.output, has_cards, counts)
+            tables = [options.output, *([options.output.with_name("vins.csv")] * has_cards)]
+            provenance.write_record(reader, options.rules, tables)
     except UserError as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
