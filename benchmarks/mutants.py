@@ -159,7 +159,7 @@ def read(folder: Path, outcome: Outcome) -> None:
     output.unlink(missing_ok=True)
     files = sorted(folder.iterdir())
     status, text, seconds, peak = run(folder, output)
-    crashed = status not in (0, 1) or "Traceback" in text
+    crashed = status not in (0, 1) or "Traceback" in text or not output.exists()
     if len(files) > 1 and (crashed or seconds > MOST_SECONDS):
         for file in files:  # which one was it?
             alone = folder.with_name(f"{folder.name}-{file.stem}")

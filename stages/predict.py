@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
+from vinreader import provenance
 from vinreader.console import UserError
 from vinreader.files import replacing
 from vinreader.folders import Card, find_items
@@ -38,7 +40,7 @@ def number(text: str) -> int:
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="predict.py", description=__doc__)
     parser.add_argument(
-        "input", type=Path, help="folder of images (with its subfolders), or one image"
+        "input", type=Path, nargs="?", help="folder of images (with its subfolders), or one image"
     )
     parser.add_argument("--output", type=Path, default=Path("predictions.csv"),
                         help="CSV file to write (default: %(default)s)")  # fmt: skip
@@ -56,7 +58,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
                         help="processes that read (default: one a core)")  # fmt: skip
     parser.add_argument("--debug", type=Path, metavar="DIR",
                         help="write a picture of each box into DIR: how it was read")  # fmt: skip
-    return parser.parse_args(argv)
+    parser.add_argument("--version", action="store_true",
+                        help="print what the model was made from, and what reads here")  # fmt: skip
+    options = parser.parse_args(argv)
+    if not (options.input or options.version):
+        parser.error("name a folder of images, or one image")
+    return options
 
 
 def find(source: Path) -> tuple[Iterator[Card | Path], Path]:
@@ -76,12 +83,15 @@ class Csv:
     """A CSV file that takes the place of an older one only when it is whole."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], stack: ExitStack):
-        if path.is_dir():
-            raise UserError(f"{path} is a folder; --output names the file to write")
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no ordinary file"
+            raise UserError(f"{path} is {kind}; --output names the file to write")
         file = stack.enter_context(
             stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8")
         )
-        self.writer = csv.writer(file, lineterminator="\n")
+        # csv quotes a line end within a cell only if it is in its own; the file's lines end in LF.
+        lines = SimpleNamespace(write=lambda row: file.write(row.removesuffix("\r\n") + "\n"))
+        self.writer = csv.writer(lines, lineterminator="\r\n")
         self.writer.writerow(columns)
 
 
@@ -105,14 +115,19 @@ def write_files(results: Iterable[Result], output: Path, counts: Counter) -> Non
             page.write(output.with_name("review.html"))
 
 
+def one_line(name: str) -> str:
+    """A name in which no character ends the line or commands the terminal: those as `\\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 def print_ascii(results: Iterable[Result], counts: Counter) -> None:
     for result in results:
         for row in result.rows:
             counts[row.status] += 1
             if row.ascii:
-                print(f"{row.ascii}, {row.path}")
+                print(f"{row.ascii}, {one_line(row.path)}")
             else:
-                print(f"{row.path}: {row.message}", file=sys.stderr)
+                print(f"{one_line(row.path)}: {row.message}", file=sys.stderr)
 
 
 def with_bar(results: Iterator[Result], source: Path) -> Iterator[Result]:
@@ -158,6 +173,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         reader = Reader(options.model, options.threshold)
         card = reader.card
+        if options.version:
+            print(provenance.tell(reader))
+            return EXIT_READ
         print(
             f"Reader {short(reader.path)}: trained on {card['source']}; read "
             f"{card['test']['balanced_accuracy']:.1%} of its test characters right",
@@ -170,6 +188,9 @@ def main(argv: list[str] | None = None) -> int:
                 print_ascii(results, counts)
             else:
                 write_files(results, options.output, counts)
+                has_cards = counts["vin ok"] + counts["vin review"]
+                vins = [options.output.with_name("vins.csv")] if has_cards else []
+                provenance.write_record(reader, options.rules, [options.output, *vins])
     except UserError as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN

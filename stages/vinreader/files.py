@@ -2,23 +2,42 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
+LEFT = 24 * 3600  # seconds after which a temporary file is one that a killed process has left
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` (same ending) that takes its place when the block succeeds."""
+    """A temporary path beside `path` (same ending) that takes its place when the block succeeds.
+
+    The bytes are on the disk before the name is: a power cut leaves the old file or the new one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    _remove_left(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_left(path: Path) -> None:
+    """Delete the temporary files of `path` that killed processes have left behind."""
+    start, end = f".{path.stem}.", f".part{path.suffix}"
+    for old in path.parent.iterdir():
+        if old.name.startswith(start) and old.name.endswith(end):
+            with suppress(OSError):  # another process may have been quicker
+                if time.time() - old.stat().st_mtime > LEFT:
+                    old.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -110,9 +110,14 @@ def _list(here):
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 subfolders.append(entry.name)
-            elif entry.is_file() and looks_like_image(here, entry.name):
+            elif _is_file(entry) and looks_like_image(here, entry.name):
                 images.append(entry.name)
     return images, subfolders
+
+
+def _is_file(entry):
+    """True for a file, and for a link that leads nowhere or in a circle: its row says so."""
+    return (entry.is_symlink() and not Path(entry.path).exists()) or entry.is_file()
 
 
 def looks_like_image(here, name):

@@ -15,6 +15,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 MAX_PIXELS = 64_000_000  # of one page: two times an A4 sheet at 600 dpi, 64 MB as grey
 MAX_PIXELS_OF_FILE = 2 * MAX_PIXELS
 MAX_PAGES = 1000
+DAMAGED = "the image is damaged or incomplete"
 
 # Where Pillow finds EXIF notes in a PNG; looking for them takes as long as decoding a small one.
 _NOTES = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
@@ -64,10 +65,13 @@ def open_pages(path):
         raise UnreadableImage("no permission to read the file") from None
     except MemoryError:
         raise UnreadableImage("the image needs more memory than there is") from None
+    except OSError as error:  # of the disk or the network if it has a number, else of a decoder
+        why = f"the file cannot be read: {error.strerror}" if error.errno else DAMAGED
+        raise UnreadableImage(why) from None
     except Exception:
         # Decoders meet damaged bytes with whatever exception comes first (struct.error, KeyError,
         # SyntaxError, OverflowError ...); to the reader of the message they all mean one thing.
-        raise UnreadableImage("the image is damaged or incomplete") from None
+        raise UnreadableImage(DAMAGED) from None
 
 
 def _is_empty(path):

@@ -45,6 +45,24 @@ Width = Annotated[int, Field(ge=1, le=1024)]
 Url = Annotated[str, Field(pattern=r"^https?://")]
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain YAML: no objects, no name twice in a section (the first would count for nothing), and
+    no aliases, with which a few lines can stand for billions."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed here", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            problem = f"{twice[0]!r} stands twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -140,7 +158,7 @@ def _explain(error: ErrorDetails) -> str:
     if kind == "missing":
         return f"{name}: missing; add it (README.md, 'Parameters', lists them all)"
     allowed = str(context["error"]) if kind == "value_error" else error["msg"]
-    return f"{name} = {error['input']!r}: {allowed[0].lower()}{allowed[1:]}"
+    return f"{name} = {error['input']!r:.200}: {allowed[0].lower()}{allowed[1:]}"
 
 
 def parse(text: str, where: str = "params.yaml") -> Parameters:
@@ -150,8 +168,8 @@ def parse(text: str, where: str = "params.yaml") -> Parameters:
         ParameterError: the text is not YAML, or a name, type or range is wrong.
     """
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ParameterError(f"{where} is not valid YAML: {error}") from None
     try:
         return Parameters.model_validate(values)

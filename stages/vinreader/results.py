@@ -59,7 +59,7 @@ def printable(path: str) -> str:
     `=x.png` becomes `./=x.png`, the same file; bytes that are no UTF-8 become `\\xNN`.
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return f"./{text}" if text[:1] in "=+-@\t\r" else text
+    return f"./{text}" if text[:1] in "=+-@\t\r\n" else text
 
 
 def read_items(

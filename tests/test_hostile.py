@@ -1,0 +1,305 @@
+"""Input that somebody made to break the reader: one clear error or a row that says why, never more.
+
+benchmarks/mutants.py tries thousands of damaged images of every format; here is a sample of them.
+"""
+
+import csv
+import gzip
+import io
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import mutants
+from conftest import PROJECT, archive_bytes
+from vinreader import archive, emnist, handwriting, images
+from vinreader.parameters import ParameterError, parse
+
+
+@contextmanager
+def little_memory():
+    """What stands in it may take 20 MB."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+# --- images ------------------------------------------------------------------------------------
+
+
+def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, PROJECT / "stages/predict.py", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_damaged_image_has_a_row_that_reads_it_or_says_why(tmp_path):
+    names = set()
+    for kind in mutants.FORMATS:
+        for name, content in mutants.mutants(kind, 30, seed=5):
+            (tmp_path / "input").mkdir(exist_ok=True)
+            (tmp_path / f"input/m{name}").write_bytes(content)
+            names.add(f"m{name}")
+    result = predict("input", cwd=tmp_path)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    table = rows(tmp_path / "predictions.csv")
+    assert {row["path"].partition("#")[0] for row in table} == names
+    assert {row["status"] for row in table} == {"ok", "review", "error"}
+    assert all(row["message"] for row in table if row["status"] == "error")
+
+
+def png(width: int, height: int, rows_of_data: int, depth: int = 1) -> bytes:
+    """A black grey PNG of `depth` bits that says it is so large, and holds so many rows."""
+    row = bytes(1 + (width * depth + 7) // 8)
+    packed = zlib.compressobj(9)
+    data = b"".join([packed.compress(row) for _ in range(rows_of_data)]) + packed.flush()
+    content = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
+    for kind, chunk in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")):
+        content += struct.pack(">I", len(chunk)) + kind + chunk
+        content += struct.pack(">I", zlib.crc32(kind + chunk))
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (png(60_000, 60_000, 2_000), "larger than 64 million pixels"),
+        (png(2**31 - 1, 2**31 - 1, 1), "larger than 64 million pixels|not an image"),
+        (png(1, 70_000_000, 1), "larger than 64 million pixels"),
+        (png(0, 10, 1), "not an image|damaged"),
+        (b"BM" + struct.pack("<4I2i2H6I", 10**9, 0, 54, 40, 30_000, -(2**31), 1, 24, *[0] * 6),
+         "larger|damaged|not an image"),
+        (b"GIF89a" + b"\xff" * 7 + b"," + bytes(4) + b"\xff" * 20, "damaged|larger"),
+        (b"II*\0" + struct.pack("<IHI", 8, 0, 8), "damaged|not an image"),  # a circle of pages
+        (b"RIFF\xff\xff\xff\xffWEBPVP8L\xff\xff\xff\xff/\xff\xff\xff\xff", "larger|damaged"),
+    ],
+)  # fmt: skip
+def test_absurd_sizes_are_refused_before_any_memory_is_taken(tmp_path, content, says):
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with little_memory(), pytest.raises(images.UnreadableImage, match=says):
+        images.open_pages(path)
+
+
+def test_many_large_pages_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS_OF_FILE", 100_000)
+    page = Image.new("1", (200, 200))
+    page.save(tmp_path / "x.tif", save_all=True, append_images=[page] * 4, compression="group4")
+    with pytest.raises(images.UnreadableImage, match="pages are together larger"):
+        images.open_pages(tmp_path / "x.tif")
+
+
+def test_a_page_is_as_grey_in_pieces_as_in_one(tmp_path, monkeypatch):
+    values = np.random.default_rng(0).integers(0, 4096, (37, 11), dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "x.png")
+    whole = images.open_pages(tmp_path / "x.png")[0]
+    monkeypatch.setattr(images, "ROWS", 5)
+    assert np.array_equal(images.open_pages(tmp_path / "x.png")[0], whole)
+    assert np.array_equal(whole, np.rint(values * (255 / 4095)).astype(np.uint8))
+
+
+# --- folders and names -------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
+def test_names_of_every_kind_are_rows_and_can_be_mapped_back(tmp_path):
+    good = io.BytesIO()
+    characters, _, _ = handwriting.write(per_class=1, writers=1, seed=3, progress=False)
+    Image.fromarray(255 - characters[10]).save(good, "PNG")
+    folder = tmp_path / "input"
+    (folder / "=sub+1").mkdir(parents=True)
+    names = [
+        "=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "\t=x.png", "\r=y.png", "a\nb.png",
+        'say "x".png', "a,b;c.png", "'=1+1.png", "\u202egnp.exe.png", "<script>alert(1)<",
+        "%41.png", "=sub+1/=cmd|' C calc'!A0.png", "\x1b[31mred.png", " space.png",
+    ]  # fmt: skip
+    for name in names:
+        (folder / name).write_bytes(good.getvalue())
+    (folder / "loop-a.png").symlink_to("loop-b.png")
+    (folder / "loop-b.png").symlink_to("loop-a.png")
+    (folder / "dangling.png").symlink_to("nowhere.png")
+    (folder / "here").symlink_to(".")
+    result = predict("input", cwd=tmp_path)
+    assert "Traceback" not in result.stderr
+    table = rows(tmp_path / "predictions.csv")
+    paths = [row["path"] for row in table]
+    assert {folder / path for path in paths} >= {folder / name for name in names}
+    told = {row["path"]: row["message"] for row in table if row["status"] == "error"}
+    assert told == {
+        "dangling.png": "the file does not exist",
+        "loop-a.png": "the file cannot be read: Too many levels of symbolic links",
+        "loop-b.png": "the file cannot be read: Too many levels of symbolic links",
+    }
+    assert not [path for path in paths if path[0] in "=+-@\t\r\n"]
+    lines = predict("input", "--format", "ascii", cwd=tmp_path).stdout.splitlines()
+    assert len(lines) == sum(bool(row["character"]) for row in table)
+    assert all(re.fullmatch(r"\d{3}, .+", line) and "\x1b" not in line for line in lines)
+
+
+# --- archives ----------------------------------------------------------------------------------
+
+
+def test_idx_is_unpacked_no_further_than_its_header_says():
+    bomb = gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x05" + bytes(200_000_000))
+    huge = gzip.compress(b"\x00\x00\x08\x03\xff\xff\xff\xff\x00\x00\x00\x1c\x00\x00\x00\x1c")
+    for data, says in ((bomb, "more bytes of data, header says 5"), (huge, "more than EMNIST has")):
+        with little_memory(), pytest.raises(emnist.EmnistError, match=says):
+            emnist.decode_idx(data, "x.gz")
+
+
+@pytest.mark.parametrize("text", ["256 48\n", "-1 48\n", "0 256\n", "0 -1\n", "\ufffd 48\n"])
+def test_a_mapping_holds_bytes_only(text):
+    with pytest.raises(emnist.EmnistError, match="line 1"):
+        emnist.parse_mapping(text)
+
+
+def repacked(content: bytes, rename) -> bytes:
+    """An archive with its members under other names."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for info in old.infolist():
+            new.writestr(rename(info.filename), old.read(info))
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def sound() -> bytes:
+    return archive_bytes(zipfile.ZIP_DEFLATED, per_class=1)
+
+
+@pytest.mark.parametrize("prefix", ["/", "../../", "C:\\", "gzip/../../x/"])
+def test_a_member_s_path_never_leaves_the_folder(tmp_path, sound, prefix):
+    source, folder = tmp_path / "deep/er/x.zip", tmp_path / "deep/er/raw"
+    folder.mkdir(parents=True)
+    source.write_bytes(repacked(sound, lambda name: prefix + Path(name).name))
+    before = set(tmp_path.rglob("*"))
+    try:
+        archive.copy_local(source, "balanced", folder)
+    except archive.ArchiveError as error:
+        assert "no member" in str(error)
+    assert all(path.parent == folder for path in set(tmp_path.rglob("*")) - before)
+
+
+@pytest.mark.parametrize("sizes", [(4, 4), (3_000_000_000, 100), (100, 3_000_000_000)])
+def test_sizes_that_lie_are_refused(tmp_path, sound, serve, sizes):
+    content = bytearray(sound)
+    name = f"gzip/{emnist.images_member('balanced', 'train')}".encode()
+    at = content.rfind(b"PK\x01\x02", 0, content.rfind(name))  # in the central directory
+    content[at + 20 : at + 28] = struct.pack("<II", *sizes)
+    (tmp_path / "x.zip").write_bytes(content)
+    for folder in ("raw", "kept", "out"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(archive.ArchiveError):
+        archive.copy_local(tmp_path / "x.zip", "balanced", tmp_path / "raw")
+    with pytest.raises(archive.ArchiveError):
+        archive.fetch(
+            [serve(bytes(content)).url], "balanced", tmp_path / "kept", tmp_path / "out", False
+        )
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_damaged_archive_is_whole_or_refused(tmp_path, sound):
+    """Bits flipped anywhere, cut off anywhere: the members come out as they went in, or not."""
+    (tmp_path / "raw").mkdir()
+    with zipfile.ZipFile(io.BytesIO(sound)) as file:
+        members = {name: file.read(f"gzip/{name}") for name in emnist.members("balanced")}
+    refused = 0
+    for index in range(150):
+        rng = np.random.default_rng(index)
+        data = bytearray(sound)
+        if index % 3 == 0:
+            del data[rng.integers(len(data)) :]
+        else:  # half of them in the directory at the end
+            start = 0 if index % 2 else len(data) - 1500
+            for place in rng.integers(start, len(data), rng.integers(1, 20)):
+                data[place] ^= 1 << rng.integers(8)
+        (tmp_path / "x.zip").write_bytes(data)
+        try:
+            archive.copy_local(tmp_path / "x.zip", "balanced", tmp_path / "raw")
+        except archive.ArchiveError:
+            refused += 1
+        else:
+            assert all((tmp_path / "raw" / n).read_bytes() == d for n, d in members.items())
+    assert 75 < refused < 150
+
+
+# --- models and parameters ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": float("nan")},
+        {"temperature": 0.0},
+        {"temperature": "1"},
+        {"labels": "ABC"},
+        {"review_threshold": None},
+        {"review_threshold": True},
+        {"vin_review_threshold": {"check_digit": 0.9}},
+        {"vin_review_threshold": 5},
+        {"test": []},
+        {"source": 7},
+        {"sha256": "0" * 64},
+    ],
+)
+def test_a_tampered_description_is_refused(tmp_path, change):
+    released = PROJECT / "models/released/vin-reader.tflite"
+    card = json.loads(released.with_suffix(".json").read_text("utf-8")) | change
+    (tmp_path / "x.tflite").write_bytes(released.read_bytes())
+    (tmp_path / "x.json").write_text(json.dumps(card))
+    (tmp_path / "input").mkdir()
+    result = predict("input", "--model", "x.tflite", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "x.json" in result.stderr and "Traceback" not in result.stderr
+
+
+TEXT = (PROJECT / "params.yaml").read_text("utf-8")
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LAUGHS, "aliases are not allowed"),
+        (TEXT + "seed: 3\n", "'seed' stands twice"),
+        (TEXT.replace("  epochs:", "  epochs: 3\n  epochs:"), "'epochs' stands twice"),
+        ("[" * 2_000, "recursion"),
+        (TEXT.replace("seed: 1981", f"seed: {'9' * 5000}"), "4300 digits"),
+        (TEXT.replace("seed: 1981", "seed: 2001-99-99"), "month"),
+        (TEXT.replace("seed: 1981", "seed: !!python/name:os.system"), "could not determine"),
+        (TEXT.replace("seed: 1981", "seed: !!python/object/new:os.system [x]"), "could not"),
+        (TEXT + "---\nseed: 1\n", "single document"),
+        ("\x00", "special characters"),
+        (TEXT.replace("seed: 1981", f"seed: {'x' * 10**6}"), "valid integer"),
+    ],
+)
+def test_yaml_tricks_end_in_one_short_message(text, says):
+    with pytest.raises(ParameterError, match=says) as error:
+        parse(text)
+    assert len(str(error.value)) < 1000

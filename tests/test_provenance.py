@@ -1,0 +1,65 @@
+"""What made a model, and which model made a row."""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT
+from vinreader.cards import draw_cards
+
+RELEASED = PROJECT / "models/released/vin-reader.tflite"
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    import cv2
+
+    for number, box in enumerate(draw_cards(1, seed=5)[0].boxes, start=1):
+        (tmp_path / "input").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"input/{number:02}.png"), box)
+    return tmp_path
+
+
+def predict(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, PROJECT / "stages/predict.py", *arguments]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_version_tells_what_the_model_was_made_from(tmp_path):
+    card = json.loads(RELEASED.with_suffix(".json").read_text("utf-8"))
+    told = predict(tmp_path, "--version")
+    for text in (
+        card["sha256"], card["fingerprint"], card["source"], *card["data"]["sha256"].values(),
+        f"tensorflow {card['versions']['tensorflow']}", '"seed": ', "ai-edge-litert",
+    ):  # fmt: skip
+        assert text in told
+
+
+def test_a_table_has_a_record_of_the_model_that_made_it(folder):
+    predict(folder, "input", "--output", "out.csv", "--threshold", "0.5", "--rules", "none")
+    record = json.loads((folder / "out.csv.json").read_text("utf-8"))
+    card = json.loads(RELEASED.with_suffix(".json").read_text("utf-8"))
+    assert record["model"]["sha256"] == hashlib.sha256(RELEASED.read_bytes()).hexdigest()
+    assert record["model"]["fingerprint"] == card["fingerprint"]
+    assert (record["threshold"], record["rules"]) == (0.5, "none")
+    assert set(record["tables"]) == {"out.csv", "vins.csv"}
+    for name, digest in record["tables"].items():
+        content = (folder / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == digest
+        assert next(csv.reader(content.decode().splitlines()))  # the columns are as ever
+
+
+def test_the_same_images_and_model_give_the_same_bytes(folder):
+    names = ("predictions.csv", "vins.csv", "review.html", "predictions.csv.json")
+    made = []
+    for _ in range(2):
+        predict(folder, "input")
+        made.append([(folder / name).read_bytes() for name in names])
+    assert made[0] == made[1]
