@@ -3,6 +3,7 @@
 import functools
 import http.server
 import io
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
 PROJECT = Path(__file__).parents[1]
+DVC = Path(sys.executable).with_name("dvc")
 SHARED = PROJECT.parent / "shared"
 
 
@@ -182,3 +184,76 @@ class Workspace:
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path)
+
+
+class Clone(Workspace):
+    """A git repository of its own in which DVC runs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def take_project(self) -> None:
+        """Takes the project's files as they are now."""
+        listed = self.call(
+            "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=PROJECT
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (PROJECT / name).is_file():
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(PROJECT / name, self.folder / name)
+
+    def copy(self, folder: Path) -> "Clone":
+        """All of it, its cache and its history, in another folder."""
+        shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
+        return Clone(folder)
+
+    def call(self, *command: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        environment = os.environ | {
+            "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@example.org",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.org",
+        }
+        result = subprocess.run(
+            [*map(str, command)],
+            cwd=cwd or self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def dvc(self, *arguments: object) -> str:
+        return self.call(DVC, *arguments).stdout
+
+    def read_json(self, name: str) -> dict:
+        return json.loads((self.folder / name).read_text())
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory, small_archive) -> Clone:
+    """After `git clone` and `dvc repro` with little data, committed. To be copied, not changed."""
+    clone = Clone(tmp_path_factory.mktemp("clone"))
+    clone.take_project()
+    clone.set(
+        {
+            "data.archive": str(small_archive),
+            "split.validation": 0.3,
+            "train.epochs": 1,
+            "train.widths": [4, 8, 8],
+            "train.batch_size": 32,
+            "train.embedded_share": 0.05,
+            "train.weight_average": 0.0,  # an average over so few steps would still be the start
+            "train.paper_share": 0.1,
+            "evaluate.cards": 20,
+            "robustness.per_class": 1,
+        }
+    )
+    clone.call("git", "init", "-q")
+    clone.dvc("repro")
+    clone.call("git", "add", "-A")
+    clone.call("git", "commit", "-q", "-m", "small run")
+    return clone

@@ -3,81 +3,16 @@
 import csv
 import io
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from conftest import PROJECT, Workspace
-
-DVC = Path(sys.executable).with_name("dvc")
-
-
-class Clone(Workspace):
-    """A git repository of its own with the project's files as they are now."""
-
-    def __init__(self, folder: Path):
-        listed = self.call(
-            "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=PROJECT
-        )
-        for name in filter(None, listed.stdout.split("\0")):
-            if (PROJECT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(PROJECT / name, folder / name)
-        super().__init__(folder)
-
-    def call(self, *command: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
-        environment = os.environ | {
-            "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}",
-            "DVC_NO_ANALYTICS": "1",
-            "GIT_AUTHOR_NAME": "test",
-            "GIT_AUTHOR_EMAIL": "test@example.org",
-            "GIT_COMMITTER_NAME": "test",
-            "GIT_COMMITTER_EMAIL": "test@example.org",
-        }
-        result = subprocess.run(
-            [*map(str, command)],
-            cwd=cwd or self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result
-
-    def dvc(self, *arguments: object) -> str:
-        return self.call(DVC, *arguments).stdout
-
-    def read_json(self, name: str) -> dict:
-        return json.loads((self.folder / name).read_text())
+from conftest import Clone
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory, small_archive) -> Clone:
-    """After `git clone` and `dvc repro`, both committed."""
-    clone = Clone(tmp_path_factory.mktemp("clone"))
-    clone.set(
-        {
-            "data.archive": str(small_archive),
-            "split.validation": 0.3,
-            "train.epochs": 1,
-            "train.widths": [4, 8, 8],
-            "train.batch_size": 32,
-            "train.embedded_share": 0.05,
-            "train.weight_average": 0.0,  # an average over so few steps would still be the start
-            "train.paper_share": 0.1,
-            "evaluate.cards": 20,
-            "robustness.per_class": 1,
-        }
-    )
-    clone.call("git", "init", "-q")
-    clone.dvc("repro")
-    clone.call("git", "add", "-A")
-    clone.call("git", "commit", "-q", "-m", "small run")
-    return clone
+def clone(small_run, tmp_path_factory) -> Clone:
+    return small_run.copy(tmp_path_factory.mktemp("workflow"))
 
 
 def test_the_workflow_leaves_everything_it_promises(clone):

@@ -1,0 +1,171 @@
+"""The reader killed, without space, without permission, its input changed while it is read."""
+
+import csv
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import PROJECT
+from vinreader.cards import draw_cards
+from vinreader.files import LEFT, write_text
+
+RESULTS = ("predictions.csv", "vins.csv", "review.html", "predictions.csv.json")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits and capabilities")
+
+
+def save_cards(folder: Path, count: int) -> None:
+    for number, card in enumerate(draw_cards(count, seed=2), start=1):
+        (folder / f"{number:03}").mkdir(parents=True)
+        for box, image in enumerate(card.boxes, start=1):
+            cv2.imwrite(str(folder / f"{number:03}/{box:02}.png"), image)
+
+
+def start(folder: Path, *arguments: str, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, PROJECT / "stages/predict.py", "input", *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+        # A measurement of the coverage writes files, too, and would meet the same limits.
+        env={name: value for name, value in os.environ.items() if "COV" not in name}, **options,
+    )  # fmt: skip
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {n: (folder / n).read_bytes() for n in RESULTS if (folder / n).exists()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict[str, bytes]:
+    """Results of the six cards; the test's folder changes none of their bytes."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    save_cards(folder / "input", 6)
+    assert start(folder).wait() == 0
+    return results(folder)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    save_cards(tmp_path / "input", 6)
+    return tmp_path
+
+
+def test_a_killed_reading_leaves_whole_files_and_is_made_up_for(folder, undisturbed):
+    killed = 0
+    for moment in np.linspace(0.2, 1.4, 5):
+        process = start(folder)
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        for name, content in results(folder).items():
+            assert content == undisturbed[name]
+    assert killed  # the first one at least: nothing is read within 0.2 s
+    assert start(folder).wait() == 0
+    assert results(folder) == undisturbed
+
+
+def test_what_a_killed_process_left_is_cleared_after_a_day(tmp_path):
+    left, recent = tmp_path / ".x.1.part.json", tmp_path / ".x.2.part.json"
+    for path in (left, recent):
+        path.write_text("half")
+    then = time.time() - LEFT - 1
+    os.utime(left, (then, then))
+    write_text(tmp_path / "x.json", "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"x.json", recent.name}
+
+
+@linux
+@pytest.mark.parametrize("most", [0, 1000, 5000, 50_000])
+def test_a_full_disk_is_one_clear_error_and_changes_nothing(folder, undisturbed, most):
+    assert most < len(undisturbed["review.html"])
+    (folder / "predictions.csv").write_text("an old result")
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # noqa: E731
+    process = start(folder, preexec_fn=limit)
+    said, _ = process.communicate()
+    assert process.returncode == 2 and "Traceback" not in said
+    assert "File too large; nothing was changed" in said
+    assert results(folder) == {"predictions.csv": b"an old result"}
+    assert not list(folder.glob(".*"))
+
+
+@linux
+def test_a_full_standard_output_is_an_error_too(folder):
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, PROJECT / "stages/predict.py", "input", "--format", "ascii"],
+            cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert process.returncode == 2 and "No space left on device" in process.stderr
+
+
+def no_privileges() -> None:
+    """From now on permissions hold for root, too: two capabilities go (PR_CAPBSET_DROP)."""
+    libc = ctypes.CDLL(None)
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        libc.prctl(24, capability, 0, 0, 0)
+
+
+@linux
+def test_what_may_not_be_read_has_a_row(folder):
+    (folder / "input/001/05.png").chmod(0)
+    (folder / "input/002").chmod(0)
+    process = start(folder, preexec_fn=no_privileges)
+    said, _ = process.communicate()
+    (folder / "input/002").chmod(0o700)
+    assert process.returncode == 1 and "Traceback" not in said
+    with (folder / "predictions.csv").open(newline="") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    assert rows["001/05.png"]["message"] == "no permission to read the file"
+    assert len(rows) == 5 * 17
+    with (folder / "vins.csv").open(newline="") as file:
+        cards = {row["card"]: row["message"] for row in csv.DictReader(file)}
+    assert cards["002"] == "folder cannot be listed: Permission denied"
+
+
+@linux
+def test_where_nothing_may_be_written_one_error_says_so(folder):
+    (folder / "out").mkdir(mode=0o500)
+    process = start(folder, "--output", "out/x.csv", preexec_fn=no_privileges)
+    said, _ = process.communicate()
+    assert process.returncode == 2
+    assert "out" in said and "Permission denied; nothing was changed" in said
+
+
+def test_files_that_change_while_they_are_read_have_rows(folder):
+    """Cut off, deleted and written anew at any moment; the images of the first card stay."""
+    files = sorted((folder / "input").rglob("*.png"))
+    contents = {file: file.read_bytes() for file in files}
+    stop = threading.Event()
+
+    def meddle() -> None:
+        rng = np.random.default_rng(0)
+        while not stop.is_set():
+            file = files[rng.integers(17, len(files))]
+            match rng.integers(3):
+                case 0:
+                    file.write_bytes(contents[file][: rng.integers(len(contents[file]))])
+                case 1:
+                    file.unlink(missing_ok=True)
+                case 2:
+                    file.write_bytes(contents[file])
+
+    meddler = threading.Thread(target=meddle)
+    meddler.start()
+    process = start(folder)
+    said, _ = process.communicate()
+    stop.set()
+    meddler.join()
+    assert process.returncode in (0, 1) and "Traceback" not in said
+    with (folder / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(row["path"].startswith("001/") and bool(row["character"]) for row in rows) == 17
+    assert all(row["message"] for row in rows if row["status"] == "error")
