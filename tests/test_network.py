@@ -141,11 +141,16 @@ def test_training_keeps_the_best_epoch_and_tells_it(trained, characters):
     folder, model, summary = trained[0]
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
     assert len(history) == summary["epochs"] == 2
-    best = history["val_accuracy"].max()
-    assert summary["validation_balanced_accuracy"] == pytest.approx(best, abs=1e-6)
+    kept = history[history["val_loss"].argmin()]
+    assert summary["best_epoch"] == kept["epoch"] + 1
+    assert summary["validation_loss"] == pytest.approx(kept["val_loss"], abs=1e-6)
+    assert summary["validation_balanced_accuracy"] == pytest.approx(kept["val_accuracy"], abs=1e-6)
     predicted = network.logits(model, characters.images).argmax(axis=1)
     weights = dataset.class_weights(characters.labels)
-    assert weights @ (predicted == characters.labels) == pytest.approx(best, abs=0.004)
+    assert weights @ (predicted == characters.labels) == pytest.approx(
+        kept["val_accuracy"],
+        abs=0.02,  # measured in bfloat16 while it was trained
+    )
 
 
 def test_a_saved_network_needs_no_code_of_ours(trained):
