@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
 import keras
 from keras import layers
+from sklearn.model_selection import train_test_split
 
 from vinreader import dataset, network
 from vinreader.alphabet import CHARACTERS
@@ -72,8 +73,6 @@ def students_recipe(train: dataset.Characters, validation: dataset.Characters) -
 def published(validation: dataset.Characters) -> tuple[dataset.Characters, dataset.Characters]:
     """The characters as published, divided as data/split is."""
     parameters = load()
-    from sklearn.model_selection import train_test_split
-
     pool = dataset.load(Path("data/characters"), "train")
     rows = train_test_split(
         np.arange(len(pool)), test_size=parameters.split.validation,

@@ -181,7 +181,7 @@ def test_the_exported_network_computes_the_same(trained, characters):
 
 def test_8_bit_weights_compute_nearly_the_same_whatever_is_read_with_an_image(characters):
     keras.utils.set_random_seed(1)
-    model = network.build([16, 48, 96], 0.0)
+    model = network.build([16, 48, 96], [1, 2, 2], 0.0)
     content = network.to_litert(model, int8=True)
     assert len(content) < 0.4 * len(network.to_litert(model))
     images = characters.images[:40]
