@@ -1,5 +1,6 @@
 """What the tests share: the real archive, a small one in its layout, a server, a workspace."""
 
+import csv
 import functools
 import http.server
 import io
@@ -28,6 +29,22 @@ hypothesis.settings.load_profile("project")
 PROJECT = Path(__file__).parents[1]
 DVC = Path(sys.executable).with_name("dvc")
 SHARED = PROJECT.parent / "shared"
+
+
+def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """`predict.py`, run as a user runs it in the folder `cwd`."""
+    return subprocess.run(
+        [sys.executable, PROJECT / "stages/predict.py", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file by column."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def require(path: Path) -> Path:

@@ -3,15 +3,12 @@
 benchmarks/mutants.py tries thousands of damaged images of every format; here is a sample of them.
 """
 
-import csv
 import gzip
 import io
 import json
 import os
 import re
 import struct
-import subprocess
-import sys
 import tracemalloc
 import zipfile
 import zlib
@@ -23,7 +20,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import mutants
-from conftest import PROJECT, archive_bytes
+from conftest import PROJECT, archive_bytes, predict, rows
 from vinreader import archive, emnist, handwriting, images
 from vinreader.parameters import ParameterError, parse
 
@@ -40,20 +37,6 @@ def little_memory():
 
 
 # --- images ------------------------------------------------------------------------------------
-
-
-def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, PROJECT / "stages/predict.py", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-    )
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_every_damaged_image_has_a_row_that_reads_it_or_says_why(tmp_path):

@@ -1,6 +1,5 @@
 """predict.py as clerks and programs use it, with the released reader."""
 
-import csv
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import PROJECT, SHARED
+from conftest import PROJECT, SHARED, predict, rows
 from vinreader import Reader, dataset, emnist, handwriting
 from vinreader.alphabet import CHARACTERS
 from vinreader.boxes import normalise_batch
@@ -25,20 +24,6 @@ from vinreader.review import COLUMNS as VIN_COLUMNS
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
-
-
-def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, PROJECT / "stages/predict.py", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-    )
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
