@@ -1,6 +1,5 @@
 """The reader killed, without space, without permission, its input changed while it is read."""
 
-import csv
 import ctypes
 import os
 import resource
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import PROJECT
+from conftest import PROJECT, rows
 from vinreader.cards import draw_cards
 from vinreader.files import LEFT, write_text
 
@@ -124,12 +123,10 @@ def test_what_may_not_be_read_has_a_row(folder):
     said, _ = process.communicate()
     (folder / "input/002").chmod(0o700)
     assert process.returncode == 1 and "Traceback" not in said
-    with (folder / "predictions.csv").open(newline="") as file:
-        rows = {row["path"]: row for row in csv.DictReader(file)}
-    assert rows["001/05.png"]["message"] == "no permission to read the file"
-    assert len(rows) == 5 * 17
-    with (folder / "vins.csv").open(newline="") as file:
-        cards = {row["card"]: row["message"] for row in csv.DictReader(file)}
+    boxes = {row["path"]: row for row in rows(folder / "predictions.csv")}
+    assert boxes["001/05.png"]["message"] == "no permission to read the file"
+    assert len(boxes) == 5 * 17
+    cards = {row["card"]: row["message"] for row in rows(folder / "vins.csv")}
     assert cards["002"] == "folder cannot be listed: Permission denied"
 
 
@@ -167,7 +164,6 @@ def test_files_that_change_while_they_are_read_have_rows(folder):
     stop.set()
     meddler.join()
     assert process.returncode in (0, 1) and "Traceback" not in said
-    with (folder / "predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert sum(row["path"].startswith("001/") and bool(row["character"]) for row in rows) == 17
-    assert all(row["message"] for row in rows if row["status"] == "error")
+    boxes = rows(folder / "predictions.csv")
+    assert sum(row["path"].startswith("001/") and bool(row["character"]) for row in boxes) == 17
+    assert all(row["message"] for row in boxes if row["status"] == "error")

@@ -229,17 +229,8 @@ def _result(opened: _Opened, read: list[Reading | str], card: CardReading | None
     alternatives: Sequence[Sequence[tuple[str, float]]]
     told = {"card": opened.card}
     if card:
-        told |= {
-            "vin": card.vin,
-            "raw": card.raw,
-            "confidence": f"{card.confidence:.4f}",
-            "check_digit": card.check_digit,
-            "status": card.status,
-            "region": card.region,
-            "manufacturer": card.manufacturer,
-            "model_year": card.model_year,
-            "message": card.message,
-        }
+        told |= {column: getattr(card, column) for column in review.COLUMNS if column != "card"}
+        told["confidence"] = f"{card.confidence:.4f}"
         reading, alternatives = card.vin, card.alternatives
     else:
         problems = [opened.message] if opened.message else []
