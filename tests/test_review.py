@@ -1,4 +1,3 @@
-import csv
 import json
 import shutil
 import time
@@ -7,6 +6,8 @@ import numpy as np
 import pytest
 
 from vinreader import review, vin
+
+from conftest import rows  # isort: skip
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (requirements-dev)")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -42,11 +43,6 @@ def card(name, reading=EUROPEAN, doubts=(), doubtful=True, **row):
     alternatives = [[likely, ("0", 0.01), ("Z", 0.001)] for likely in first]
     row = {"card": name, "vin": reading, "raw": reading, "confidence": "0.4000", **row}
     return review.ReviewCard(name, boxes, reading, confidences, alternatives, row, doubtful)
-
-
-def rows(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
