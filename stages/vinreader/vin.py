@@ -8,10 +8,11 @@ GB 16735 (check digit and model-year code required in North America and China).
     P(vin) = P(characters 1-3) * product of P(character i)         where no check digit is required
     P(vin) = the same, without position 9, * [check digit holds]   where one is (1-5, L)
 
-The parts of the prior are the constants below, each with its reason. Everything is a sum or a
-maximum of products, so nothing is searched: positions are folded one by one into a table over
-the 11 remainders of the check sum, once with `max` (the best number) and once with `sum` (the
-total, and every character's posterior).
+The parts of the prior are the constants below, each with its reason; where no check digit is
+required, some makers' usual forms stand beside the general one. Everything is a sum or a maximum
+of products, so nothing is searched: positions are folded one by one into a table over the 11
+remainders of the check sum, once with `max` (the best number) and once with `sum` (the total, and
+every character's posterior).
 """
 
 from dataclasses import dataclass
@@ -31,17 +32,32 @@ CHECK_DIGITS = "0123456789X"  # by remainder
 CHECK_DIGIT_REQUIRED = "12345L"  # first characters: North America, China
 MODEL_YEARS = "ABCDEFGHJKLMNPRSTVWXY123456789"  # 1980 to 2009, and again 2010 to 2039
 
-# The Volkswagen group fills unused positions (4-6 and 9) with Z in numbers for Europe.
-FILLER_POSITIONS = (4, 5, 6, 9)
+# What stands at positions 4 to 17 of numbers without a check digit, by maker. One sign a position:
+# # digit, @ letter, * either, Y model-year code, else the character itself. The Volkswagen group
+# fills positions it does not use with Z; the makers of the former USSR and Mercedes-Benz number
+# their models; Renault, Peugeot and Citroen have eight digits of serial number, Fiat seven; Ford's
+# unused positions are X and it writes the month of manufacture as a letter at position 12.
 FILLER_MAKERS = ("WVW", "WVG", "WV1", "WV2", "WV3", "WAU", "WUA", "TRU", "VSS", "TMB", "WP0", "WP1")
+USUAL_FORMS = (
+    (FILLER_MAKERS, "ZZZ**ZY*######"),
+    (("XTA", "XTB", "XTC", "XTH", "XTK", "XTT"), "######Y#######"),
+    (("WDB", "WDC", "WDD"), "######*@######"),
+    (("WBA", "WBS"), "@@##***@*#####"),
+    (("W0L",), "******Y#######"),
+    (("WF0",), "@XX@@@@*@#####"),
+    (("VF1", "VF3", "VF7"), "******########"),
+    (("ZFA", "ZAR", "ZCF"), "######0#######"),
+    (("YV1", "YS3"), "@@****Y#######"),
+)
 # Makers that put the model-year code in position 10 although no law asks them to.
 MODEL_YEAR_MAKERS = (*FILLER_MAKERS, "W0L", "YV1", "YS3", "XTA", "KMH", "KNA", "KNE")
 
 # The prior. Shares of cards, chosen wide of the mark on purpose: a rule that is only usual may
 # break a tie between two characters, but must not overrule a clear image.
 NEW_MAKERS = 0.5  # ... whose maker code is in no list (any three characters, equally likely)
-FILLED = 0.1  # ... with the Volkswagen group's fillers
-USUAL_DIGITS = {13: 0.8}  # ... with a digit there: serial numbers mostly have 6 digits
+FORMED = 0.05  # ... in one of the usual forms
+USUAL = 0.99  # ... that have at a position what the form says, where it says something
+USUAL_DIGITS = {12: 0.5, 13: 0.8}  # ... with a digit there: serial numbers mostly have 6 digits
 UNUSUAL_YEAR = 0.3  # weight of U or Z at position 10 where no model year is required; 0 is common
 STRAY = 1e-5  # share of boxes that show something the network does not believe in at all
 
@@ -214,7 +230,6 @@ _SUM = np.add.outer(np.arange(11), np.arange(11)) % 11  # [before, added] -> aft
 _DIFFERENCE = np.subtract.outer(np.arange(11), np.arange(11)) % 11  # [after, before] -> added
 _CHAIN = [position for position in range(4, LENGTH + 1) if position != CHECK_POSITION]
 _CHECK_INDEX = [INDEX[c] for c in CHECK_DIGITS]
-_Z = INDEX["Z"]
 
 
 @cache
@@ -242,7 +257,7 @@ def _prior(required):
     prior = np.full((LENGTH + 1, count), 1 / count)
     prior[1:4] = 1
     year = np.ones(count)
-    year[[INDEX["U"], _Z]] = 0 if required else UNUSUAL_YEAR
+    year[[INDEX["U"], INDEX["Z"]]] = 0 if required else UNUSUAL_YEAR
     if required:
         prior[CHECK_POSITION] = 1
         year[INDEX["0"]] = 0
@@ -283,8 +298,8 @@ def _vininfo():
 
 @cache
 def _makers():
-    """Listed makers as (with check digit, without, with fillers), and the prior of one code of:
-    the first two, any code at all, the third in addition."""
+    """Listed makers as (with check digit, without), and the prior of one code of: the two
+    together, any code at all."""
     listed = {
         name + third
         for name in _vininfo().WMI
@@ -294,11 +309,47 @@ def _makers():
     required = sorted(name for name in listed if check_digit_required(name))
     free = sorted(listed - set(required))
     return (
-        *(_Makers.of(names) for names in (required, free, FILLER_MAKERS)),
-        (1 - NEW_MAKERS - FILLED) / len(listed),
+        _Makers.of(required),
+        _Makers.of(free),
+        (1 - NEW_MAKERS - FORMED) / len(listed),
         NEW_MAKERS / len(CHARACTERS) ** 3,
-        FILLED / len(FILLER_MAKERS),
     )
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Numbers without a required check digit: those of some makers (None: of any), `weight` the
+    prior of one maker's code, `prior` as from `_prior`."""
+
+    makers: _Makers | None
+    weight: float
+    prior: np.ndarray
+
+
+@cache
+def _kinds():
+    """The kinds of numbers without a required check digit, of which the prior is the sum."""
+    _, makers, listed, anyone = _makers()
+    formed = FORMED / sum(len(names) for names, _ in USUAL_FORMS)
+    return (
+        _Kind(None, anyone, _prior(False)),
+        _Kind(makers, listed, _prior(False)),
+        *(_Kind(_Makers.of(names), formed, _form_prior(form)) for names, form in USUAL_FORMS),
+    )
+
+
+def _form_prior(form):
+    """(18, 33) prior of a usual form, as `_prior`."""
+    signs = {"#": DIGITS, "@": "".join(sorted(set(CHARACTERS) - set(DIGITS))), "Y": MODEL_YEARS}
+    prior = _prior(False).copy()
+    for position, sign in enumerate(form[:-4], start=4):  # the last four are digits in any case
+        usual = np.array([sign == "*" or c in signs.get(sign, sign) for c in CHARACTERS])
+        if usual.all():
+            prior[position] = 1 / len(CHARACTERS)
+        else:
+            others = (1 - USUAL) / np.count_nonzero(~usual)
+            prior[position] = np.where(usual, USUAL / np.count_nonzero(usual), others)
+    return prior
 
 
 @cache
@@ -310,19 +361,16 @@ def _first(required):
 def _best(boxes):
     """(N, 17) characters of the most probable numbers and (N,) their weights.
 
-    A number's weight is the sum over the parts of the prior that can make it. The largest
-    single part is found per kind, with the weights of those that go with it added: a listed
-    code is also "any code", a filled number also a plain one.
+    A number's weight is the sum over the parts of the prior that can make it: a listed code is
+    also "any code", a number in a usual form is also one without. The number with the largest
+    single part is found for each kind; the one of these that weighs most is taken.
 
     A number is taken for one with a required check digit only if it is the best both with the
     check digit and without: one in eleven European numbers fits it by chance, and none of them
     may be changed by that. The evidence stays in the weights: it lowers the confidence.
     """
     required, required_weight, without_check = _best_required(boxes)
-    bests, weights = zip(*_best_free(boxes), strict=True)
-    winner = np.argmax(weights, axis=0)
-    cards = np.arange(len(boxes))
-    free, free_weight = np.stack(bests)[winner, cards], np.stack(weights)[winner, cards]
+    free, free_weight = _best_free(boxes)
     is_required = np.minimum(required_weight, without_check) > free_weight
     return (
         np.where(is_required[:, None], required, free),
@@ -334,7 +382,7 @@ def _best_required(boxes):
     """The best number with a check digit, its weight, and what weighs the best one if any digit
     or X may stand at position 9, as likely as where none is required."""
     cards = np.arange(len(boxes))
-    makers, _, _, listed, anyone, _ = _makers()
+    makers, _, listed, anyone = _makers()
     weighted = boxes * _prior(True)[1:]
     weighted[:, 0] *= _first(True)
 
@@ -391,38 +439,33 @@ def _best_required(boxes):
 
 
 def _best_free(boxes):
-    _, makers, fillers, listed, anyone, filled = _makers()
-    weighted = boxes * _prior(False)[1:]
-    weighted[:, 0] *= _first(False)
-    best = weighted.argmax(axis=2)
-    peaks = weighted.max(axis=2)
-    tail = peaks[:, 3:].prod(axis=1)
-    yield best, anyone * peaks[:, :3].prod(axis=1) * tail
-
-    likelihood = makers.likelihood(boxes)
-    code = likelihood.argmax(axis=1)
-    named = best.copy()
-    named[:, :3] = makers.codes[code]
-    yield named, (listed + anyone) * likelihood.max(axis=1) * tail
-
-    likelihood = fillers.likelihood(boxes)
-    code = likelihood.argmax(axis=1)
-    plain, certain, rest = _filled_tail(boxes, peaks)
-    full = best.copy()
-    full[:, :3] = fillers.codes[code]
-    full[:, [position - 1 for position in FILLER_POSITIONS]] = _Z
-    weight = (listed + anyone) * plain + filled * certain
-    yield full, likelihood.max(axis=1) * weight * rest
+    """The best number without a required check digit, and its weight."""
+    cards = np.arange(len(boxes))
+    best = np.zeros((len(boxes), LENGTH), dtype=int)
+    weight = np.full(len(boxes), -1.0)
+    for kind in _kinds():
+        numbers = (boxes * kind.prior[1:]).argmax(axis=2)
+        if kind.makers:
+            code = kind.makers.likelihood(boxes).argmax(axis=1)
+            numbers[:, :3] = kind.makers.codes[code]
+        else:
+            numbers[:, 0] = (boxes[:, 0] * _first(False)).argmax(axis=1)
+        likelihood = np.take_along_axis(boxes, numbers[:, :, None], axis=2)[:, :, 0].prod(axis=1)
+        weights = likelihood * _weights_free(numbers)
+        better = weights > weight
+        best[better], weight[better] = numbers[better], weights[better]
+    return best, weight
 
 
-def _filled_tail(boxes, others):
-    """(N,) weights of positions 4-17 with Z in the filler positions: of those four under the
-    plain prior and as fillers, and of the others, whose (N, 17) weights are given."""
-    places = [position - 1 for position in FILLER_POSITIONS]
-    certain = boxes[:, places, _Z].prod(axis=1)
-    plain = certain * _prior(False)[FILLER_POSITIONS, _Z].prod()
-    rest = np.delete(others, [0, 1, 2, *places], axis=1).prod(axis=1)
-    return plain, certain, rest
+def _weights_free(numbers):
+    """(N,) prior of numbers without a required check digit, (N, 17) character indices."""
+    total = np.zeros(len(numbers))
+    for kind in _kinds():
+        weight = kind.weight * kind.prior[np.arange(1, LENGTH + 1), numbers].prod(axis=1)
+        if kind.makers:
+            weight *= (numbers[:, None, :3] == kind.makers.codes).all(axis=2).any(axis=1)
+        total += weight
+    return total
 
 
 def _posterior(boxes):
@@ -434,7 +477,7 @@ def _posterior(boxes):
 
 def _marginals_required(boxes):
     """(N, 17, 33) summed weight of the numbers with a check digit, by character of a box."""
-    makers, _, _, listed, anyone, _ = _makers()
+    makers, _, listed, anyone = _makers()
     weighted = boxes * _prior(True)[1:]
     weighted[:, 0] *= _first(True)
     tables = {
@@ -471,29 +514,20 @@ def _marginals_required(boxes):
 
 def _marginals_free(boxes):
     """(N, 17, 33) summed weight of the numbers without a check digit, by character of a box."""
-    _, makers, fillers, listed, anyone, filled = _makers()
-    weighted = boxes * _prior(False)[1:]
-    weighted[:, 0] *= _first(False)
-    sums = weighted.sum(axis=2)
-    shares = weighted / sums[:, :, None]
-    tail = sums[:, 3:].prod(axis=1)
-
-    plain_head = anyone * sums[:, :3].prod(axis=1)
-    named = listed * makers.likelihood(boxes)
-    marginals = shares * ((plain_head + named.sum(axis=1)) * tail)[:, None, None]
-    _, certain, rest = _filled_tail(boxes, sums)
-    full = filled * fillers.likelihood(boxes) * (certain * rest)[:, None]
-    marginals += shares * full.sum(axis=1)[:, None, None]
-    for position in FILLER_POSITIONS:
-        box = marginals[:, position - 1]
-        box -= shares[:, position - 1] * full.sum(axis=1)[:, None]
-        box[:, _Z] += full.sum(axis=1)
-    for place in range(3):
-        marginals[:, place] = (
-            shares[:, place] * (plain_head * tail)[:, None]
-            + (named * tail[:, None]) @ makers.indicators[place]
-            + full @ fillers.indicators[place]
-        )
+    marginals = np.zeros_like(boxes)
+    for kind in _kinds():
+        weighted = boxes * kind.prior[1:]
+        weighted[:, 0] *= _first(False)
+        sums = weighted.sum(axis=2, keepdims=True)
+        shares = weighted / sums
+        if not kind.makers:
+            marginals += shares * kind.weight * sums.prod(axis=1, keepdims=True)
+            continue
+        tail = sums[:, 3:, 0].prod(axis=1, keepdims=True)
+        codes = kind.weight * kind.makers.likelihood(boxes) * tail
+        marginals[:, 3:] += shares[:, 3:] * codes.sum(axis=1)[:, None, None]
+        for place, indicator in enumerate(kind.makers.indicators):
+            marginals[:, place] += codes @ indicator
     return marginals
 
 
