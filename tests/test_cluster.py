@@ -1,0 +1,105 @@
+"""Reading with Ray, for real: on a cluster of this machine alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from conftest import PROJECT
+from vinreader.cards import draw_cards
+
+pytest.importorskip("ray", reason="needs Ray (requirements-dev.txt)")
+pytest.importorskip("upath", reason="needs universal-pathlib (requirements-dev.txt)")
+
+SCRIPT = [sys.executable, PROJECT / "stages/predict.py"]
+OUTPUTS = ("predictions.csv", "vins.csv", "review.html")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    """Images for three shards: many alike, a card, and a broken one."""
+    folder = tmp_path_factory.mktemp("images")
+    card = draw_cards(1)[0]
+    (folder / "card").mkdir()
+    for number, box in enumerate(card.boxes, start=1):
+        Image.fromarray(box).save(folder / f"card/{number}.png")
+    for number in range(2100):
+        (folder / f"{number}.png").hardlink_to(folder / f"card/{number % 17 + 1}.png")
+    (folder / "broken.png").write_bytes(b"broken")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(images, tmp_path_factory) -> dict[str, bytes]:
+    """What the local engine makes of them."""
+    folder = tmp_path_factory.mktemp("local")
+    assert subprocess.run([*SCRIPT, images], cwd=folder, capture_output=True).returncode == 1
+    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+
+
+def ray_command(source: object) -> list:
+    return [*SCRIPT, source, "--engine", "ray", "--jobs", "2", "--output", "predictions.csv"]
+
+
+def kill_a_worker(of: subprocess.Popen) -> bool:
+    """Kills a process of Ray's that is reading for this run; False if none ever was."""
+    while of.poll() is None:
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                reading = place.joinpath("cmdline").read_bytes().startswith(b"ray::Map(_read_shard")
+                if reading and of.pid in ancestors(int(place.name)):
+                    os.kill(int(place.name), signal.SIGKILL)
+                    return True
+            except OSError:
+                continue  # it ended while it was looked at
+        time.sleep(0.01)
+    return False
+
+
+def ancestors(pid: int) -> list[int]:
+    found = []
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        found.append(pid)
+    return found
+
+
+def test_ray_writes_what_the_local_engine_writes_though_a_worker_is_killed(
+    images, expected, tmp_path
+):
+    running = subprocess.Popen(
+        ray_command(images), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    killed = kill_a_worker(running)
+    said, errors = running.communicate(timeout=600)
+    assert killed and running.returncode == 1, errors
+    assert "2,118 boxes" in said and "1 cards" in said
+    assert {name: (tmp_path / name).read_bytes() for name in OUTPUTS} == expected
+    shards = tmp_path / "predictions.parquet/predictions"
+    assert len(list(shards.iterdir())) == 3
+
+    # The next run reads what is missing, from a URL as well as from a path.
+    first, *others = sorted(shards.iterdir())
+    first.unlink()
+    before = {path: path.stat().st_mtime_ns for path in others}
+    (tmp_path / "predictions.csv").unlink()
+    again = subprocess.run(ray_command(images.as_uri()), cwd=tmp_path, capture_output=True)
+    assert again.returncode == 1, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in others} == before
+    assert {name: (tmp_path / name).read_bytes() for name in OUTPUTS} == expected
+
+    # Nor does it put another reading beside this one.
+    other = [*ray_command(images), "--threshold", "0.5"]
+    refused = subprocess.run(other, cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 2 and "another folder with --shards" in refused.stderr
+
+
+def test_a_url_of_an_unknown_kind_is_refused(tmp_path):
+    refused = subprocess.run(ray_command("nowhere://x"), cwd=tmp_path, capture_output=True)
+    assert refused.returncode == 2
+    assert b"nowhere" in refused.stderr and b"Traceback" not in refused.stderr
