@@ -1,6 +1,8 @@
 """Reading with Ray, for real: on a cluster of this machine alone."""
 
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +13,13 @@ import pytest
 from PIL import Image
 
 from conftest import PROJECT
+from vinreader import Reader
 from vinreader.cards import draw_cards
 
 pytest.importorskip("ray", reason="needs Ray (requirements-dev.txt)")
 pytest.importorskip("upath", reason="needs universal-pathlib (requirements-dev.txt)")
 
+RELEASED = PROJECT / "models/released/vin-reader.tflite"
 SCRIPT = [sys.executable, PROJECT / "stages/predict.py"]
 OUTPUTS = ("predictions.csv", "vins.csv", "review.html")
 
@@ -103,3 +107,45 @@ def test_a_url_of_an_unknown_kind_is_refused(tmp_path):
     refused = subprocess.run(ray_command("nowhere://x"), cwd=tmp_path, capture_output=True)
     assert refused.returncode == 2
     assert b"nowhere" in refused.stderr and b"Traceback" not in refused.stderr
+
+
+def test_a_store_of_objects_is_read_and_written(images, tmp_path, monkeypatch):
+    """A bucket as cloud providers have them, here served by this machine."""
+    pytest.importorskip("s3fs", reason="needs s3fs (requirements-dev.txt)")
+    server = pytest.importorskip("moto.server", reason="needs moto (requirements-dev.txt)")
+    from vinreader import cluster, folders
+    from vinreader.results import read_chunk
+
+    store = server.ThreadedMotoServer(port=0)
+    store.start()
+    try:
+        host, port = store.get_host_and_port()
+        for name, value in (
+            ("FSSPEC_S3_ENDPOINT_URL", f"http://{host}:{port}"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+        ):
+            monkeypatch.setenv(name, value)
+        some = [*images.glob("card/*"), *images.glob("1?.png"), images / "broken.png"]
+        root = cluster.location("s3://archive/cards")
+        root.fs.mkdir("archive")
+        for path in some:
+            local = tmp_path / path.relative_to(images)
+            local.parent.mkdir(exist_ok=True)
+            shutil.copy(path, local)
+            root.fs.put_file(str(path), f"archive/cards/{path.relative_to(images)}")
+        reader = Reader(RELEASED)
+        shards = cluster.location("s3://archive/read")
+        (shard,) = cluster._plan(folders.find_items(root), root, "a")
+        model = str(RELEASED), reader.threshold, reader.card["sha256"]
+        work = pickle.dumps((model, shard.items, root, "auto", shards))
+        cluster._read_shard({"name": shard.name, "work": work})
+        assert cluster._done(shards, [shard]) == {shard.name}
+        results = list(cluster._load(shards, shard.name))
+        expected = read_chunk(reader, list(folders.find_items(tmp_path)), tmp_path)
+        assert [row for r in results for row in r.rows] == [row for r in expected for row in r.rows]
+        vins = [[r.vin_row for r in found if r.vin_row] for found in (results, expected)]
+        assert vins[0] == vins[1] and len(vins[0]) == 1
+    finally:
+        store.stop()
