@@ -121,7 +121,7 @@ def test_a_store_of_objects_is_read_and_written(images, tmp_path, monkeypatch):
     try:
         host, port = store.get_host_and_port()
         for name, value in (
-            ("FSSPEC_S3_ENDPOINT_URL", f"http://{host}:{port}"),
+            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_DEFAULT_REGION", "us-east-1"),
