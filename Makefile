@@ -56,7 +56,8 @@ release: .venv/workflow
 
 # The tests' packages first; the others take their versions over, so that what is tested is used.
 requirements: | $(BIN)/uv
-	@for name in "-dev:--upgrade --extra workflow --extra dev" ":--extra workflow" "-reader:"; do \
+	@for name in "-dev:--upgrade --extra workflow --extra ray --extra dev" ":--extra workflow" \
+	  "-ray:--extra ray" "-reader:"; do \
 	  test "$${name%%:*}" = -dev || cp requirements-dev.txt requirements$${name%%:*}.txt; \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command "make requirements" \

@@ -39,11 +39,12 @@ def number(text: str) -> int:
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="predict.py", description=__doc__)
-    parser.add_argument(
-        "input", type=Path, nargs="?", help="folder of images (with its subfolders), or one image"
-    )
-    parser.add_argument("--output", type=Path, default=Path("predictions.csv"),
-                        help="CSV file to write (default: %(default)s)")  # fmt: skip
+    parser.add_argument("input", nargs="?",
+                        help="folder of images (with its subfolders), or one image; "
+                        "with --engine ray also a URL such as s3://bucket/cards")  # fmt: skip
+    parser.add_argument("--output", type=Path,
+                        help="CSV file to write (default: predictions.csv; with --engine ray "
+                        "none)")  # fmt: skip
     parser.add_argument("--format", choices=("csv", "ascii"), default="csv",
                         help="csv: write --output; ascii: print lines '065, path'")  # fmt: skip
     parser.add_argument("--model", type=Path, help="a .tflite model with its .json beside it "
@@ -60,9 +61,19 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
                         help="write a picture of each box into DIR: how it was read")  # fmt: skip
     parser.add_argument("--version", action="store_true",
                         help="print what the model was made from, and what reads here")  # fmt: skip
+    parser.add_argument("--engine", choices=("local", "ray"), default="local",
+                        help="local: this machine's processes; ray: a Ray cluster's "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--shards", default="predictions.parquet", metavar="DIR",
+                        help="with --engine ray: folder or URL of the Parquet files; what is in "
+                        "them is not read again (default: %(default)s)")  # fmt: skip
     options = parser.parse_args(argv)
     if not (options.input or options.version):
         parser.error("name a folder of images, or one image")
+    if options.engine == "local":
+        options.output = options.output or Path("predictions.csv")
+    elif options.debug:
+        parser.error("--debug is for --engine local")
     return options
 
 
@@ -145,24 +156,51 @@ def with_bar(results: Iterator[Result], source: Path) -> Iterator[Result]:
             bar.update(result.files)
 
 
+def count(results: Iterable[Result], counts: Counter) -> None:
+    for result in results:
+        counts.update(row.status for row in result.rows)
+        if result.vin_row:
+            counts[f"vin {result.vin_row['status']}"] += 1
+
+
+def read(reader: Reader, options: argparse.Namespace) -> Iterator[Result]:
+    if options.engine == "local":
+        items, root = find(Path(options.input))
+        results = read_items(reader, items, root, options.rules, options.jobs, options.debug)
+        return with_bar(results, Path(options.input))
+    from vinreader import cluster
+
+    items, root = find(cluster.location(options.input))
+    shards = cluster.location(options.shards)
+    return cluster.read_items(reader, items, root, options.rules, options.jobs, shards, told)
+
+
+def told(done: int, shards: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done == shards else ""
+        print(f"\r{done:,} of {shards:,} shards read", end=end, file=sys.stderr, flush=True)
+
+
 def short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def summary(counts: Counter, output: Path | None) -> str:
+    """What was read, for the person who waits, and in which files it is, if in any."""
     boxes = counts["ok"] + counts["review"] + counts["error"]
+    cards = counts["vin ok"] + counts["vin review"]
     text = (
         f"{boxes:,} boxes: {counts['ok']:,} read, {counts['review']:,} doubtful, "
         f"{counts['error']:,} unreadable"
     )
     if output:
         text += f"; see {output}"
-    cards = counts["vin ok"] + counts["vin review"]
     if cards:
-        text += (
-            f"\n{cards:,} cards: {counts['vin ok']:,} read, {counts['vin review']:,} doubtful; "
-            f"see {output.with_name('vins.csv')} and check {output.with_name('review.html')}"
-        )
+        text += f"\n{cards:,} cards: {counts['vin ok']:,} read, {counts['vin review']:,} doubtful"
+        if output:
+            text += (
+                f"; see {output.with_name('vins.csv')} and check {output.with_name('review.html')}"
+            )
     return text
 
 
@@ -170,6 +208,9 @@ def main(argv: list[str] | None = None) -> int:
     options = arguments(argv)
     notes = sys.stderr if options.format == "ascii" else sys.stdout
     counts: Counter = Counter()
+    kept = "nothing was changed"
+    if options.engine == "ray":
+        kept = f"what was read is in {options.shards}, from where the same command goes on"
     try:
         reader = Reader(options.model, options.threshold)
         card = reader.card
@@ -181,27 +222,25 @@ def main(argv: list[str] | None = None) -> int:
             f"{card['test']['balanced_accuracy']:.1%} of its test characters right",
             file=notes,
         )
-        items, root = find(options.input)
-        results = read_items(reader, items, root, options.rules, options.jobs, options.debug)
-        with closing(with_bar(results, options.input)) as results:
+        with closing(read(reader, options)) as results:
             if options.format == "ascii":
                 print_ascii(results, counts)
-            else:
+            elif options.output:
                 write_files(results, options.output, counts)
                 has_cards = counts["vin ok"] + counts["vin review"]
                 vins = [options.output.with_name("vins.csv")] if has_cards else []
                 provenance.write_record(reader, options.rules, [options.output, *vins])
+            else:
+                count(results, counts)
     except UserError as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
     except OSError as error:
         where = error.filename or "input/output"
-        print(
-            f"predict.py: {where}: {error.strerror or error}; nothing was changed", file=sys.stderr
-        )
+        print(f"predict.py: {where}: {error.strerror or error}; {kept}", file=sys.stderr)
         return EXIT_CANNOT_RUN
     except KeyboardInterrupt:
-        print("predict.py: interrupted; nothing was changed", file=sys.stderr)
+        print(f"predict.py: interrupted; {kept}", file=sys.stderr)
         return EXIT_INTERRUPTED
     print(summary(counts, options.output if options.format == "csv" else None), file=notes)
     return EXIT_SOME_UNREADABLE if counts["error"] else EXIT_READ

@@ -105,7 +105,18 @@ def _items(root, here):
 
 def _list(here):
     """Names of the images and of the folders in a folder."""
-    images, subfolders = [], []
+    images: list[str] = []
+    subfolders: list[str] = []
+    if not isinstance(here, Path):  # on a file system of fsspec's, in one request
+        for entry in here.fs.ls(here.path, detail=True):
+            name = entry["name"].rstrip("/").rpartition("/")[2]
+            if entry["name"].strip("/") == here.path.strip("/"):
+                continue  # stores of objects list a folder among its content
+            if entry["type"] == "directory":
+                subfolders.append(name)
+            elif looks_like_image(here, name):
+                images.append(name)
+        return images, subfolders
     with os.scandir(here) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

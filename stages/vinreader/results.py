@@ -132,11 +132,12 @@ def read_chunk(
     root: Path,
     rules: str = "auto",
     debug: Path | None = None,
+    open_image: Callable[[Path], list[np.ndarray]] = open_pages,
 ) -> list[Result]:
     """Results of a few hundred items, in their order; arguments as for `read_items`."""
     opened, seen = [], []
     for item in items:
-        one, images = _open(item, root)
+        one, images = _open(item, root, open_image)
         opened.append(one)
         if debug:  # else they are dropped at once: a scan may have millions of pixels
             seen.append(images)
@@ -179,13 +180,13 @@ class _Opened:
     pictures: list[str] = field(default_factory=list)
 
 
-def _open(item: Card | Path, root: Path) -> tuple[_Opened, list[np.ndarray]]:
+def _open(item: Card | Path, root: Path, open_image) -> tuple[_Opened, list[np.ndarray]]:
     """An item's boxes, and the images of those that could be opened."""
     if isinstance(item, Card):
-        return _open_card(item, root)
+        return _open_card(item, root, open_image)
     name = printable(item.relative_to(root).as_posix())
     try:
-        pages = open_pages(item)
+        pages = open_image(item)
     except UnreadableImage as error:
         return _Opened([name], [str(error)], 1), []
     if is_wide(*pages[0].shape):
@@ -204,13 +205,13 @@ def _open_field(name: str, image: np.ndarray) -> tuple[_Opened, list[np.ndarray]
     return _Opened(names, boxes, 1, name, "", [review.picture(box) for box in images]), images
 
 
-def _open_card(card: Card, root: Path) -> tuple[_Opened, list[np.ndarray]]:
+def _open_card(card: Card, root: Path, open_image) -> tuple[_Opened, list[np.ndarray]]:
     names, images = [], []
     boxes: list[Box | str] = []
     for path in card.images:
         names.append(printable(path.relative_to(root).as_posix()))
         try:
-            image = open_pages(path)[0]  # a further page of a box's file is not a further box
+            image = open_image(path)[0]  # a further page of a box's file is not a further box
         except UnreadableImage as error:
             boxes.append(str(error))
         else:

@@ -1,0 +1,260 @@
+"""Reading on many machines with Ray Data: its workers get paths, and keep results as Parquet.
+
+    SHARDS/predictions/000012-<key>.parquet   the rows of predictions.csv for about 1,000 images
+    SHARDS/vins/000012-<key>.parquet          the rows of vins.csv for their cards
+    SHARDS/review/000012-<key>.parquet        what the review page shows of these
+
+The key follows from the images' names, the reader and its options, and a shard is done when its
+predictions are there. So a reading that was interrupted goes on where it stopped, and a task that
+is done twice, because its worker was lost, writes the same file twice.
+"""
+
+import hashlib
+import io
+import logging
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vinreader.console import UserError
+from vinreader.files import replacing
+from vinreader.folders import Card
+from vinreader.images import UnreadableImage, open_pages
+from vinreader.processes import cores
+from vinreader.reader import Reader
+from vinreader.results import COLUMNS, Result, Row, chunks, read_chunk
+from vinreader.review import COLUMNS as VIN_COLUMNS
+from vinreader.review import Entry
+
+CHUNKS = 8  # in a shard: about 1,000 images, a second's work or two
+DOWNLOADS = 16  # files that a worker fetches at a time
+
+# Ray is silent on what goes well, and asks nobody's server for anything.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+Items = list[Card | Path]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What one task reads. name: of its files."""
+
+    name: str
+    items: Items
+
+
+def location(text: str) -> Path:
+    """A path, or what behaves like one for a URL of a file system that fsspec knows."""
+    if "://" not in text:
+        return Path(text)
+    try:
+        from upath import UPath
+    except ImportError:
+        raise _missing() from None
+    try:
+        return UPath(text)
+    except (ImportError, ValueError) as error:  # a protocol whose package is not installed
+        raise UserError(f"{text}: {error}") from None
+
+
+def read_items(
+    reader: Reader,
+    items: Iterable[Card | Path],
+    root: Path,
+    rules: str,
+    jobs: int | None,
+    shards: Path,
+    progress: Callable[[int, int], Any] = lambda done, shards: None,
+) -> Iterator[Result]:
+    """Results of items as `results.read_items` has them, read by Ray's workers.
+
+    Args:
+        jobs: workers; by default as many as the cluster (RAY_ADDRESS), or else this machine, has
+            cores.
+        shards: folder of the Parquet files, which every worker can reach.
+        progress: called with the number of shards done, and of all.
+
+    Raises:
+        UserError: Ray is not installed or cannot be reached, or `shards` holds another reading.
+    """
+    plan = list(_plan(items, root, _identity(reader, rules)))
+    done = _done(shards, plan)
+    waiting = [shard for shard in plan if shard.name not in done]
+    progress(len(done), len(plan))
+    if waiting:
+        model = str(reader.path.absolute()), reader.threshold, reader.card["sha256"]
+        tasks = [
+            {"name": shard.name, "work": pickle.dumps((model, shard.items, root, rules, shards))}
+            for shard in waiting
+        ]
+        for count in _read(tasks, jobs):
+            progress(len(done) + count, len(plan))
+    for shard in plan:
+        yield from _load(shards, shard.name)
+
+
+def _identity(reader: Reader, rules: str) -> str:
+    return f"{reader.card['sha256']} {reader.threshold} {rules}"
+
+
+def _plan(items: Iterable[Card | Path], root: Path, identity: str) -> Iterator[Shard]:
+    pieces = chunks(items)
+    number = 0
+    while content := list(chain.from_iterable(islice(pieces, CHUNKS))):
+        key = hashlib.sha256(identity.encode())
+        for item in content:
+            paths = item.images if isinstance(item, Card) else [item]
+            name = (item.name, item.message) if isinstance(item, Card) else ()
+            key.update(repr((*name, *(p.relative_to(root).as_posix() for p in paths))).encode())
+        yield Shard(f"{number:06}-{key.hexdigest()[:16]}", content)
+        number += 1
+
+
+def _done(shards: Path, plan: list[Shard]) -> set[str]:
+    """Names of the shards that are there already."""
+    folder = shards / "predictions"
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    found = {  # a killed worker may have left a hidden file, as `files.replacing` begins them
+        name.removesuffix(".parquet")
+        for name in found
+        if name.endswith(".parquet") and not name.startswith(".")
+    }
+    if found - {shard.name for shard in plan}:
+        raise UserError(
+            f"{shards} holds a reading of other images, or with another model, threshold or rules; "
+            "name another folder with --shards, or remove it"
+        )
+    return found
+
+
+def _read(tasks: list[dict], jobs: int | None) -> Iterator[int]:
+    """Lets Ray's workers read shards; counts those that are done."""
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise _missing() from None
+    with _cluster(ray, jobs):
+        blocks = ray.data.from_items(tasks, override_num_blocks=len(tasks))
+        pool = ray.data.TaskPoolStrategy(size=jobs and min(jobs, len(tasks)))
+        done = blocks.map(_read_shard, compute=pool, num_cpus=1)
+        for count, _ in enumerate(done.iter_rows(), start=1):
+            yield count
+
+
+@contextmanager
+def _cluster(ray, jobs: int | None) -> Iterator[None]:
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if address := os.environ.get("RAY_ADDRESS"):
+            ray.init(address, **quiet)
+        else:
+            ray.init("local", num_cpus=jobs or cores(), include_dashboard=False, **quiet)
+    except (ConnectionError, RuntimeError) as error:
+        raise UserError(f"Ray cannot be reached: {error}") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@cache
+def _reader(model: str, threshold: float, sha256: str) -> Reader:
+    """A worker's reader, which reads shard after shard."""
+    reader = Reader(model, threshold)
+    if reader.card["sha256"] != sha256:
+        raise UserError(f"{model} is another model on this machine than where the reading began")
+    return reader
+
+
+def _read_shard(task: dict) -> dict:
+    model, items, root, rules, shards = pickle.loads(task["work"])
+    reader = _reader(*model)
+    results: list[Result] = []
+    for chunk in chunks(items):
+        open_image = open_pages if isinstance(root, os.PathLike) else _fetched(chunk)
+        results += read_chunk(reader, chunk, root, rules, open_image=open_image)
+    _save(shards, task["name"], results)
+    return {"name": task["name"]}
+
+
+def _fetched(items: Items) -> Callable[[Path], list[np.ndarray]]:
+    """`open_pages` for files that are far away, all of which are fetched at once."""
+    paths = [p for item in items for p in (item.images if isinstance(item, Card) else [item])]
+
+    def fetch(path: Path) -> bytes | str:
+        try:
+            return path.read_bytes()
+        except Exception as error:  # each file system has errors of its own
+            return f"the file cannot be fetched: {error}"
+
+    with ThreadPoolExecutor(DOWNLOADS) as pool:
+        contents = dict(zip(map(str, paths), pool.map(fetch, paths), strict=True))
+
+    def open_image(path: Path) -> list[np.ndarray]:
+        content = contents[str(path)]
+        if isinstance(content, str):
+            raise UnreadableImage(content)
+        return open_pages(io.BytesIO(content))
+
+    return open_image
+
+
+def _save(shards: Path, name: str, results: list[Result]) -> None:
+    """Writes a shard, its predictions last: with them it is done."""
+    rows = [row for result in results for row in result.rows]
+    cards = [result for result in results if result.vin_row and result.entry]
+    vins = [[(card.vin_row or {}).get(column, "") for column in VIN_COLUMNS] for card in cards]
+    if cards:
+        _write(shards / "vins" / f"{name}.parquet", VIN_COLUMNS, vins)
+        _write(shards / "review" / f"{name}.parquet", Entry._fields, [card.entry for card in cards])
+    _write(shards / "predictions" / f"{name}.parquet", COLUMNS, rows)
+
+
+def _load(shards: Path, name: str) -> Iterator[Result]:
+    rows = _table(shards / "predictions" / f"{name}.parquet")
+    yield Result([Row(*row) for row in rows], 0)
+    if (shards / "vins" / f"{name}.parquet").exists():
+        vins = _table(shards / "vins" / f"{name}.parquet")
+        entries = _table(shards / "review" / f"{name}.parquet")
+        for vin, entry in zip(vins, entries, strict=True):
+            yield Result([], 0, dict(zip(VIN_COLUMNS, vin, strict=True)), Entry(*entry))
+
+
+def _write(path: Path, columns: tuple[str, ...], rows: list) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    content = io.BytesIO()
+    values = zip(*rows, strict=True) if rows else [[]] * len(columns)
+    parquet.write_table(
+        pyarrow.table({c: list(v) for c, v in zip(columns, values, strict=True)}), content
+    )
+    if isinstance(path, os.PathLike):
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(content.getvalue())
+    else:  # stores of objects show an object when it is whole
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.getvalue())
+
+
+def _table(path: Path) -> Iterator[tuple]:
+    from pyarrow import parquet
+
+    table = parquet.read_table(io.BytesIO(path.read_bytes()))
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
+def _missing() -> UserError:
+    return UserError("--engine ray needs Ray: pip install -r requirements-ray.txt")
