@@ -30,18 +30,24 @@ def measured(part: str, model) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     return characters.images, characters.labels, logits, dataset.class_weights(characters.labels)
 
 
-def figures(probabilities, labels, weights, threshold, bins, frequencies) -> dict:
+def figures(probabilities, labels, weights, threshold, how, frequencies) -> dict:
     """The headline figures of one part.
 
     `accuracy` is that of the bare reading, for which all characters are equally likely beforehand;
     `accuracy_frequencies_known` that of a reader who knows how often each character occurs, as a
-    network trained on the characters as they fall does.
+    network trained on the characters as they fall does. `coverage` is the share that could be
+    accepted with the stated error if the best threshold were known; `accepted` is what the
+    threshold chosen on validation accepts.
     """
     predicted = probabilities.argmax(axis=1)
     informed = (probabilities * frequencies).argmax(axis=1)
     low, high = scores.interval(predicted, labels)
     top2 = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
-    accepted = probabilities.max(axis=1) >= threshold
+    confidence = probabilities.max(axis=1)
+    accepted = confidence >= threshold
+    _, coverage = scores.review_threshold(
+        confidence, predicted != labels, weights, how.accepted_error
+    )
     wrong = weights @ (accepted & (predicted != labels))
     return {
         "accuracy": round(float((predicted == labels).mean()), 5),
@@ -49,9 +55,10 @@ def figures(probabilities, labels, weights, threshold, bins, frequencies) -> dic
         "balanced_accuracy": round(float(weights @ (predicted == labels)), 5),
         "balanced_accuracy_95_percent_interval": [round(low, 5), round(high, 5)],
         "top2_accuracy": round(float(weights @ (top2 == labels[:, None]).any(axis=1)), 5),
-        "ece": round(scores.calibration_error(probabilities, labels, weights, bins), 5),
+        "ece": round(scores.calibration_error(probabilities, labels, weights, how.bins), 5),
         "accepted": round(float(weights @ accepted), 5),
         "accepted_error": round(float(wrong / max(weights @ accepted, 1e-12)), 5),
+        "coverage": round(coverage, 5),
         "images": len(labels),
     }
 
@@ -107,14 +114,15 @@ def main() -> None:
     _, labels, logits, weights = measured("validation", model)
     temperature = scores.temperature(logits, labels, weights)
     probabilities = softmax(logits, temperature)
+    confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
     threshold, _ = scores.review_threshold(
-        probabilities.max(axis=1),
-        probabilities.argmax(axis=1) != labels,
+        confidence,
+        scores.expected_errors(confidence, wrong, weights),
         weights,
         how.accepted_error,
     )
     frequencies = dataset.load(SPLIT, "train").counts()
-    validation = figures(probabilities, labels, weights, threshold, how.bins, frequencies)
+    validation = figures(probabilities, labels, weights, threshold, how, frequencies)
 
     simulated = cards(probabilities, labels, how.cards, parameters.seed)
     # A check digit makes a wrong VIN show, so cards with one are trusted sooner.
@@ -130,7 +138,7 @@ def main() -> None:
     write_json(
         METRICS / "evaluation.json",
         {"source": source["name"]}
-        | figures(probabilities, labels, weights, threshold, how.bins, frequencies)
+        | figures(probabilities, labels, weights, threshold, how, frequencies)
         | {
             "temperature": round(temperature, 5),
             "review_threshold": round(threshold, 5),

@@ -95,6 +95,23 @@ def test_the_network_has_the_stated_shape_and_size():
     assert network.build(default.widths, default.depths, 0).count_params() <= 1_000_000
 
 
+def test_the_network_that_is_trained_computes_what_the_saved_one_does(characters):
+    stock = network.build([4, 8, 8], [1, 2, 2], 0)
+    quick_one = network.build(
+        [4, 8, 8], [1, 2, 2], 0, network._FusedBatchNormalization, network._WeightedAverage
+    )
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=w.shape).astype(np.float32) ** 2 for w in stock.get_weights()]
+    stock.set_weights(weights)
+    quick_one.set_weights(weights)
+    images = characters.images[:64, ..., None].astype(np.float32)
+    for training in (False, True):
+        expected, found = (np.asarray(n(images, training=training)) for n in (stock, quick_one))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+        moving = zip(stock.get_weights(), quick_one.get_weights(), strict=True)
+        assert all(np.allclose(a, b, rtol=1e-2) for a, b in moving)
+
+
 def test_classes_are_balanced_as_asked():
     counts = np.array([100, 400] + [0] * 31)
     assert network.sampling_rates(counts, 0)[:2].tolist() == [0.2, 0.8]

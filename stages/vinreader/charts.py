@@ -145,7 +145,7 @@ def scans(path: Path, rows: list[tuple[str, list[tuple[str, np.ndarray]]]], titl
     for number, (name, images) in enumerate(rows):
         half, line = divmod(number, lines)
         place, *others = axes[line, half * (columns + 1) : (half + 1) * (columns + 1)]
-        place.text(1, 0.5, name, fontsize=8, ha="right", va="center", transform=place.transAxes)
+        place.text(1, 0.5, name, fontsize=7, ha="right", va="center", transform=place.transAxes)
         for axis, (label, image) in zip(others, images, strict=False):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(label, fontsize=7, pad=2)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def location(text: str) -> Path:
     except ImportError:
         raise _missing() from None
     try:
-        return UPath(text)
+        return cast(Path, UPath(text))
     except (ImportError, ValueError) as error:  # a protocol whose package is not installed
         raise UserError(f"{text}: {error}") from None
 
@@ -179,6 +179,7 @@ def _reader(model: str, threshold: float, sha256: str) -> Reader:
 
 
 def _read_shard(task: dict) -> dict:
+    # Made by this program a moment ago: Ray hands tasks on as it hands on everything, as pickles.
     model, items, root, rules, shards = pickle.loads(task["work"])
     reader = _reader(*model)
     results: list[Result] = []

@@ -440,7 +440,6 @@ def _best_required(boxes):
 
 def _best_free(boxes):
     """The best number without a required check digit, and its weight."""
-    cards = np.arange(len(boxes))
     best = np.zeros((len(boxes), LENGTH), dtype=int)
     weight = np.full(len(boxes), -1.0)
     for kind in _kinds():

@@ -1,0 +1,131 @@
+"""Real scans in printed boxes and in whole fields.
+
+    python benchmarks/boxed_scans.py FOLDER      # a folder of scans with labels.csv
+
+Reads each scan as it is and with printed lines around it (1 to 4 pixels thick, on one to four
+sides, off-centre; then touching the ink), and composes 500 fields of 17 boxes from the scans,
+turned, broken and unevenly lit, and counts those that are cut into their 17 boxes.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from test_fields import compose, cut_right
+from vinreader import fields
+from vinreader.alphabet import CHARACTERS, INDEX
+from vinreader.boxes import normalise, open_pages
+from vinreader.reader import RELEASED, Reader
+from vinreader.vin import LENGTH
+
+
+def ink_extent(scan: np.ndarray) -> tuple[int, int, int, int]:
+    """left, top, right, bottom (exclusive) of the dark ink."""
+    threshold, _ = cv2.threshold(scan, 0, 255, cv2.THRESH_OTSU)
+    x, y, width, height = cv2.boundingRect((scan <= threshold).view(np.uint8))
+    return x, y, x + width, y + height
+
+
+def boxed(scan: np.ndarray, rng: np.random.Generator, thickness: int, touching: bool) -> np.ndarray:
+    """The scan with printed lines on one to four sides; touching: one of them meets the ink."""
+    room = 4 + thickness + rng.integers(0, 1 + max(scan.shape) // 6, 4)  # left, top, right, bottom
+    sides = rng.permutation(4)[: rng.integers(1, 5)]
+    outer = rng.integers(0, 4, 4)  # how far inside the image's edge a line begins
+    if touching:
+        x0, y0, x1, y1 = np.where(np.arange(4) == sides[0], ink_extent(scan), (0, 0, None, None))
+        scan = scan[y0:y1, x0:x1]
+        # Only paper lies beyond the ink, which would be drawn out by copies of the last pixels.
+        paper = np.where(np.arange(4) == sides[0], outer + thickness, 0)[[1, 3, 0, 2]]
+        scan = cv2.copyMakeBorder(
+            scan, *map(int, paper), cv2.BORDER_CONSTANT, value=float(np.median(scan))
+        )
+        room[sides[0]] = 0
+    image = cv2.copyMakeBorder(scan, *map(int, room[[1, 3, 0, 2]]), cv2.BORDER_REPLICATE)
+    height, width = image.shape
+    # Lines end at each other, and run on where the next one is missing.
+    x0, y0, x1, y1 = np.where(np.isin(range(4), sides), outer, 0)
+    down, across = slice(y0, height - y1), slice(x0, width - x1)
+    near = [slice(first, first + thickness) for first in outer[:2]]
+    far = [slice(s - o - thickness, s - o) for s, o in zip((width, height), outer[2:], strict=True)]
+    lines = np.zeros(image.shape, np.float32)
+    for side in sides:
+        line = (*near, *far)[side]
+        lines[(line, across) if side % 2 else (down, line)] = 1
+    darkness = rng.uniform(0.45, 0.8) * cv2.GaussianBlur(lines, (3, 3), 0.5)
+    return np.rint(image * (1 - darkness)).astype(np.uint8)
+
+
+def share_right(reader: Reader, images: list[np.ndarray], labels: np.ndarray) -> float:
+    pixels = np.stack([normalise(image).pixels for image in images])
+    return float((reader.probabilities(pixels).argmax(axis=1) == labels).mean())
+
+
+def field_of(scans, labels, rng) -> tuple[np.ndarray, np.ndarray]:
+    """A field written with scans, and the corners of its boxes."""
+    patches = []
+    for character in rng.choice(list(CHARACTERS), LENGTH):
+        scan = scans[rng.choice(np.flatnonzero(labels == INDEX[character]))]
+        left, top, right, bottom = ink_extent(scan)
+        cut = scan[top:bottom, left:right]
+        # Paper to white, so that a patch shows no edges on the card.
+        patches.append(np.clip(cut * (255.0 / np.percentile(cut, 80)), 0, 255).astype(np.uint8))
+
+    def some(share, low, high):
+        return rng.uniform(low, high) if rng.random() < share else 0.0
+
+    return compose(
+        patches, rng,
+        height=int(rng.integers(32, 100)), aspect=rng.uniform(0.6, 1.1), gap=some(0.3, 0.05, 0.35),
+        line=int(rng.integers(1, 5)), darkness=rng.uniform(60, 180), broken=some(0.4, 0.05, 0.3),
+        missing_ends=(rng.random() < 0.15, rng.random() < 0.15), angle=rng.uniform(-3, 3),
+        perspective=some(0.4, 0.02, 0.15), noise=rng.uniform(1, 10), light=some(0.5, 0.1, 0.5),
+        size=rng.uniform(0.45, 0.75),
+    )  # fmt: skip
+
+
+def is_cut_right(image: np.ndarray, corners: np.ndarray) -> bool:
+    try:
+        return cut_right(fields.locate_boxes(image), corners)
+    except fields.FieldNotFound:
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scans", type=Path, help="folder with labels.csv (file,character)")
+    parser.add_argument("--model", type=Path, default=RELEASED)
+    parser.add_argument("--fields", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1981)
+    options = parser.parse_args()
+    reader = Reader(options.model)
+    with (options.scans / "labels.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    scans = [open_pages(options.scans / row["file"])[0] for row in rows]
+    labels = np.array([INDEX[row["character"]] for row in rows])
+
+    plain = share_right(reader, scans, labels)
+    print(f"{len(scans)} scans as they are: {plain:.2%} right")
+    for touching in (False, True):
+        drops = []
+        for thickness in range(1, 5):
+            rng = np.random.default_rng([options.seed, thickness])
+            images = [boxed(scan, rng, thickness, touching) for scan in scans]
+            drops.append(100 * (plain - share_right(reader, images, labels)))
+        print(
+            f"printed lines of 1, 2, 3, 4 pixels, {'touching the ink' if touching else 'apart'}: "
+            f"{', '.join(f'{drop:.1f}' for drop in drops)} points lower"
+        )
+    rng = np.random.default_rng(options.seed)
+    cut = sum(is_cut_right(*field_of(scans, labels, rng)) for _ in range(options.fields))
+    print(f"{cut} of {options.fields} fields cut into their {LENGTH} boxes")
+
+
+if __name__ == "__main__":
+    main()
