@@ -41,13 +41,12 @@ def boxed(scan: np.ndarray, rng: np.random.Generator, thickness: int, touching: 
     if touching:
         x0, y0, x1, y1 = np.where(np.arange(4) == sides[0], ink_extent(scan), (0, 0, None, None))
         scan = scan[y0:y1, x0:x1]
-        # Only paper lies beyond the ink, which would be drawn out by copies of the last pixels.
-        paper = np.where(np.arange(4) == sides[0], outer + thickness, 0)[[1, 3, 0, 2]]
-        scan = cv2.copyMakeBorder(
-            scan, *map(int, paper), cv2.BORDER_CONSTANT, value=float(np.median(scan))
-        )
-        room[sides[0]] = 0
-    image = cv2.copyMakeBorder(scan, *map(int, room[[1, 3, 0, 2]]), cv2.BORDER_REPLICATE)
+        room[sides[0]] = outer[sides[0]] + thickness
+    # The paper goes on beyond the scan, its ink does not.
+    left, top, right, bottom = map(int, room)
+    paper = cv2.morphologyEx(scan, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
+    image = cv2.copyMakeBorder(paper, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    image[top : top + scan.shape[0], left : left + scan.shape[1]] = scan
     height, width = image.shape
     # Lines end at each other, and run on where the next one is missing.
     x0, y0, x1, y1 = np.where(np.isin(range(4), sides), outer, 0)

@@ -155,6 +155,20 @@ def test_stroke_on_a_line_stays(character):
     assert difference(pixels(image), pixels(boxed(lowered))) < 0.4
 
 
+@pytest.mark.parametrize("character", "0247ACKMNXZ")
+@pytest.mark.parametrize("side", range(4))
+def test_a_small_character_may_touch_its_box(character, side):
+    ink = draw(character)
+    rows, columns = (np.flatnonzero((ink < 150).any(axis)) for axis in (1, 0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    ink = cv2.resize(ink, (42, 24) if side % 2 == 0 else (24, 42), interpolation=cv2.INTER_AREA)
+    image = np.full((90, 90), 210, np.uint8)
+    # The lines are 3 pixels thick and begin with the second one from the edge.
+    top, left = [(33, 4), (4, 33), (33, 86 - 42), (86 - 42, 33)][side]
+    image[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    assert difference(pixels(image), pixels(boxed(image, inset=2, thickness=3))) < 0.4
+
+
 @pytest.mark.parametrize("character", STRAIGHT)
 def test_straight_strokes_are_not_lines(character):
     tight = draw(character, side=42)

@@ -14,7 +14,7 @@ import numpy as np
 
 from vinreader import processes as pool
 from vinreader.images import UnreadableImage, open_pages
-from vinreader.lines import erasable, find_lines
+from vinreader.lines import erasable, find_lines, turned
 
 __all__ = ["SIDE", "Box", "UnreadableImage", "normalise", "normalise_batch", "open_pages", "steps"]
 
@@ -28,7 +28,7 @@ MIN_SIGNAL = 3  # and in standard deviations of the paper's noise
 MIN_LEAD = 3.7  # and of all that varies in the paper: stains, texture
 SMOOTH = 8  # standard deviations of the noise: weaker ink is smoothed before it is judged
 MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a character
-SCRAP = 0.3  # of the image's height: what is lower is no character by itself
+SCRAP = 0.3  # of the image's height or width: what is lower or narrower is no character by itself
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
 MARGIN = 2  # pixels of soft edge around a character
 FAINTEST = 128  # of 255: a stroke this much weaker than the strongest one is still a stroke
@@ -264,7 +264,7 @@ def _remove_lines(ink, raw):
         # The lines may have been darker than the writing: what is left has levels of its own.
         lined = erasable(mask, lines)
         rest = _stretch(np.where(lined, np.minimum(raw, _levels(raw)[0]), raw))
-        if not _was_the_character(_trace(rest), lined, all(line.whole for line in lines.values())):
+        if not _was_the_character(_trace(rest), lines):
             ink, mask = rest, _trace(rest)
     character = _character(mask)
     if character is not mask:
@@ -272,11 +272,11 @@ def _remove_lines(ink, raw):
     return _even_pressure(ink)
 
 
-def _was_the_character(rest, lined, whole):
+def _was_the_character(rest, lines):
     """Whether what was taken for lines left but a scrap: an S has four such sides, a B also.
 
     Args:
-        rest: mask of what is left; lined: mask of the lines; whole: none of them is broken.
+        rest: mask of what is left; lines: what was taken away, by side.
     """
     if not rest.any():
         return False
@@ -284,12 +284,18 @@ def _was_the_character(rest, lined, whole):
     x, y, width, height = cv2.boundingRect(rest)
     if height >= SCRAP * len(rest):
         return False
+    whole = all(line.whole for line in lines.values())
     if not whole or not height:
         return not whole
-    # An empty box may have dust in it, but what reaches from a line into the middle is a stroke.
+    # An empty box may have dust in it, but what reaches from a line into the middle is a stroke, as
+    # in a B. If it meets one line only and these lie at the image's edge, or if it is as wide as a
+    # small character, it is one that touches its box.
     down, across = (y + height / 2) / rest.shape[0], (x + width / 2) / rest.shape[1]
     near = cv2.dilate(rest, np.ones((5, 5), np.uint8)) > 0
-    return max(abs(down - 0.5), abs(across - 0.5)) < 0.25 and bool((near & lined).any())
+    views = [(turned(near, side), line) for side, line in lines.items()]
+    met = sum(bool((view & line.band(view.shape, 0)).any()) for view, line in views)
+    narrow = width < SCRAP * rest.shape[1] and any(line.top > 0.1 * len(v) for v, line in views)
+    return max(abs(down - 0.5), abs(across - 0.5)) < 0.25 and met >= (1 if narrow else 2)
 
 
 def _even_pressure(ink):
