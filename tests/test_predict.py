@@ -345,7 +345,7 @@ def test_ctrl_c_ends_every_process(many, tmp_path):
     running, workers = started(many, tmp_path)
     os.killpg(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 130, errors
     assert errors == "predict.py: interrupted; nothing was changed\n"
     assert not any(map(alive, workers)) and not list(tmp_path.iterdir())
 

@@ -84,7 +84,7 @@ def test_two_runs_in_one_workspace_do_not_meet(clone):
         "stderr": subprocess.STDOUT,
         "text": True,
     }
-    command = [DVC, "repro", "--force", "--single-item", "robustness"]
+    command = [DVC, "repro", "--force", "--single-item", "filter"]
     before = {name: (clone.folder / name).read_bytes() for name in ("dvc.lock", "params.yaml")}
     first = subprocess.Popen(command, start_new_session=True, **options)
     for line in first.stdout:

@@ -91,15 +91,24 @@ def in_order(
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Keeps Ctrl-C for later: it must not meet a process that is just being started."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
+    """Keeps Ctrl-C for later: it must not meet a process that is just being started.
+
+    A mask would not do: another thread would take the signal, and Python would still interrupt
+    this one, perhaps where the interruption is lost.
+    """
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # which is not interrupted anyway
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+    if came and callable(before):
+        before(signal.SIGINT, None)
 
 
 def _begin(begin: Callable | None, arguments: tuple) -> None:
