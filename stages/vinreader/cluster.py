@@ -251,9 +251,13 @@ def _write(path: Path, columns: tuple[str, ...], rows: list) -> None:
 
 
 def _table(path: Path) -> Iterator[tuple]:
+    import pyarrow
     from pyarrow import parquet
 
-    table = parquet.read_table(io.BytesIO(path.read_bytes()))
+    # In this thread and out of Arrow's own memory: `read_table` leaves threads behind that still
+    # let go of Python's when the interpreter has ended, which aborts the program.
+    with parquet.ParquetFile(pyarrow.BufferReader(path.read_bytes())) as file:
+        table = file.read(use_threads=False)
     return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
