@@ -254,6 +254,8 @@ def started(folder: Path, cwd: Path) -> tuple[subprocess.Popen, list[int]]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # signals to its group do not reach the tests
+        # What is run in the background of a shell is born deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
     while running.poll() is None:
