@@ -8,7 +8,6 @@ turned, broken and unevenly lit, and counts those that are cut into their 17 box
 """
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -17,6 +16,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from score_model import labelled
 
 from test_fields import compose, cut_right
 from vinreader import fields
@@ -104,10 +105,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1981)
     options = parser.parse_args()
     reader = Reader(options.model)
-    with (options.scans / "labels.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    scans = [open_pages(options.scans / row["file"])[0] for row in rows]
-    labels = np.array([INDEX[row["character"]] for row in rows])
+    paths, labels = labelled(options.scans)
+    scans = [open_pages(path)[0] for path in paths]
 
     plain = share_right(reader, scans, labels)
     print(f"{len(scans)} scans as they are: {plain:.2%} right")

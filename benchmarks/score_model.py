@@ -38,12 +38,18 @@ def archive_test(path: Path, split: str) -> dataset.Characters:
     return dataset.Characters(normalise_batch(upright), classes[kept].astype(np.uint8))
 
 
-def scanned(folder: Path, reader: Reader) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (N, 33) and labels (N,) of the images that labels.csv names."""
+def labelled(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """The images that labels.csv (file,character) names, and their classes, int (N,)."""
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    readings = [reader.read_file(folder / row["file"])[0] for row in rows]
     labels = np.array([INDEX[row["character"]] for row in rows])
+    return [folder / row["file"] for row in rows], labels
+
+
+def scanned(folder: Path, reader: Reader) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (N, 33) and labels (N,) of the images that labels.csv names."""
+    paths, labels = labelled(folder)
+    readings = [reader.read_file(path)[0] for path in paths]
     return np.stack([reading.probabilities for reading in readings]), labels
 
 

@@ -106,6 +106,12 @@ class Csv:
         self.writer.writerow(columns)
 
 
+def count(result: Result, counts: Counter) -> None:
+    counts.update(row.status for row in result.rows)
+    if result.vin_row:
+        counts[f"vin {result.vin_row['status']}"] += 1
+
+
 def write_files(results: Iterable[Result], output: Path, counts: Counter) -> None:
     """predictions.csv, and for cards vins.csv and review.html beside it: all of them or none."""
     with ExitStack() as stack:
@@ -113,14 +119,13 @@ def write_files(results: Iterable[Result], output: Path, counts: Counter) -> Non
         vins = page = None
         for result in results:
             predictions.writer.writerows(result.rows)
-            counts.update(row.status for row in result.rows)
+            count(result, counts)
             if not result.vin_row:
                 continue
             if not vins:
                 vins = Csv(output.with_name("vins.csv"), VIN_COLUMNS, stack)
                 page = stack.enter_context(Review())
             vins.writer.writerow([result.vin_row.get(column, "") for column in VIN_COLUMNS])
-            counts[f"vin {result.vin_row['status']}"] += 1
             page.add(result.entry)
         if page:
             page.write(output.with_name("review.html"))
@@ -154,13 +159,6 @@ def with_bar(results: Iterator[Result], source: Path) -> Iterator[Result]:
         for result in results:
             yield result
             bar.update(result.files)
-
-
-def count(results: Iterable[Result], counts: Counter) -> None:
-    for result in results:
-        counts.update(row.status for row in result.rows)
-        if result.vin_row:
-            counts[f"vin {result.vin_row['status']}"] += 1
 
 
 def read(reader: Reader, options: argparse.Namespace) -> Iterator[Result]:
@@ -231,7 +229,8 @@ def main(argv: list[str] | None = None) -> int:
                 vins = [options.output.with_name("vins.csv")] if has_cards else []
                 provenance.write_record(reader, options.rules, [options.output, *vins])
             else:
-                count(results, counts)
+                for result in results:
+                    count(result, counts)
     except UserError as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
