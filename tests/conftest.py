@@ -17,6 +17,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import requests
 import yaml
 
 from vinreader import emnist, handwriting
@@ -224,8 +225,10 @@ class Clone(Workspace):
         shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
         return Clone(folder)
 
-    def call(self, *command: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
-        environment = os.environ | {
+    @property
+    def environment(self) -> dict[str, str]:
+        """In which stages run with this Python and commits have an author."""
+        return os.environ | {
             "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
             "GIT_AUTHOR_NAME": "test",
@@ -233,10 +236,12 @@ class Clone(Workspace):
             "GIT_COMMITTER_NAME": "test",
             "GIT_COMMITTER_EMAIL": "test@example.org",
         }
+
+    def call(self, *command: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
         result = subprocess.run(
             [*map(str, command)],
             cwd=cwd or self.folder,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
         )
@@ -274,3 +279,20 @@ def small_run(tmp_path_factory, small_archive) -> Clone:
     clone.call("git", "add", "-A")
     clone.call("git", "commit", "-q", "-m", "small run")
     return clone
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """The address of an S3-compatible server with a bucket `vin`."""
+    pytest.importorskip("s3fs", reason="needs s3fs (requirements-dev.txt)")
+    server = pytest.importorskip("moto.server", reason="needs moto (requirements-dev.txt)")
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    store = server.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    store.start()
+    address = "http://{}:{}".format(*store.get_host_and_port())
+    requests.put(f"{address}/vin", timeout=30).raise_for_status()
+    yield address
+    store.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from conftest import PROJECT
+from conftest import PROJECT, predict
 from vinreader import Reader
 from vinreader.cards import draw_cards
 
@@ -20,8 +20,8 @@ pytest.importorskip("ray", reason="needs Ray (requirements-dev.txt)")
 pytest.importorskip("upath", reason="needs universal-pathlib (requirements-dev.txt)")
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
-SCRIPT = [sys.executable, PROJECT / "stages/predict.py"]
 OUTPUTS = ("predictions.csv", "vins.csv", "review.html")
+RAY = ("--engine", "ray", "--jobs", "2", "--output", "predictions.csv")
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,8 @@ def images(tmp_path_factory) -> Path:
 def expected(images, tmp_path_factory) -> dict[str, bytes]:
     """What the local engine makes of them."""
     folder = tmp_path_factory.mktemp("local")
-    assert subprocess.run([*SCRIPT, images], cwd=folder, capture_output=True).returncode == 1
+    assert predict(images, cwd=folder).returncode == 1
     return {name: (folder / name).read_bytes() for name in OUTPUTS}
-
-
-def ray_command(source: object) -> list:
-    return [*SCRIPT, source, "--engine", "ray", "--jobs", "2", "--output", "predictions.csv"]
 
 
 def kill_a_worker(of: subprocess.Popen) -> bool:
@@ -77,7 +73,11 @@ def test_ray_writes_what_the_local_engine_writes_though_a_worker_is_killed(
     images, expected, tmp_path
 ):
     running = subprocess.Popen(
-        ray_command(images), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, PROJECT / "stages/predict.py", images, *RAY],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     killed = kill_a_worker(running)
     said, errors = running.communicate(timeout=600)
@@ -92,60 +92,44 @@ def test_ray_writes_what_the_local_engine_writes_though_a_worker_is_killed(
     first.unlink()
     before = {path: path.stat().st_mtime_ns for path in others}
     (tmp_path / "predictions.csv").unlink()
-    again = subprocess.run(ray_command(images.as_uri()), cwd=tmp_path, capture_output=True)
+    again = predict(images.as_uri(), *RAY, cwd=tmp_path)
     assert again.returncode == 1, again.stderr
     assert {path: path.stat().st_mtime_ns for path in others} == before
     assert {name: (tmp_path / name).read_bytes() for name in OUTPUTS} == expected
 
     # Nor does it put another reading beside this one.
-    other = [*ray_command(images), "--threshold", "0.5"]
-    refused = subprocess.run(other, cwd=tmp_path, capture_output=True, text=True)
+    refused = predict(images, *RAY, "--threshold", "0.5", cwd=tmp_path)
     assert refused.returncode == 2 and "another folder with --shards" in refused.stderr
 
 
 def test_a_url_of_an_unknown_kind_is_refused(tmp_path):
-    refused = subprocess.run(ray_command("nowhere://x"), cwd=tmp_path, capture_output=True)
+    refused = predict("nowhere://x", *RAY, cwd=tmp_path)
     assert refused.returncode == 2
-    assert b"nowhere" in refused.stderr and b"Traceback" not in refused.stderr
+    assert "nowhere" in refused.stderr and "Traceback" not in refused.stderr
 
 
-def test_a_store_of_objects_is_read_and_written(images, tmp_path, monkeypatch):
+def test_a_store_of_objects_is_read_and_written(images, s3, tmp_path, monkeypatch):
     """A bucket as cloud providers have them, here served by this machine."""
-    pytest.importorskip("s3fs", reason="needs s3fs (requirements-dev.txt)")
-    server = pytest.importorskip("moto.server", reason="needs moto (requirements-dev.txt)")
     from vinreader import cluster, folders
     from vinreader.results import read_chunk
 
-    store = server.ThreadedMotoServer(port=0)
-    store.start()
-    try:
-        host, port = store.get_host_and_port()
-        for name, value in (
-            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-        ):
-            monkeypatch.setenv(name, value)
-        some = [*images.glob("card/*"), *images.glob("1?.png"), images / "broken.png"]
-        root = cluster.location("s3://archive/cards")
-        root.fs.mkdir("archive")
-        for path in some:
-            local = tmp_path / path.relative_to(images)
-            local.parent.mkdir(exist_ok=True)
-            shutil.copy(path, local)
-            root.fs.put_file(str(path), f"archive/cards/{path.relative_to(images)}")
-        reader = Reader(RELEASED)
-        shards = cluster.location("s3://archive/read")
-        (shard,) = cluster._plan(folders.find_items(root), root, "a")
-        model = str(RELEASED), reader.threshold, reader.card["sha256"]
-        work = pickle.dumps((model, shard.items, root, "auto", shards))
-        cluster._read_shard({"name": shard.name, "work": work})
-        assert cluster._done(shards, [shard]) == {shard.name}
-        results = list(cluster._load(shards, shard.name))
-        expected = read_chunk(reader, list(folders.find_items(tmp_path)), tmp_path)
-        assert [row for r in results for row in r.rows] == [row for r in expected for row in r.rows]
-        vins = [[r.vin_row for r in found if r.vin_row] for found in (results, expected)]
-        assert vins[0] == vins[1] and len(vins[0]) == 1
-    finally:
-        store.stop()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    some = [*images.glob("card/*"), *images.glob("1?.png"), images / "broken.png"]
+    root = cluster.location("s3://vin/cards")
+    for path in some:
+        local = tmp_path / path.relative_to(images)
+        local.parent.mkdir(exist_ok=True)
+        shutil.copy(path, local)
+        root.fs.put_file(str(path), f"vin/cards/{path.relative_to(images)}")
+    reader = Reader(RELEASED)
+    shards = cluster.location("s3://vin/read")
+    (shard,) = cluster._plan(folders.find_items(root), root, "a")
+    model = str(RELEASED), reader.threshold, reader.card["sha256"]
+    work = pickle.dumps((model, shard.items, root, "auto", shards))
+    cluster._read_shard({"name": shard.name, "work": work})
+    assert cluster._done(shards, [shard]) == {shard.name}
+    results = list(cluster._load(shards, shard.name))
+    expected = read_chunk(reader, list(folders.find_items(tmp_path)), tmp_path)
+    assert [row for r in results for row in r.rows] == [row for r in expected for row in r.rows]
+    vins = [[r.vin_row for r in found if r.vin_row] for found in (results, expected)]
+    assert vins[0] == vins[1] and len(vins[0]) == 1

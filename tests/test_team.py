@@ -8,7 +8,6 @@ import subprocess
 import time
 
 import pytest
-import requests
 import yaml
 
 from conftest import DVC, Clone
@@ -17,22 +16,6 @@ from conftest import DVC, Clone
 @pytest.fixture(scope="module")
 def clone(small_run, tmp_path_factory) -> Clone:
     return small_run.copy(tmp_path_factory.mktemp("team"))
-
-
-@pytest.fixture
-def s3(monkeypatch):
-    """The address of an S3-compatible server with a bucket `vin`."""
-    from moto.server import ThreadedMotoServer
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    address = "http://{}:{}".format(*server.get_host_and_port())
-    requests.put(f"{address}/vin", timeout=30).raise_for_status()
-    yield address
-    server.stop()
 
 
 def test_what_one_pushes_another_pulls_and_need_not_make_again(clone, s3, tmp_path):
@@ -79,7 +62,7 @@ def test_two_workers_run_the_queue_and_an_experiment_is_taken_over(clone):
 def test_two_runs_in_one_workspace_do_not_meet(clone):
     options = {
         "cwd": clone.folder,
-        "env": os.environ | {"PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"},
+        "env": clone.environment,
         "stdout": subprocess.PIPE,
         "stderr": subprocess.STDOUT,
         "text": True,
