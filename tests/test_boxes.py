@@ -141,6 +141,16 @@ def test_broken_lines_go(character, kind):
     assert difference(pixels(image), pixels(broken(image, kind))) < 0.3
 
 
+def test_a_stem_apart_belongs_to_the_character():
+    image = np.full((60, 60), 210, np.uint8)
+    cv2.line(image, (18, 15), (18, 45), 60, 3)
+    cv2.line(image, (18, 30), (31, 30), 60, 3)
+    cv2.line(image, (41, 16), (41, 44), 60, 3)
+    seen = pixels(image)
+    assert seen[:, :8].max() > 200 and seen[:, 20:].max() > 200
+    assert difference(seen, pixels(boxed(image))) < 0.3  # but the box's lines do not
+
+
 def test_neighbours_lines_go():
     image = draw("0", side=64, scale=1.3)
     doubled = boxed(boxed(image), inset=0, sides="lr", thickness=1)

@@ -30,6 +30,7 @@ SMOOTH = 8  # standard deviations of the noise: weaker ink is smoothed before it
 MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a character
 SCRAP = 0.3  # of the image's height or width: what is lower or narrower is no character by itself
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
+STEM = 0.7  # of the character's size: a stroke as tall may be its second stem
 MARGIN = 2  # pixels of soft edge around a character
 FAINTEST = 128  # of 255: a stroke this much weaker than the strongest one is still a stroke
 TRACE = 64  # of 255: ink this strong is followed when lines and strokes are told apart
@@ -352,7 +353,10 @@ def _character(mask):
     keep = ~foreign & (area >= 0.03 * area[main])
     # What keeps away from it comes from elsewhere: a broken line, a neighbour, a stain.
     gap = np.maximum.reduce([x - right[main], x[main] - right, y - bottom[main], y[main] - bottom])
-    keep &= gap <= 0.12 * max(w[main], h[main])
+    # Beside it, as tall, inside the box: the other stem of an H whose bar does not reach it.
+    shared = np.minimum(bottom, bottom[main]) - np.maximum(y, y[main])
+    stem = (shared >= STEM * max(w[main], h[main])) & (h <= 1.2 * h[main]) & ~at_edge
+    keep &= gap <= np.where(stem, 0.4, 0.12) * max(w[main], h[main])
     if keep.all():
         return mask
     table = np.zeros(count, np.uint8)

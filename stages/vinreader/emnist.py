@@ -142,8 +142,8 @@ def _read_idx(file: gzip.GzipFile, name: str) -> np.ndarray:
 
 def encode_idx(array: np.ndarray) -> bytes:
     """The gzip-compressed IDX file of a uint8 array; the same array gives the same bytes."""
-    header = struct.pack(f">3xB{array.ndim}I", array.ndim, *array.shape)
-    data = b"\x00\x00\x08" + header[3:] + np.ascontiguousarray(array, np.uint8).tobytes()
+    header = struct.pack(f">xxBB{array.ndim}I", 8, array.ndim, *array.shape)  # 8: unsigned bytes
+    data = header + np.ascontiguousarray(array, np.uint8).tobytes()
     return gzip.compress(data, compresslevel=6, mtime=0)
 
 

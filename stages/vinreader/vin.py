@@ -12,7 +12,7 @@ The parts of the prior are the constants below, each with its reason; where no c
 required, some makers' usual forms stand beside the general one. Everything is a sum or a maximum
 of products, so nothing is searched: positions are folded one by one into a table over the 11
 remainders of the check sum, once with `max` (the best number) and once with `sum` (the total, and
-every character's posterior).
+every character's posterior). `_best` says where the parts of the prior overlap and what that means.
 """
 
 from dataclasses import dataclass
@@ -362,8 +362,9 @@ def _best(boxes):
     """(N, 17) characters of the most probable numbers and (N,) their weights.
 
     A number's weight is the sum over the parts of the prior that can make it: a listed code is
-    also "any code", a number in a usual form is also one without. The number with the largest
-    single part is found for each kind; the one of these that weighs most is taken.
+    also "any code", a number in a usual form is also one without. The best number of each part is
+    exact; of these, the one with the largest sum is taken. A number that is second in every part
+    and yet first in their sum would be missed; the weight, and so the confidence, is exact.
 
     A number is taken for one with a required check digit only if it is the best both with the
     check digit and without: one in eleven European numbers fits it by chance, and none of them
