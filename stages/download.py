@@ -11,7 +11,7 @@ import numpy as np
 from vinreader import archive, emnist, handwriting
 from vinreader.alphabet import CHARACTERS
 from vinreader.console import stage
-from vinreader.files import write_json
+from vinreader.files import save_array, write_bytes, write_json, write_text
 from vinreader.parameters import Data, load
 
 RAW = Path("data/raw")
@@ -50,11 +50,11 @@ def write_embedded(data: Data, seed: int) -> None:
             per_class=sizes[part], writers=writers, seed=seed, first_writer=first
         )
         stored = emnist.encode_idx(emnist.turned(images))
-        (RAW / emnist.images_member(data.split, part)).write_bytes(stored)
+        write_bytes(RAW / emnist.images_member(data.split, part), stored)
         classes = emnist.encode_idx(label_of[labels])
-        (RAW / emnist.labels_member(data.split, part)).write_bytes(classes)
-        np.save(RAW / f"{part}-writers.npy", written_by)
-    (RAW / emnist.mapping_member(data.split)).write_text(emnist.mapping_text(data.split))
+        write_bytes(RAW / emnist.labels_member(data.split, part), classes)
+        save_array(RAW / f"{part}-writers.npy", written_by)
+    write_text(RAW / emnist.mapping_member(data.split), emnist.mapping_text(data.split))
 
 
 @stage

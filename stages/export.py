@@ -17,7 +17,7 @@ import yaml
 from vinreader import dataset, network, scores
 from vinreader.alphabet import CHARACTERS
 from vinreader.console import UserError, stage
-from vinreader.files import replacing, write_json
+from vinreader.files import write_bytes, write_json
 from vinreader.litert import LiteRT, fingerprint, softmax
 from vinreader.parameters import load
 
@@ -144,8 +144,7 @@ def main() -> None:
     right = exported.argmax(axis=1) == test.labels
     shares = dataset.class_weights(test.labels)
     ece = scores.calibration_error(exported, test.labels, shares, parameters.evaluate.bins)
-    with replacing(LITERT) as temporary:
-        temporary.write_bytes(model)
+    write_bytes(LITERT, model)
     write_json(
         LITERT.with_suffix(".json"),
         describe(model, evaluation, source, parameters.model_dump(mode="json"), code()),

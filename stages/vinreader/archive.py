@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from vinreader import emnist
 from vinreader.console import UserError
+from vinreader.files import write_bytes
 
 USER_AGENT = "vin-reader/1.0 (EMNIST download; Python requests)"  # NIST refuses Python's default
 TIMEOUT = (10, 30)  # seconds to connect, seconds between two pieces of data
@@ -39,12 +40,6 @@ class NoRange(ArchiveError):
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 # --- a local archive, folder or CSV pair -------------------------------------------------------
@@ -88,7 +83,7 @@ def copy_local(source: Path, split: str, folder: Path) -> str:
 def _add_mapping(split: str, folder: Path) -> None:
     path = folder / emnist.mapping_member(split)
     if not path.exists():
-        _write(path, emnist.mapping_text(split).encode("ascii"))
+        write_bytes(path, emnist.mapping_text(split).encode("ascii"))
 
 
 def _extract(archive: Path, split: str, folder: Path) -> None:
@@ -98,10 +93,10 @@ def _extract(archive: Path, split: str, folder: Path) -> None:
             for name in emnist.members(split):
                 if name not in found:
                     raise ArchiveError(f"{archive} has no member {name}: not EMNIST's archive?")
-                _write(folder / name, _member(file, found[name]))
+                write_bytes(folder / name, _member(file, found[name]))
             mapping = emnist.mapping_member(split)
             if mapping in found:
-                _write(folder / mapping, _member(file, found[mapping]))
+                write_bytes(folder / mapping, _member(file, found[mapping]))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, ArchiveError):
             raise
@@ -131,8 +126,8 @@ def _convert_csv(path: Path, split: str, part: str, folder: Path) -> None:
         raise ArchiveError(f"{path}: {table.shape[1]} columns; expected a label and 784 pixels")
     values = table.to_numpy()
     images = values[:, 1:].reshape(-1, emnist.SIDE, emnist.SIDE)
-    _write(folder / emnist.images_member(split, part), emnist.encode_idx(images))
-    _write(folder / emnist.labels_member(split, part), emnist.encode_idx(values[:, 0]))
+    write_bytes(folder / emnist.images_member(split, part), emnist.encode_idx(images))
+    write_bytes(folder / emnist.labels_member(split, part), emnist.encode_idx(values[:, 0]))
 
 
 # --- NIST over HTTP ----------------------------------------------------------------------------
@@ -245,7 +240,7 @@ def _fetch_member(remote: _RemoteFile, info: zipfile.ZipInfo, path: Path) -> Non
     if zlib.crc32(data) != info.CRC:
         part.unlink()
         raise ArchiveError(f"{path.name} from {remote.url} is damaged: wrong CRC")
-    _write(path, data)
+    write_bytes(path, data)
     part.unlink(missing_ok=True)
 
 

@@ -26,7 +26,7 @@ from typing import Any, cast
 import numpy as np
 
 from vinreader.console import UserError
-from vinreader.files import replacing
+from vinreader.files import write_bytes
 from vinreader.folders import Card
 from vinreader.images import UnreadableImage, open_pages
 from vinreader.processes import cores
@@ -243,8 +243,7 @@ def _write(path: Path, columns: tuple[str, ...], rows: list) -> None:
         pyarrow.table({c: list(v) for c, v in zip(columns, values, strict=True)}), content
     )
     if isinstance(path, os.PathLike):
-        with replacing(Path(path)) as temporary:
-            temporary.write_bytes(content.getvalue())
+        write_bytes(Path(path), content.getvalue())
     else:  # stores of objects show an object when it is whole
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.getvalue())

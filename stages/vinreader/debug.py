@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vinreader.boxes import steps
-from vinreader.files import replacing
+from vinreader.files import write_bytes
 
 if TYPE_CHECKING:
     from vinreader.results import Row
@@ -39,9 +39,7 @@ def write_steps(folder: Path, grey: np.ndarray, row: "Row") -> Path:
     for number, text in enumerate((reading, told), start=1):
         _write(foot, text, number * LINE)
     path = folder / f"{row.path}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", np.vstack([strip, foot]))[1].tobytes())
+    write_bytes(path, cv2.imencode(".png", np.vstack([strip, foot]))[1].tobytes())
     return path
 
 

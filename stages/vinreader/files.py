@@ -1,5 +1,6 @@
 """Writing results so that a reader of them sees the old file or the whole new one, never a half."""
 
+import io
 import json
 import os
 import time
@@ -26,6 +27,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -40,9 +44,13 @@ def _remove_left(path: Path) -> None:
                     old.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: dict) -> None:
@@ -55,5 +63,7 @@ def write_csv(path: Path, table, **options) -> None:
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
-    with replacing(path) as temporary:
-        np.save(temporary, array)
+    """Writes a .npy file, whole or not at all."""
+    data = io.BytesIO()  # NumPy itself does not say why a file could not be written
+    np.save(data, array)
+    write_bytes(path, data.getbuffer())
