@@ -353,10 +353,13 @@ def _character(mask):
     keep = ~foreign & (area >= 0.03 * area[main])
     # What keeps away from it comes from elsewhere: a broken line, a neighbour, a stain.
     gap = np.maximum.reduce([x - right[main], x[main] - right, y - bottom[main], y[main] - bottom])
-    # Beside it, as tall, inside the box: the other stem of an H whose bar does not reach it.
-    shared = np.minimum(bottom, bottom[main]) - np.maximum(y, y[main])
-    stem = (shared >= STEM * max(w[main], h[main])) & (h <= 1.2 * h[main]) & ~at_edge
-    keep &= gap <= np.where(stem, 0.4, 0.12) * max(w[main], h[main])
+    apart = gap > 0.12 * max(w[main], h[main])
+    if np.count_nonzero(apart & pieces) == 1:
+        # One piece alone, beside it, as tall: the other stem of an H whose bar does not reach it.
+        shared = np.minimum(bottom, bottom[main]) - np.maximum(y, y[main])
+        stem = (shared >= STEM * max(w[main], h[main])) & (h <= 1.2 * h[main]) & ~at_edge
+        apart &= ~stem | (gap > 0.4 * max(w[main], h[main]))
+    keep &= ~apart
     if keep.all():
         return mask
     table = np.zeros(count, np.uint8)
