@@ -40,6 +40,7 @@ def test_idx_bytes_are_the_same_for_the_same_array():
         (gzip.compress(b"\x00\x00\x08\x03" + b"\xff" * 12), "header says"),
         (gzip.compress(b""), "not an IDX file"),
     ],
+    ids=["text", "cut off", "wrong type", "half a header", "too short", "too large", "empty"],
 )
 def test_damaged_idx_is_refused_by_name(data, says):
     with pytest.raises(emnist.EmnistError, match=f"x.gz: .*{says}"):
