@@ -108,6 +108,19 @@ def test_a_full_standard_output_is_an_error_too(folder):
     assert process.returncode == 2 and "No space left on device" in process.stderr
 
 
+@linux
+def test_a_stage_on_a_full_disk_names_the_file_and_leaves_no_half_of_it(workspace):
+    few = {"data.source": "embedded", "data.embedded_per_class": 20, "data.embedded_writers": 10}
+    workspace.set(few)
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
+    full = workspace.run("download.py", preexec_fn=limit)
+    assert full.returncode == 1 and "Traceback" not in full.stderr
+    name = "data/raw/emnist-byclass-train-images-idx3-ubyte.gz"
+    assert full.stderr.splitlines()[-1] == f"download: {name}: File too large"
+    assert list((workspace.folder / "data/raw").iterdir()) == []
+    assert workspace.run("download.py").returncode == 0
+
+
 def no_privileges() -> None:
     """From now on permissions hold for root, too: two capabilities go (PR_CAPBSET_DROP)."""
     libc = ctypes.CDLL(None)
