@@ -1,6 +1,8 @@
 """Augmentation, the network, and its training on small data."""
 
 import json
+import sys
+import tempfile
 import zipfile
 
 import keras
@@ -194,6 +196,21 @@ def test_the_exported_network_computes_the_same(trained, characters):
     expected = network.logits(model, characters.images)
     exported = LiteRT(network.to_litert(model)).logits(characters.images)
     assert np.abs(exported - expected).max() < 1e-3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of processes as Linux has them")
+def test_export_without_room_for_temporary_files_says_so(trained):
+    import resource
+
+    _, model, _ = trained[0]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            network.to_litert(model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == tempfile.gettempdir()
 
 
 def test_8_bit_weights_compute_nearly_the_same_whatever_is_read_with_an_image(characters):

@@ -350,7 +350,18 @@ def to_litert(network: keras.Model, int8: bool = False) -> bytes:
         int8: keep the weights as 8-bit integers. Each image's activations are brought to 8 bits
             while it is read, with a scale of their own, so nothing has to be calibrated and no
             image's reading depends on the others'.
+
+    Raises:
+        OSError: there is no room in the folder for temporary files.
     """
+    # The converter writes the network there; where it cannot, it fails with an error that is
+    # about something else.
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(8 * network.count_params() + 1_000_000))
+    except OSError as error:
+        error.filename = error.filename or tempfile.gettempdir()
+        raise
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
