@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -40,6 +41,13 @@ def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
         capture_output=True,
         text=True,
     )
+
+
+def no_file_over(size: int) -> Callable[[], None]:
+    """For `preexec_fn`: files of the new process grow to `size` bytes, as on a full disk."""
+    import resource  # not on Windows
+
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def rows(path: Path) -> list[dict[str, str]]:

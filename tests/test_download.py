@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import socket
 import zipfile
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import archive_bytes
+from conftest import archive_bytes, no_file_over
 from vinreader import archive as source
 from vinreader import emnist
 
@@ -165,7 +164,7 @@ def test_a_full_disk_is_one_clear_error_and_keeps_what_there_is(serve, small_arc
     # a measurement of the coverage, too, so there is none.
     result = workspace.run(
         "download.py",
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        preexec_fn=no_file_over(20_000),
         env={name: value for name, value in os.environ.items() if "COV" not in name},
     )
     assert result.returncode == 1

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import PROJECT, rows
+from conftest import PROJECT, no_file_over, rows
 from vinreader.cards import draw_cards
 from vinreader.files import LEFT, write_text
 
@@ -87,8 +86,7 @@ def test_what_a_killed_process_left_is_cleared_after_a_day(tmp_path):
 def test_a_full_disk_is_one_clear_error_and_changes_nothing(folder, undisturbed, most):
     assert most < len(undisturbed["review.html"])
     (folder / "predictions.csv").write_text("an old result")
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # noqa: E731
-    process = start(folder, preexec_fn=limit)
+    process = start(folder, preexec_fn=no_file_over(most))
     said, _ = process.communicate()
     assert process.returncode == 2 and "Traceback" not in said
     # With no byte to spare there is no temporary file either.
@@ -112,8 +110,7 @@ def test_a_full_standard_output_is_an_error_too(folder):
 def test_a_stage_on_a_full_disk_names_the_file_and_leaves_no_half_of_it(workspace):
     few = {"data.source": "embedded", "data.embedded_per_class": 20, "data.embedded_writers": 10}
     workspace.set(few)
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
-    full = workspace.run("download.py", preexec_fn=limit)
+    full = workspace.run("download.py", preexec_fn=no_file_over(20_000))
     assert full.returncode == 1 and "Traceback" not in full.stderr
     name = "data/raw/emnist-byclass-train-images-idx3-ubyte.gz"
     assert full.stderr.splitlines()[-1] == f"download: {name}: File too large"
