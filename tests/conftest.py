@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -43,11 +42,17 @@ def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
     )
 
 
-def no_file_over(size: int) -> Callable[[], None]:
-    """For `preexec_fn`: files of the new process grow to `size` bytes, as on a full disk."""
+def unmeasured() -> dict[str, str]:
+    """The environment of a process whose coverage is not measured, for that writes files, too."""
+    return {name: value for name, value in os.environ.items() if "COV" not in name}
+
+
+def no_file_over(size: int) -> dict[str, object]:
+    """Options of a process whose files grow to `size` bytes at most, as on a full disk."""
     import resource  # not on Windows
 
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+    return {"preexec_fn": limit, "env": unmeasured()}
 
 
 def rows(path: Path) -> list[dict[str, str]]:

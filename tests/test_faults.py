@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import PROJECT, no_file_over, rows
+from conftest import PROJECT, no_file_over, rows, unmeasured
 from vinreader.cards import draw_cards
 from vinreader.files import LEFT, write_text
 
@@ -32,9 +32,7 @@ def start(folder: Path, *arguments: str, **options) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, PROJECT / "stages/predict.py", "input", *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-        # A measurement of the coverage writes files, too, and would meet the same limits.
-        env={name: value for name, value in os.environ.items() if "COV" not in name}, **options,
+        start_new_session=True, **{"env": unmeasured(), **options},
     )  # fmt: skip
 
 
@@ -86,7 +84,7 @@ def test_what_a_killed_process_left_is_cleared_after_a_day(tmp_path):
 def test_a_full_disk_is_one_clear_error_and_changes_nothing(folder, undisturbed, most):
     assert most < len(undisturbed["review.html"])
     (folder / "predictions.csv").write_text("an old result")
-    process = start(folder, preexec_fn=no_file_over(most))
+    process = start(folder, **no_file_over(most))
     said, _ = process.communicate()
     assert process.returncode == 2 and "Traceback" not in said
     # With no byte to spare there is no temporary file either.
@@ -110,7 +108,7 @@ def test_a_full_standard_output_is_an_error_too(folder):
 def test_a_stage_on_a_full_disk_names_the_file_and_leaves_no_half_of_it(workspace):
     few = {"data.source": "embedded", "data.embedded_per_class": 20, "data.embedded_writers": 10}
     workspace.set(few)
-    full = workspace.run("download.py", preexec_fn=no_file_over(20_000))
+    full = workspace.run("download.py", **no_file_over(20_000))
     assert full.returncode == 1 and "Traceback" not in full.stderr
     name = "data/raw/emnist-byclass-train-images-idx3-ubyte.gz"
     assert full.stderr.splitlines()[-1] == f"download: {name}: File too large"
