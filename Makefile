@@ -49,7 +49,7 @@ verify-reproducible: .venv/workflow
 test: .venv/dev
 	ruff check stages tests benchmarks
 	mypy
-	python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
 
 release: .venv/workflow
 	python stages/release.py

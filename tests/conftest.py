@@ -77,16 +77,9 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A file's tests stay in one process (pytest-xdist), so that its fixtures are made once.
-
-    Those of the whole workflow are a group of their own and begin: they take longest.
-    """
+    """The tests of the whole workflow begin: they take longest."""
     items.sort(key=lambda item: "small_run" not in item.fixturenames)
-    for item in items:
-        group = "workflow" if "small_run" in item.fixturenames else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,33 @@
-"""The DVC workflow, run for real in a copy of the project, on a small archive."""
+"""The DVC workflow, run for real in a copy of the project, on a small archive.
+
+By one person first, then by several people, machines and experiments: what DVC shares, and what
+must not meet. One file, because tests of one file run in one process and share `small_run`.
+"""
 
 import csv
 import io
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import time
 
 import pytest
+import yaml
 
-from conftest import Clone
+from conftest import DVC, Clone
 
 
 @pytest.fixture(scope="module")
 def clone(small_run, tmp_path_factory) -> Clone:
     return small_run.copy(tmp_path_factory.mktemp("workflow"))
+
+
+@pytest.fixture(scope="module")
+def team(small_run, tmp_path_factory) -> Clone:
+    return small_run.copy(tmp_path_factory.mktemp("team"))
 
 
 def test_the_workflow_leaves_everything_it_promises(clone):
@@ -86,3 +101,67 @@ def test_the_exported_model_reads_and_is_released_on_its_merits(clone):
     path.write_text(path.read_text().replace("emnist", "embedded"))
     refused = clone.run("release.py")
     assert refused.returncode == 1 and "EMNIST" in refused.stderr
+
+
+def test_what_one_pushes_another_pulls_and_need_not_make_again(team, s3, tmp_path):
+    team.dvc("remote", "add", "--default", "folder", tmp_path / "store")
+    team.dvc("remote", "add", "bucket", "s3://vin/cache")
+    team.dvc("remote", "modify", "bucket", "endpointurl", s3)
+    team.call("git", "commit", "-q", "-a", "-m", "remotes")
+    team.dvc("push")
+    team.dvc("push", "--remote", "bucket")
+    team.call("git", "clone", "-q", team.folder, tmp_path / "colleague")
+    colleague = Clone(tmp_path / "colleague")
+    for source in ("folder", "bucket"):
+        for place in (".dvc/cache", "data/raw", "data/split", "models/vin-reader.keras"):
+            path = colleague.folder / place
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)
+        colleague.dvc("pull", "--remote", source)
+        for name in ("models/vin-reader.keras", "data/split/train-images.npy"):
+            pulled = (colleague.folder / name).read_bytes()
+            assert pulled == (team.folder / name).read_bytes()
+    assert "Running stage" not in colleague.dvc("repro")
+    assert colleague.call("git", "status", "--porcelain").stdout == ""
+
+
+def test_two_workers_run_the_queue_and_an_experiment_is_taken_over(team):
+    for number in (2, 3):
+        value = f"robustness.per_class={number}"
+        team.dvc("exp", "run", "--queue", "--name", f"with-{number}", "-S", value)
+    team.dvc("queue", "start", "--jobs", "2")
+    end = time.monotonic() + 300
+    while (status := team.dvc("queue", "status")).count("Success") < 2:
+        assert "Failed" not in status and time.monotonic() < end, status
+        time.sleep(1)
+    team.dvc("exp", "branch", "with-2", "two")
+    on_branch = team.call("git", "show", "two:params.yaml").stdout
+    assert yaml.safe_load(on_branch)["robustness"]["per_class"] == 2
+    team.dvc("exp", "apply", "with-3")
+    assert yaml.safe_load((team.folder / "params.yaml").read_text())["robustness"]["per_class"] == 3
+    assert "Running stage" not in team.dvc("repro")
+    team.call("git", "commit", "-q", "-a", "-m", "took with-3 over")
+
+
+def test_two_runs_in_one_workspace_do_not_meet(team):
+    options = {
+        "cwd": team.folder,
+        "env": team.environment,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
+    command = [DVC, "repro", "--force", "--single-item", "filter"]
+    before = {name: (team.folder / name).read_bytes() for name in ("dvc.lock", "params.yaml")}
+    first = subprocess.Popen(command, start_new_session=True, **options)
+    for line in first.stdout:
+        if "Running stage" in line:
+            break
+    os.killpg(first.pid, signal.SIGSTOP)  # so that it runs for as long as the second one tries
+    second = subprocess.run(command, **options)
+    os.killpg(first.pid, signal.SIGCONT)
+    assert second.returncode != 0 and "Traceback" not in second.stdout
+    assert re.search("lock|busy", second.stdout)
+    first.communicate()
+    assert first.returncode == 0
+    assert all((team.folder / name).read_bytes() == old for name, old in before.items())
+    assert "Running stage" not in team.dvc("repro")
