@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from vinreader import emnist
 from vinreader.console import UserError
-from vinreader.files import write_bytes
+from vinreader.files import write_bytes, write_text
 
 USER_AGENT = "vin-reader/1.0 (EMNIST download; Python requests)"  # NIST refuses Python's default
 TIMEOUT = (10, 30)  # seconds to connect, seconds between two pieces of data
@@ -83,7 +83,7 @@ def copy_local(source: Path, split: str, folder: Path) -> str:
 def _add_mapping(split: str, folder: Path) -> None:
     path = folder / emnist.mapping_member(split)
     if not path.exists():
-        write_bytes(path, emnist.mapping_text(split).encode("ascii"))
+        write_text(path, emnist.mapping_text(split))
 
 
 def _extract(archive: Path, split: str, folder: Path) -> None:

@@ -8,6 +8,7 @@ uneven brightness, ink of any strength, either polarity, and the lines of the bo
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -232,29 +233,34 @@ def _stretch(ink):
         middle, spread, high = _levels(ink)
     if high - middle < max(MIN_CONTRAST, MIN_SIGNAL * noise, MIN_LEAD * spread):
         return np.zeros_like(ink)
-    low = middle + 1.5 * noise
+    return cv2.LUT(ink, _contrast(middle + 1.5 * noise, high))
+
+
+@lru_cache(maxsize=1024)
+def _contrast(low, high):
+    """Table of grey levels that brings `low` to 0 and `high` to 255."""
     levels = (np.arange(256) - low) * (255 / (high - low))
-    return cv2.LUT(ink, levels.clip(0, 255).astype(np.uint8))
+    return levels.clip(0, 255).astype(np.uint8)
 
 
 def _levels(ink):
     """Grey level of the paper, its spread about that, and the level of the strokes."""
     counts = np.bincount(ink.ravel(), minlength=256)
     threshold = int(cv2.threshold(ink, 0, 255, cv2.THRESH_OTSU)[0]) + 1
-    below = np.cumsum(counts)
+    below = counts.cumsum()
     paper = int(below[threshold - 1])
     strokes = int(below[-1]) - paper
     if not strokes:
         return 0, 0, 0
     shares = (0.16 * paper, 0.5 * paper, 0.84 * paper, paper + 0.6 * strokes)
-    least, middle, most, high = np.searchsorted(below, shares).tolist()
+    least, middle, most, high = below.searchsorted(shares).tolist()
     return middle, (most - least) / 2, high
 
 
 def _quantile(counts, share):
     """The first level of a histogram at or under which `share` of the pixels lie."""
-    below = np.cumsum(counts)
-    return int(np.searchsorted(below, share * below[-1]))
+    below = counts.cumsum()
+    return int(below.searchsorted(share * below[-1]))
 
 
 def _remove_lines(ink, raw):
@@ -318,10 +324,13 @@ def _may_have_lines(mask):
     slack = max(height, width) // 40
     if x <= slack or y <= slack or x + w >= width - slack or y + h >= height - slack:
         return True
-    inside = mask[y : y + h, x : x + w]
-    down, across = slice(0, h // 8 + 1), slice(0, w // 8 + 1)
-    corners = [inside[::d, ::a][down, across] for d in (1, -1) for a in (1, -1)]
-    return sum(bool(corner.any()) for corner in corners) >= 3
+    high, wide = h // 8 + 1, w // 8 + 1
+    corners = [
+        mask[top : top + high, left : left + wide].any()
+        for top in (y, y + h - high)
+        for left in (x, x + w - wide)
+    ]
+    return sum(corners) >= 3
 
 
 def _character(mask):
@@ -399,9 +408,9 @@ def _fit(ink):
         )
     ]
     (top, bottom), (left, right) = ((max(round(a), 0), min(round(b), CANVAS)) for a, b in place)
-    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
-    size = right - left, bottom - top
-    canvas[top:bottom, left:right] = cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR)
+    cut = cv2.resize(cut, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
     # EMNIST's strokes were binary at this size: level them, whatever the pen's pressure was.
-    pixels = cv2.resize(cv2.LUT(canvas, EDGE), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+    canvas[top:bottom, left:right] = cv2.LUT(cut, EDGE)
+    pixels = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return Box(pixels, False, "blot" if cv2.mean(pixels)[0] > 255 * BLOT else "")

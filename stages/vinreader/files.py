@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,25 +24,39 @@ def replacing(path: Path) -> Iterator[Path]:
     _remove_left(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say where
-        raise
+        with naming(path):
+            yield temporary
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Gives an OSError that does not say where, as on a full disk, the name of the file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _remove_left(path: Path) -> None:
     """Delete the temporary files of `path` that killed processes have left behind."""
     start, end = f".{path.stem}.", f".part{path.suffix}"
-    for old in path.parent.iterdir():
+    for old in _temporary(path.parent):
         if old.name.startswith(start) and old.name.endswith(end):
             with suppress(OSError):  # another process may have been quicker
                 if time.time() - old.stat().st_mtime > LEFT:
                     old.unlink()
+
+
+@lru_cache(maxsize=100)
+def _temporary(folder: Path) -> list[Path]:
+    """The temporary files in a folder, looked for once: it may be large, and written to often."""
+    return [file for file in folder.iterdir() if ".part" in file.name]
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:

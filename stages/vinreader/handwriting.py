@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vinreader import processes as pool
 from vinreader.alphabet import CHARACTERS, INDEX
-from vinreader.files import replacing
+from vinreader.files import write_bytes
 
 # The images are so small that OpenCV's threads cost more than they bring, and forking is safe
 # only without them.
@@ -469,5 +469,4 @@ def sheet(path, writers=16, seed=1981, first_writer=0):
     done, png = cv2.imencode(".png", picture)
     if not done:
         raise OSError(f"cannot encode {path}")
-    with replacing(Path(path)) as temporary:
-        temporary.write_bytes(png.tobytes())
+    write_bytes(Path(path), png.tobytes())

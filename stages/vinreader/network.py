@@ -23,7 +23,7 @@ from vinreader.augmentation import augment, cross_out
 from vinreader.boxes import SIDE
 from vinreader.console import ModelError
 from vinreader.dataset import Characters, class_weights
-from vinreader.files import replacing
+from vinreader.files import naming, replacing
 from vinreader.parameters import Train
 
 
@@ -356,12 +356,8 @@ def to_litert(network: keras.Model, int8: bool = False) -> bytes:
     """
     # The converter writes the network there; where it cannot, it fails with an error that is
     # about something else.
-    try:
-        with tempfile.TemporaryFile() as file:
-            file.write(bytes(8 * network.count_params() + 1_000_000))
-    except OSError as error:
-        error.filename = error.filename or tempfile.gettempdir()
-        raise
+    with naming(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
+        file.write(bytes(8 * network.count_params() + 1_000_000))
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
