@@ -4,9 +4,12 @@
 
 The recipe: grey levels divided by 255, two convolution-and-pooling pairs, three dense layers, Adam,
 early stopping. It trains on the characters as published (data/characters) until it stops by itself;
-ours trains for one epoch on data/split. Both are measured on the same validation characters.
+ours trains for one epoch on a share of data/split, chosen by chance: it learns more from each
+character, and from so many as much as the recipe from all. Both are measured on the same
+validation characters. The recipe's clock stops while it is measured, ours does not.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -85,6 +88,9 @@ def published(validation: dataset.Characters) -> tuple[dataset.Characters, datas
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--share", type=float, default=0.3, help="of the characters, for ours")
+    options = parser.parse_args()
     parameters = load()
     network.be_reproducible(parameters.seed, parameters.train.threads)
     validation = dataset.load(Path("data/split"), "validation")
@@ -92,11 +98,14 @@ def main() -> None:
     print(f"The students' recipe, {len(train):,} characters an epoch:")
     recipe = students_recipe(train, held)
     best = max(recipe.reached[: max(1, len(recipe.reached) - PATIENCE)])
-    print("Ours, one epoch:")
+    characters = dataset.load(Path("data/split"), "train")
+    order = np.random.default_rng(parameters.seed).permutation(len(characters))
+    rows = np.sort(order[: round(options.share * len(characters))])
+    print(f"Ours, one epoch of {len(rows):,} characters:")
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         _, summary = network.fit(
-            dataset.load(Path("data/split"), "train"),
+            characters[rows],
             validation,
             parameters.train.model_copy(update={"epochs": 1}),
             parameters.seed,
