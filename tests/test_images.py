@@ -121,6 +121,22 @@ def test_no_file_and_no_image_file(tmp_path):
         open_pages(tmp_path)
 
 
+def test_a_file_deleted_while_it_is_opened(tmp_path, monkeypatch):
+    path = tmp_path / "x.png"
+    path.write_bytes(b"cut o")
+    opened = Image.open
+
+    def open_and_delete(*arguments, **options):
+        try:
+            return opened(*arguments, **options)
+        finally:
+            path.unlink()
+
+    monkeypatch.setattr(Image, "open", open_and_delete)
+    with pytest.raises(UnreadableImage, match="not an image of a known kind"):
+        open_pages(path)
+
+
 def test_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     path = write(tmp_path / "box.png", Image.new("1", (3000, 3000)))
     assert open_pages(path)[0].shape == (3000, 3000)

@@ -77,7 +77,10 @@ def open_pages(path):
 def _is_empty(path):
     if hasattr(path, "seek"):
         return path.seek(0, os.SEEK_END) == 0
-    return Path(path).stat().st_size == 0
+    try:
+        return Path(path).stat().st_size == 0
+    except OSError:  # deleted since it was opened
+        return False
 
 
 def _too_large(most):
