@@ -10,8 +10,6 @@ many processes. Writes benchmarks/results.md.
 
 import argparse
 import os
-import platform
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -19,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,13 +27,14 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
+from results import write
+
 from vinreader import handwriting
 from vinreader.alphabet import CHARACTERS
 from vinreader.cards import draw_cards
 from vinreader.processes import cores
 
 PROJECT = Path(__file__).parents[1]
-RESULTS = PROJECT / "benchmarks/results.md"
 PREDICT = [sys.executable, str(PROJECT / "stages/predict.py")]
 PER_FOLDER = 1000
 PACKAGES = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert", "tensorflow", "ray")
@@ -199,26 +197,6 @@ def stolen() -> float:
     return getattr(psutil.cpu_times(), "steal", 0.0)  # Linux tells
 
 
-def versions() -> str:
-    found = [f"Python {platform.python_version()}"]
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"{name} not installed")
-    return ", ".join(found)
-
-
-def machine(jobs: int) -> str:
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{model}, {jobs} of {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=10_000)
@@ -297,20 +275,13 @@ def main() -> None:
     disturbance = np.mean(load.samples) if load.samples else 0.0
     host = (stolen() - stolen_before) / (time.monotonic() - start)
 
-    lines = [
-        "# Reading, measured",
-        "",
-        f"`{shlex.join(['python', *sys.argv])}`",
-        "",
-        f"{machine(jobs)}. {versions()}. Meanwhile other processes "
-        f"used {disturbance:.1f} cores, other machines of the host {host:.1f}.",
-        "",
-        "| | ours | compared with | ratio |",
-        "|---|---|---|---|",
-        *("| " + " | ".join(row) + " |" for row in rows),
-    ]
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"see {RESULTS}")
+    write(
+        "Reading, measured",
+        PACKAGES,
+        [("", "ours", "compared with", "ratio"), *rows],
+        f"Meanwhile other processes used {disturbance:.1f} cores, other machines of the host "
+        f"{host:.1f}.",
+    )
 
 
 if __name__ == "__main__":
