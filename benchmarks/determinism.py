@@ -76,7 +76,8 @@ def main() -> None:
     for way in WAYS:
         print(
             f"{way}: median {statistics.median(seconds[way]):.1f} s, "
-            f"{len(weights[way])} different weights of {options.turns} trainings"
+            f"weights of {options.turns} trainings: "
+            f"{'all the same' if len(weights[way]) == 1 else 'not the same'}"
         )
     ratio = statistics.median(a / b for a, b in zip(*seconds.values(), strict=True))
     print(f"determinism takes {ratio:.2f} times as long")
