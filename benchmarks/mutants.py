@@ -192,7 +192,7 @@ def report(kind: str, number: int, outcome: Outcome) -> None:
         f"{kind:4}  {number:,} mutants: {len(outcome.crashes)} crashes, {len(outcome.hangs)} hangs "
         f"over {MOST_SECONDS:.0f} s, {len(outcome.missing)} missing rows, "
         f"{len(outcome.speechless)} errors without message; rows: {rows}; longest folder "
-        f"{outcome.seconds:.1f} s, peak {outcome.peak / 2**20:.0f} MB",
+        f"{outcome.seconds:.1f} s, peak {outcome.peak / 2**20:.0f} MiB",
         flush=True,
     )
     for line in [*outcome.crashes, *outcome.hangs, *outcome.missing, *outcome.speechless][:20]:
