@@ -173,11 +173,12 @@ def further_image(engine: list[str], few: Path, many: Path, cwd: Path, count: in
 
 
 class Load(threading.Thread):
-    """How many other processes wanted the processor, for it makes every figure worse."""
+    """How much others wanted the processor, for it makes every figure worse."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.samples, self.over = [], threading.Event()
+        self.began, self.stolen = time.monotonic(), stolen()
 
     def run(self):
         me = psutil.Process()
@@ -189,6 +190,17 @@ class Load(threading.Thread):
                 if p.pid not in own and p.is_running()
             ]
             self.samples.append(sum(shares) / 100)
+
+    def told(self) -> str:
+        """Ends the count and says what it came to."""
+        self.over.set()
+        self.join()
+        processes = np.mean(self.samples) if self.samples else 0.0
+        host = (stolen() - self.stolen) / (time.monotonic() - self.began)
+        return (
+            f"Meanwhile other processes used {processes:.1f} cores, other machines of the host "
+            f"{host:.1f}."
+        )
 
 
 def stolen() -> float:
@@ -218,7 +230,6 @@ def main() -> None:
 
     load = Load()
     load.start()
-    start, stolen_before = time.monotonic(), stolen()
     with tempfile.TemporaryDirectory() as temporary:
         here = Path(temporary)
         paths = write_images(here / "images", options.images)
@@ -270,18 +281,8 @@ def main() -> None:
             tell("seconds of a further image, Ray with as many workers against our own processes",
                  f"{distributed * 1e6:.0f} µs", f"{local * 1e6:.0f} µs",
                  f"{distributed / local:.2f} times")  # fmt: skip
-    load.over.set()
-    load.join()
-    disturbance = np.mean(load.samples) if load.samples else 0.0
-    host = (stolen() - stolen_before) / (time.monotonic() - start)
-
-    write(
-        "Reading, measured",
-        PACKAGES,
-        [("", "ours", "compared with", "ratio"), *rows],
-        f"Meanwhile other processes used {disturbance:.1f} cores, other machines of the host "
-        f"{host:.1f}.",
-    )
+    head = ("", "ours", "compared with", "ratio")
+    write("Reading, measured", PACKAGES, [head, *rows], load.told())
 
 
 if __name__ == "__main__":

@@ -12,11 +12,7 @@ import hashlib
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
@@ -28,27 +24,16 @@ WAYS = ("deterministic", "as it comes")
 def train(way: str, count: int) -> None:
     """One epoch; prints its seconds and a hash of the weights."""
     import keras
+    from compare_training import one_epoch
 
-    from vinreader import dataset, network
+    from vinreader import network
 
     parameters = load()
     if way == "deterministic":
         network.be_reproducible(parameters.seed, parameters.train.threads)
     else:
         keras.utils.set_random_seed(parameters.seed)
-    characters = dataset.load(Path("data/split"), "train")
-    rows = np.sort(np.random.default_rng(0).permutation(len(characters))[:count])
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        trained, _ = network.fit(
-            characters[rows],
-            dataset.load(Path("data/split"), "validation"),
-            parameters.train.model_copy(update={"epochs": 1}),
-            parameters.seed,
-            Path(folder, "history.csv"),
-            verbose=0,
-        )
-        seconds = time.perf_counter() - start
+    trained, _, seconds = one_epoch(count, parameters)
     weights = hashlib.sha256(b"".join(weight.tobytes() for weight in trained.get_weights()))
     print(f"{seconds} {weights.hexdigest()}")
 

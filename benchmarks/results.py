@@ -4,26 +4,21 @@ import os
 import platform
 import shlex
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
+from vinreader import provenance
 from vinreader.processes import cores
 
 RESULTS = Path(__file__).with_name("results.md")
 
 
 def versions(packages: tuple[str, ...]) -> str:
-    found = [f"Python {platform.python_version()}"]
-    for name in packages:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"{name} not installed")
-    return ", ".join(found)
+    found = provenance.versions(packages)
+    return ", ".join([f"Python {found.pop('python')}", *map(" ".join, found.items())])
 
 
 def machine() -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from vinreader.reader import Reader
 LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "vininfo")
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that read here."""
+def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
+    """Versions of Python and of libraries, by default those that read here."""
     found = {"python": platform.python_version()}
-    for name in LIBRARIES:
+    for name in libraries:
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # another build of it, such as opencv-python
