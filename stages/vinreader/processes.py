@@ -20,6 +20,7 @@ Result = TypeVar("Result")
 MANY = 10_000  # images for which starting processes pays
 MOST = 61  # processes that Windows can wait for
 AHEAD = 3  # pieces under way or done for each process, so that none waits for another
+RESPONSE = 0.1  # seconds in which Ctrl-C is seen
 
 
 def cores() -> int:
@@ -59,8 +60,13 @@ def in_order(
             begin(*arguments)
         yield from map(function, pieces)
         return
+    with _interrupts_held() as interrupted:
+        yield from _shared(function, pieces, processes, interrupted, begin, arguments)
+
+
+def _shared(function, pieces, processes, interrupted, begin, arguments):
     import multiprocessing
-    from concurrent.futures import Future, ProcessPoolExecutor
+    from concurrent.futures import Future, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool
 
     # Forked workers start at once and do not run the caller's script again, as spawned ones do.
@@ -70,45 +76,50 @@ def in_order(
     pieces = iter(pieces)
 
     def submit(number: int) -> None:
-        for piece in islice(pieces, number):
-            with _without_interrupts():
-                waiting.append(pool.submit(function, piece))
+        waiting.extend(pool.submit(function, piece) for piece in islice(pieces, number))
 
     try:
         submit(AHEAD * processes)
-        while waiting:
-            result = waiting.popleft().result()
-            submit(1)
-            yield result
+        while waiting and not interrupted():
+            if wait([waiting[0]], timeout=RESPONSE).done:
+                result = waiting.popleft().result()
+                submit(1)
+                yield result
     except BrokenProcessPool:
-        raise UserError(
-            "a process was ended from outside, perhaps for want of memory; nothing was changed. "
-            "Try again with fewer of them (predict.py: --jobs 1)"
-        ) from None
+        if not interrupted():
+            raise UserError(
+                "a process was ended from outside, perhaps for want of memory; nothing was "
+                "changed. Try again with fewer of them (predict.py: --jobs 1)"
+            ) from None
     finally:
+        if interrupted():  # what is being done may take long, and nobody wants it
+            for worker in multiprocessing.active_children():
+                worker.terminate()
         pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Keeps Ctrl-C for later: it must not meet a process that is just being started.
+def _interrupts_held() -> Iterator[Callable[[], bool]]:
+    """Keeps Ctrl-C for the end of the block; gives a function that tells whether it came.
 
+    Ctrl-C is raised wherever Python happens to be. Where a pool of processes takes a lock, that
+    leaves the lock taken, and the pool waits for ever; where an object is deleted, it is lost.
     A mask would not do: another thread would take the signal, and Python would still interrupt
-    this one, perhaps where the interruption is lost.
+    this one.
     """
     import threading
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # which is not interrupted anyway
+        yield lambda: False  # which is not interrupted anyway
         return
     came: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
-        yield
+        yield lambda: bool(came)
     finally:
         signal.signal(signal.SIGINT, before)
-    if came and callable(before):
-        before(signal.SIGINT, None)
+        if came and callable(before):
+            before(signal.SIGINT, None)
 
 
 def _begin(begin: Callable | None, arguments: tuple) -> None:
@@ -116,6 +127,7 @@ def _begin(begin: Callable | None, arguments: tuple) -> None:
 
     # Ctrl-C goes to every process: the one that started the others ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if begin:
         begin(*arguments)

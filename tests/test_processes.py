@@ -1,0 +1,63 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+# Ctrl-C at each line and return that this process comes to where locks are taken.
+SCRIPT = """
+import concurrent.futures.process, multiprocessing.synchronize  # once, not in each attempt
+import os, signal, sys
+from vinreader.processes import in_order
+
+def double(number):
+    return 2 * number
+
+def interrupt(at):
+    me, seen = os.getpid(), 0
+    def trace(frame, event, _):
+        nonlocal seen
+        file = frame.f_code.co_filename
+        if os.getpid() != me or not file.endswith(("threading.py", "_base.py")):
+            return None
+        if event in ("line", "return"):
+            seen += 1
+            if seen == at:
+                os.kill(me, signal.SIGINT)
+        return trace
+    sys.settrace(trace)
+    try:
+        results = list(in_order(double, range(8), 2))
+    except KeyboardInterrupt:
+        sys.settrace(None)
+        return 130
+    sys.settrace(None)
+    return 0 if results == list(range(0, 16, 2)) and at > seen else 1
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+code, at = 130, 0
+while code == 130:
+    at += 1
+    child = os.fork()
+    if not child:
+        signal.alarm(LIMIT)
+        os._exit(interrupt(at))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(at)
+sys.exit(f"interrupted at {at}: exit code {code}" if code else 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starts each attempt by a fork")
+def test_ctrl_c_at_any_point_of_sharing_the_work_ends_it():
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT.replace("LIMIT", "30")],  # seconds: longer is for ever
+        cwd=PROJECT / "stages",
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    assert int(result.stdout) > 100
