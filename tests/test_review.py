@@ -104,11 +104,11 @@ class Page:
         target = self.browser.downloads / "vins.csv"
         target.unlink(missing_ok=True)
         self.browser.find_element(By.ID, "download").click()
-        for _ in range(100):
+        for _ in range(600):
             if target.exists():
                 return rows(target)
             time.sleep(0.05)
-        raise AssertionError("no vins.csv within 5 s")
+        raise AssertionError("no vins.csv within 30 s")
 
 
 @in_browser

@@ -94,7 +94,12 @@ def _items(root, here):
         yield card
     # No name ends so: a group has its place where a file of its name would have it.
     entries = [*loose, *(f"{name}/" for name in subfolders), *(f"{name}\0" for name in groups)]
-    for entry in natural(entries):
+    # Of a hundred thousand names one text takes a fifth of the memory, here and, as long as this
+    # one goes through them, in the processes that read.
+    listing = "".join(f"{entry}/" for entry in natural(entries))
+    del images, loose, subfolders, entries
+    for match in re.finditer("([^/]+/?)/", listing):
+        entry = match[1]
         if entry.endswith("/"):
             yield _Subfolder(here / entry[:-1])
         elif entry.endswith("\0"):
