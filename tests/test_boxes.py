@@ -141,6 +141,29 @@ def test_broken_lines_go(character, kind):
     assert difference(pixels(image), pixels(broken(image, kind))) < 0.3
 
 
+@pytest.mark.parametrize("character", CHARACTERS)
+@pytest.mark.parametrize("kind", ["ticks", "dashes", "comb"])
+def test_what_is_left_of_a_dark_box_around_thin_writing_goes(character, kind):
+    image = draw(character, side=72, ink=150, scale=0.8, thickness=1)
+    whole = boxed(image, inset=5, ink=40, thickness=3)
+    row, column = np.mgrid[:72, :72]
+    along = np.where((row < 8) | (row >= 64), column, row)
+    gone = {
+        "ticks": (along > 22) & (along < 50),
+        "dashes": along % 18 >= 10,
+        "comb": row < 47,  # a line to write on, and short ones between the boxes
+    }[kind]
+    assert difference(pixels(image), pixels(np.where(gone, image, whole))) < 0.3
+
+
+@pytest.mark.parametrize("side", range(4))
+def test_a_light_stroke_is_followed_aslant_through_a_dark_line(side):
+    image = np.full((80, 80), 210, np.uint8)
+    cv2.polylines(image, [np.array([(16, 64), (40, 3), (64, 64)])], False, 150, 2)
+    image = np.ascontiguousarray(np.rot90(image, side))
+    assert difference(pixels(image), pixels(boxed(image, inset=12, ink=40))) < 0.5
+
+
 def test_a_stem_apart_belongs_to_the_character():
     image = np.full((60, 60), 210, np.uint8)
     cv2.line(image, (18, 15), (18, 45), 60, 3)

@@ -15,7 +15,7 @@ import numpy as np
 
 from vinreader import processes as pool
 from vinreader.images import UnreadableImage, open_pages
-from vinreader.lines import erasable, find_lines, turned
+from vinreader.lines import are_certain, crossings, erasable, find_lines, turned
 
 __all__ = ["SIDE", "Box", "UnreadableImage", "normalise", "normalise_batch", "open_pages", "steps"]
 
@@ -30,6 +30,8 @@ MIN_LEAD = 3.7  # and of all that varies in the paper: stains, texture
 SMOOTH = 8  # standard deviations of the noise: weaker ink is smoothed before it is judged
 MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a character
 SCRAP = 0.3  # of the image's height or width: what is lower or narrower is no character by itself
+RING = 0.2  # of the image's height or width, along its edge: where a box is
+CORNER = 0.35  # of both: where the corners of a box are
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
 STEM = 0.7  # of the character's size: a stroke as tall may be its second stem
 MARGIN = 2  # pixels of soft edge around a character
@@ -267,16 +269,39 @@ def _remove_lines(ink, raw):
     """Ink in full strength, stretched from `raw`, without box, neighbours' strokes and dust."""
     mask = _trace(ink)
     lines = find_lines(mask) if _may_have_lines(mask) else {}
+    lined = np.zeros(mask.shape, bool)
     if lines:
-        # The lines may have been darker than the writing: what is left has levels of its own.
-        lined = erasable(mask, lines)
-        rest = _stretch(np.where(lined, np.minimum(raw, _levels(raw)[0]), raw))
+        erased = erasable(mask, lines)
+        rest = _without(raw, erased)
         if not _was_the_character(_trace(rest), lines):
             ink, mask = rest, _trace(rest)
-    character = _character(mask)
+            if are_certain(lines, mask.shape):
+                # A light hand's strokes through a dark line are seen beside it, in their levels.
+                through = crossings(mask, lines)
+                lined = erased & ~through
+                if through.any():
+                    ink = _without(raw, lined)
+                    mask = _trace(ink)
+    components = cv2.connectedComponentsWithStats(mask)
+    remains = _remains_of_box(components, lined)
+    if remains.any():
+        remains = cv2.dilate(remains, np.ones((3, 3), np.uint8)) > 0
+        rest = _without(raw, lined | remains)
+        if rest.any():
+            ink, mask = rest, _trace(rest)
+            components = cv2.connectedComponentsWithStats(mask)
+    character = _character(mask, components)
     if character is not mask:
         ink = _stretch(cv2.multiply(ink, character))
     return _even_pressure(ink)
+
+
+def _without(raw, printed):
+    """Ink in full strength without what is printed, which may have been darker than the writing.
+
+    What is left has levels of its own.
+    """
+    return _stretch(np.where(printed, np.minimum(raw, _levels(raw)[0]), raw))
 
 
 def _was_the_character(rest, lines):
@@ -287,7 +312,7 @@ def _was_the_character(rest, lines):
     """
     if not rest.any():
         return False
-    rest = _character(rest)
+    rest = _character(rest, cv2.connectedComponentsWithStats(rest))
     x, y, width, height = cv2.boundingRect(rest)
     if height >= SCRAP * len(rest):
         return False
@@ -333,9 +358,9 @@ def _may_have_lines(mask):
     return sum(corners) >= 3
 
 
-def _character(mask):
+def _character(mask, components):
     """The components of a mask that make the character."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    count, labels, stats, _ = components
     if count < 2:
         return mask
     height, width = mask.shape
@@ -389,6 +414,36 @@ def _is_frame(labels, stats):
         around = (h[inside] >= 0.3 * high).any()
         frame[outer] = around and (middle == outer + 1).mean() < 0.02
     return frame
+
+
+def _remains_of_box(components, lined):
+    """Mask of components that are left of a printed box: at the image's edge, around something.
+
+    Dashes, ticks at the corners, a line's pieces: none is a line by itself. Where printed lines
+    have been taken away (`lined`, bool), two short pieces that met them are enough, as between the
+    boxes of a comb.
+    """
+    count, labels, stats, _ = components
+    table = np.zeros(count, np.uint8)
+    if count < 3:
+        return table[labels]
+    height, width = labels.shape
+    x, y, w, h, _ = stats[1:].T
+    # How far each component reaches from the left, the top, the right and the bottom.
+    reach = np.stack([(x + w) / width, (y + h) / height, 1 - x / width, 1 - y / height])
+    near = reach <= CORNER
+    corner = (near[0] | near[2]) & (near[1] | near[3])
+    beside = (reach <= RING) | (near & corner)
+    ring = beside.any(0)
+    inside = ~ring & (np.maximum(w, h) > MIN_EXTENT * min(height, width))
+    if np.count_nonzero(ring) < 4 or not beside.any(1).all() or not inside.any():
+        met = np.zeros(count, bool)
+        met[labels[cv2.dilate(lined.view(np.uint8), np.ones((5, 5), np.uint8)) > 0]] = True
+        ring &= met[1:] & (np.maximum(w / width, h / height) <= 0.5)
+        if beside[:, ring].any(1).sum() < 2:
+            return table[labels]
+    table[1:] = ring
+    return table[labels]
 
 
 def _fit(ink):

@@ -16,7 +16,9 @@ SLOPES = np.array([0, 0.012, -0.012, 0.025, -0.025, 0.037, -0.037, 0.05, -0.05, 
 
 DEPTH = 0.35  # share of the image in which a side's line is looked for
 WHOLE = 0.5  # share of the image's width that a line inks at least
+FULL = 0.7  # the same of one that is printed for certain
 PIECES = 0.36  # the same of one that is broken, dashed, or drawn at the corners only
+OUTER = 0.2  # share of the height, from the edge, in which a line is printed for certain
 GAP = 0.12  # share of the width: a wider gap is no printer's
 DOUBLE = 0.1  # share of the height: distance of the neighbour's line from the box's own
 THICK = 0.2  # share of the height: what is thicker is no line
@@ -235,3 +237,35 @@ def erasable(mask, lines):
             crossed |= along > 0
         turned(erased, side)[band & crossed] = False
     return erased
+
+
+def are_certain(lines, shape):
+    """Whether no strokes were taken for lines: these are full, at the edge, half of them sharp."""
+    return 2 * sum(line.sharp for line in lines.values()) >= len(lines) and all(
+        line.inked.mean() >= FULL and line.bottom < OUTER * shape[side % 2]
+        for side, line in lines.items()
+    )
+
+
+def crossings(writing, lines):
+    """Where strokes go through the lines, straight or aslant, as a bool mask.
+
+    Args:
+        writing: uint8 (height, width), 1 where there is ink beside the lines, however light.
+    """
+    found = np.zeros(writing.shape, bool)
+    for side, line in lines.items():
+        view = turned(writing, side)
+        column = np.arange(view.shape[1])
+        inner = (line.bottom + 2 + line.shift).clip(0, view.shape[0] - 1)
+        outer = (line.top - 2 + line.shift).clip(0, view.shape[0] - 1)
+        inside, outside = view[inner, column][None], view[outer, column][None]
+        if not outside.any():
+            continue
+        # Within a line a stroke goes aside by no more than the line is thick, and a little.
+        reach = line.bottom - line.top + 4
+        near = np.ones((1, 2 * reach + 1), np.uint8)
+        through = inside & cv2.dilate(outside, near) | outside & cv2.dilate(inside, near)
+        through = cv2.morphologyEx(through, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8))[0]
+        turned(found, side)[line.band(view.shape, 1) & (through > 0)] = True
+    return found
