@@ -22,10 +22,9 @@ from score_model import labelled
 
 from test_fields import compose, cut_right
 from vinreader import fields
-from vinreader.alphabet import CHARACTERS, INDEX
 from vinreader.boxes import normalise, open_pages
 from vinreader.reader import RELEASED, Reader
-from vinreader.vin import LENGTH
+from vinreader.spec import BOXES, CHARACTERS, INDEX
 
 
 def ink_extent(scan: np.ndarray) -> tuple[int, int, int, int]:
@@ -131,7 +130,7 @@ def share_right(reader: Reader, images: list[np.ndarray], labels: np.ndarray) ->
 def field_of(scans, labels, rng) -> tuple[np.ndarray, np.ndarray]:
     """A field written with scans, and the corners of its boxes."""
     patches = []
-    for character in rng.choice(list(CHARACTERS), LENGTH):
+    for character in rng.choice(list(CHARACTERS), BOXES):
         scan = scans[rng.choice(np.flatnonzero(labels == INDEX[character]))]
         left, top, right, bottom = ink_extent(scan)
         cut = scan[top:bottom, left:right]
@@ -190,7 +189,7 @@ def main() -> None:
         print(f"{100 * (plain - right):.1f} points lower")
     rng = np.random.default_rng(options.seed)
     cut = sum(is_cut_right(*field_of(scans, labels, rng)) for _ in range(options.fields))
-    print(f"{cut} of {options.fields} fields cut into their {LENGTH} boxes")
+    print(f"{cut} of {options.fields} fields cut into their {BOXES} boxes")
 
 
 if __name__ == "__main__":

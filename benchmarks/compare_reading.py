@@ -29,10 +29,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
 from results import write
 
-from vinreader import handwriting
-from vinreader.alphabet import CHARACTERS
-from vinreader.cards import draw_cards
 from vinreader.processes import cores
+from vinreader.spec import CHARACTERS
+from vintraining import handwriting
+from vintraining.cards import draw_cards
 
 PROJECT = Path(__file__).parents[1]
 PREDICT = [sys.executable, str(PROJECT / "stages/predict.py")]

@@ -25,9 +25,9 @@ from keras import layers
 from results import write
 from sklearn.model_selection import train_test_split
 
-from vinreader import dataset, network
-from vinreader.alphabet import CHARACTERS
-from vinreader.parameters import Parameters, load
+from vinreader.spec import CHARACTERS
+from vintraining import dataset, network
+from vintraining.parameters import Parameters, load
 
 PATIENCE = 3  # epochs without a smaller validation loss until the recipe stops
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
-from vinreader.parameters import load
+from vintraining.parameters import load
 
 WAYS = ("deterministic", "as it comes")
 
@@ -26,7 +26,7 @@ def train(way: str, count: int) -> None:
     import keras
     from compare_training import one_epoch
 
-    from vinreader import network
+    from vintraining import network
 
     parameters = load()
     if way == "deterministic":

@@ -29,12 +29,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import reproducible
 
-from vinreader.cards import draw_cards
+from vintraining.cards import draw_cards
 
 SETTINGS = [
     "data.source=embedded", "data.embedded_per_class=20", "data.embedded_writers=10",
     "split.validation=0.3", "train.epochs=1", "train.widths=[4, 8, 8]", "train.batch_size=32",
-    "train.embedded_share=0.05", "evaluate.cards=20",
+    "split.embedded_share=0.05", "evaluate.cards=20",
 ]  # fmt: skip
 DVC = Path(sys.executable).with_name("dvc")
 RESULTS = ("predictions.csv", "vins.csv", "review.html")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
-from vinreader import handwriting
+from vintraining import handwriting
 
 
 def processor_time() -> float:

@@ -25,7 +25,7 @@ from PIL import Image, features
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
-from vinreader import handwriting
+from vintraining import handwriting
 
 PREDICT = Path(__file__).parents[1] / "stages" / "predict.py"
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")

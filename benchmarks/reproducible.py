@@ -24,8 +24,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
-from vinreader import parameters
-from vinreader.console import UserError, stage
+from vinreader.spec import UserError
+from vintraining import parameters
+from vintraining.console import stage
 
 PROJECT = Path(__file__).resolve().parents[1]
 # What may not matter: where the project lies, the clock's zone, the language.

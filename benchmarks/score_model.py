@@ -17,10 +17,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
-from vinreader import archive, dataset, emnist
-from vinreader.alphabet import INDEX
 from vinreader.boxes import normalise_batch
 from vinreader.reader import Reader
+from vinreader.spec import INDEX
+from vintraining import archive, dataset, emnist
 
 
 def archive_test(path: Path, split: str) -> dataset.Characters:

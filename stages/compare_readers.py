@@ -11,8 +11,8 @@ import csv
 import sys
 from pathlib import Path
 
-from vinreader.console import ModelError
 from vinreader.reader import RELEASED, Reader
+from vinreader.spec import ModelError
 
 EXPORTED = Path("models/vin-reader.tflite")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vinreader import archive, emnist, handwriting
-from vinreader.alphabet import CHARACTERS
-from vinreader.console import stage
-from vinreader.files import save_array, write_bytes, write_json, write_text
-from vinreader.parameters import Data, load
+from vinreader.files import save_array, sha256, write_bytes, write_json, write_text
+from vinreader.spec import CHARACTERS
+from vintraining import archive, emnist, handwriting
+from vintraining.console import stage
+from vintraining.parameters import Data, load
 
 RAW = Path("data/raw")
 # No output of the stage: DVC deletes those before a run, and a begun download is worth keeping.
@@ -65,14 +65,14 @@ def main() -> None:
     chosen = choose_source(data)
     if chosen == "embedded":
         write_embedded(data, parameters.seed)
-        origin = {"source": "embedded", "from": "vinreader.handwriting"}
+        origin = {"source": "embedded", "from": "vintraining.handwriting"}
     elif chosen == "nist":
         used = archive.fetch(data.urls, data.split, KEPT, RAW, data.require_official)
         origin = {"source": "emnist", "from": used}
     else:
         kind = archive.copy_local(Path(data.archive), data.split, RAW)
         origin = {"source": "emnist", "from": f"local {kind}"}
-    hashes = {name: archive.sha256(RAW / name) for name in emnist.members(data.split)}
+    hashes = {name: sha256(RAW / name) for name in emnist.members(data.split)}
     official = all(emnist.OFFICIAL_SHA256[name] == digest for name, digest in hashes.items())
     name = f"{origin['source']} {data.split}"
     if origin["source"] == "emnist" and not official:

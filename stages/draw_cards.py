@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 
-from vinreader.cards import draw_cards
+from vintraining.cards import draw_cards
 
 
 def main():

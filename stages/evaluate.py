@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vinreader import charts, dataset, network, scores, simulate
-from vinreader.alphabet import CHARACTERS
-from vinreader.console import stage
 from vinreader.files import write_csv, write_json
 from vinreader.litert import softmax
-from vinreader.parameters import load
+from vinreader.spec import CHARACTERS
+from vintraining import charts, dataset, network, scores, simulate
+from vintraining.console import stage
+from vintraining.parameters import load
 
 SPLIT = Path("data/split")
 MODEL = Path("models/vin-reader.keras")

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from vinreader import dataset, network, scores
-from vinreader.alphabet import CHARACTERS
-from vinreader.console import UserError, stage
-from vinreader.files import write_bytes, write_json
-from vinreader.litert import LiteRT, fingerprint, softmax
-from vinreader.parameters import load
+from vinreader.files import sha256, write_bytes, write_json
+from vinreader.litert import LiteRT, softmax
+from vinreader.spec import CHARACTERS, UserError
+from vintraining import dataset, network, scores
+from vintraining.console import stage
+from vintraining.parameters import load
 
 KERAS = Path("models/vin-reader.keras")
 LITERT = Path("models/vin-reader.tflite")
@@ -41,7 +41,7 @@ def code() -> dict[str, str]:
     """SHA-256 of every file of code that a model follows from: those this stage depends on."""
     stages = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
     files = [name for name in stages["export"]["deps"] if name.startswith("stages/")]
-    return {name: fingerprint(Path(name).read_bytes()) for name in files}
+    return {name: sha256(Path(name).read_bytes()) for name in files}
 
 
 def describe(
@@ -71,10 +71,10 @@ def describe(
         "data": source,
         "parameters": parameters,
         "code": code,
-        "fingerprint": fingerprint(json.dumps(origin, sort_keys=True).encode()),
+        "fingerprint": sha256(json.dumps(origin, sort_keys=True).encode()),
         "versions": {name: version(name) for name in LIBRARIES}
         | {"python": platform.python_version()},
-        "sha256": fingerprint(model),
+        "sha256": sha256(model),
     }
 
 

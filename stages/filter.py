@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vinreader import dataset, emnist
-from vinreader.alphabet import CHARACTERS
-from vinreader.console import stage
 from vinreader.files import save_array, write_csv
-from vinreader.parameters import load
+from vinreader.spec import CHARACTERS
+from vintraining import dataset, emnist
+from vintraining.console import stage
+from vintraining.parameters import load
 
 RAW = Path("data/raw")
 FOLDER = Path("data/characters")

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from vinreader import provenance
-from vinreader.console import UserError
 from vinreader.files import replacing
 from vinreader.folders import Card, find_items
+from vinreader.pipeline import Result, read_items
 from vinreader.reader import Reader
-from vinreader.results import COLUMNS, Result, read_items
-from vinreader.review import COLUMNS as VIN_COLUMNS
 from vinreader.review import Review
+from vinreader.spec import UserError
+from vinreader.tables import COLUMNS, VIN_COLUMNS
 
 EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
 

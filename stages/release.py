@@ -7,10 +7,11 @@ than the released model does.
 import shutil
 from pathlib import Path
 
-from vinreader import dataset
-from vinreader.console import UserError, stage
 from vinreader.files import replacing
 from vinreader.reader import Reader
+from vinreader.spec import UserError
+from vintraining import dataset
+from vintraining.console import stage
 
 EXPORTED = Path("models/vin-reader.tflite")
 RELEASED = Path("models/released/vin-reader.tflite")

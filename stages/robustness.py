@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from vinreader import charts, dataset, handwriting
-from vinreader.alphabet import CHARACTERS, INDEX
-from vinreader.console import stage
 from vinreader.files import write_csv, write_json
-from vinreader.paper import Scan, decent_scan, scan
-from vinreader.parameters import load
 from vinreader.reader import Reader
+from vinreader.spec import CHARACTERS, INDEX
+from vintraining import charts, dataset, handwriting
+from vintraining.console import stage
+from vintraining.paper import Scan, decent_scan, scan
+from vintraining.parameters import load
 
 CHARACTERS_FOLDER = Path("data/characters")
 MODEL = Path("models/vin-reader.tflite")

@@ -1,7 +1,8 @@
-"""Stage 3: train, validation and test, no image in two of them, as the network sees them.
+"""Stage 3: train, validation and test, no image in two of them: exactly what the network is given.
 
 Validation is taken from the training part, the same share of every class; the archive's test part
-stays the test set. Every image goes through `boxes.normalise`, as every scan will.
+stays the test set. A share of embedded handwriting joins the training characters. Every image goes
+through `boxes.normalise`, as every scan will.
 """
 
 from pathlib import Path
@@ -9,14 +10,15 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from vinreader import dataset
-from vinreader.alphabet import CHARACTERS
 from vinreader.boxes import normalise_batch
-from vinreader.console import stage
-from vinreader.parameters import load
+from vinreader.spec import CHARACTERS
+from vintraining import dataset, handwriting
+from vintraining.console import stage
+from vintraining.parameters import load
 
 CHARACTERS_FOLDER = Path("data/characters")
 FOLDER = Path("data/split")
+FIRST_WRITER = 500_000  # none of those whose writing may be the data (data.source: embedded)
 
 
 def capped(labels: np.ndarray, cap: int, generator: np.random.Generator) -> np.ndarray:
@@ -26,6 +28,21 @@ def capped(labels: np.ndarray, cap: int, generator: np.random.Generator) -> np.n
     order = generator.permutation(len(labels))
     chosen = [order[labels[order] == index][:cap] for index in range(len(CHARACTERS))]
     return np.sort(np.concatenate(chosen))
+
+
+def with_embedded(characters: dataset.Characters, share: float, seed: int) -> dataset.Characters:
+    """The characters and so many of embedded handwriting, every class alike, that these make up
+    `share` of all. They teach forms that EMNIST, written in the United States, lacks."""
+    per_class = round(len(characters) * share / (1 - share) / len(CHARACTERS))
+    if per_class == 0:
+        return characters
+    images, labels, _ = handwriting.write(
+        per_class, writers=per_class, seed=seed, first_writer=FIRST_WRITER
+    )
+    return dataset.Characters(
+        np.concatenate([characters.images, normalise_batch(images)]),
+        np.concatenate([characters.labels, labels]),
+    )
 
 
 @stage
@@ -70,8 +87,11 @@ def main() -> None:
         if not dataset.not_seen(characters.images, seen).all():
             raise dataset.DataError(f"{part}: an image stands in two sets; this is a bug")
         pixels = normalise_batch(characters.images)
-        dataset.save(FOLDER, part, dataset.Characters(pixels, characters.labels))
-        print(f"{part}: {len(characters):,} characters", flush=True)
+        found = dataset.Characters(pixels, characters.labels)
+        if part == "train":
+            found = with_embedded(found, parameters.split.embedded_share, parameters.seed)
+        dataset.save(FOLDER, part, found)
+        print(f"{part}: {len(found):,} characters", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import pytest
 import requests
 import yaml
 
-from vinreader import emnist, handwriting
-from vinreader.alphabet import CHARACTERS
+from vinreader.spec import CHARACTERS
+from vintraining import emnist, handwriting
 
 # Examples take as long as the machine takes; what they show does not depend on it.
 hypothesis.settings.register_profile("project", deadline=None)
@@ -285,9 +285,8 @@ def small_run(tmp_path_factory, small_archive) -> Clone:
             "train.epochs": 1,
             "train.widths": [4, 8, 8],
             "train.batch_size": 32,
-            "train.embedded_share": 0.05,
+            "split.embedded_share": 0.05,
             "train.weight_average": 0.0,  # an average over so few steps would still be the start
-            "train.paper_share": 0.1,
             "evaluate.cards": 20,
             "robustness.per_class": 1,
         }

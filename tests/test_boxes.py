@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vinreader.boxes import SIDE, normalise, normalise_batch, steps
+from vinreader.boxes import normalise, normalise_batch, steps
+from vinreader.spec import SIDE
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
 # Characters whose straight strokes look most like printed lines.

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vinreader import boxes
-from vinreader.cards import draw_card, draw_cards
 from vinreader.vin import check_digit_required, check_digit_status
+from vintraining.cards import draw_card, draw_cards
 
 SCRIPT = Path(__file__).parents[1] / "stages" / "draw_cards.py"
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from conftest import PROJECT, predict
 from vinreader import Reader
-from vinreader.cards import draw_cards
+from vintraining.cards import draw_cards
 
 pytest.importorskip("ray", reason="needs Ray (requirements-dev.txt)")
 pytest.importorskip("upath", reason="needs universal-pathlib (requirements-dev.txt)")
@@ -111,7 +111,7 @@ def test_a_url_of_an_unknown_kind_is_refused(tmp_path):
 def test_a_store_of_objects_is_read_and_written(images, s3, tmp_path, monkeypatch):
     """A bucket as cloud providers have them, here served by this machine."""
     from vinreader import cluster, folders
-    from vinreader.results import read_chunk
+    from vinreader.pipeline import read_chunk
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
     some = [*images.glob("card/*"), *images.glob("1?.png"), images / "broken.png"]

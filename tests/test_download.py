@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from conftest import archive_bytes, no_file_over
-from vinreader import archive as source
-from vinreader import emnist
+from vinreader.files import sha256
+from vintraining import archive as source
+from vintraining import emnist
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def official(small_archive, monkeypatch):
     """Makes the small archive's checksums the official ones."""
     with zipfile.ZipFile(small_archive) as file:
         digests = {
-            Path(name).name: source.hashlib.sha256(file.read(name)).hexdigest()
+            Path(name).name: sha256(file.read(name))
             for name in file.namelist()
             if name.endswith(".gz")
         }
@@ -42,7 +43,7 @@ def dead_url() -> str:
 
 def assert_whole(folder: Path, digests: dict[str, str], split: str = "balanced") -> None:
     for name in emnist.members(split):
-        assert source.sha256(folder / name) == digests[name]
+        assert sha256(folder / name) == digests[name]
     assert emnist.parse_mapping((folder / emnist.mapping_member(split)).read_text())
 
 
@@ -179,7 +180,7 @@ def test_a_local_archive_is_preferred_and_marked_unofficial(workspace, small_arc
     assert told["source"] == "emnist" and told["from"] == "local archive"
     assert told["official"] is False
     for name, digest in told["sha256"].items():
-        assert source.sha256(workspace.folder / "data/raw" / name) == digest
+        assert sha256(workspace.folder / "data/raw" / name) == digest
 
 
 def test_a_folder_of_members_and_the_csv_pair_give_the_same_characters(small_archive, tmp_path):

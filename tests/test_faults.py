@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from conftest import PROJECT, no_file_over, rows, unmeasured
-from vinreader.cards import draw_cards
 from vinreader.files import LEFT, write_text
+from vintraining.cards import draw_cards
 
 RESULTS = ("predictions.csv", "vins.csv", "review.html", "predictions.csv.json")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits and capabilities")

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from vinreader import handwriting
-from vinreader.alphabet import CHARACTERS
-from vinreader.handwriting import Writer, load, sheet, write
+from vinreader.spec import CHARACTERS
+from vintraining import handwriting
+from vintraining.handwriting import Writer, load, sheet, write
 
 FORMS = [(character, form.name) for character in CHARACTERS for form in load()[character]]
 

@@ -21,8 +21,9 @@ from PIL import Image
 
 from benchmarks import mutants
 from conftest import PROJECT, archive_bytes, predict, rows
-from vinreader import archive, emnist, handwriting, images
-from vinreader.parameters import ParameterError, parse
+from vinreader import images
+from vintraining import archive, emnist, handwriting
+from vintraining.parameters import ParameterError, parse
 
 
 @contextmanager

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from vinreader import augmentation, dataset, handwriting, network
 from vinreader.boxes import normalise_batch
-from vinreader.console import ModelError
 from vinreader.litert import LiteRT
-from vinreader.parameters import Augmentation, Train, load
+from vinreader.spec import ModelError
+from vintraining import augmentation, dataset, handwriting, network
+from vintraining.parameters import Augmentation, Train, load
 
 from conftest import PROJECT  # isort: skip
 from train import with_paper  # isort: skip

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustness import DISTURBANCES
-from vinreader import handwriting
-from vinreader.boxes import normalise
-from vinreader.paper import CHUNK, Scan, decent_scan, reread, scan
+from vintraining import handwriting
+from vintraining.paper import Scan, decent_scan, scan
 
 FAITHFUL = Scan(scale=1, room=1, paper=255, ink=255)
 HARDLY = {
@@ -151,23 +150,3 @@ def test_a_decent_scan_can_be_drawn_whatever_the_seed(characters, seed):
     image = scan(characters[seed % 66], how, rng, characters)
     assert image.dtype == np.uint8 and min(image.shape) >= 22
     assert np.ptp(image.astype(int)) >= 30
-
-
-def test_characters_are_reread_alike_on_any_number_of_processes(characters, monkeypatch):
-    monkeypatch.setattr("vinreader.paper.CHUNK", 20)
-    one, two, other = reread(characters, 1, 1), reread(characters, 1, 2), reread(characters, 2, 1)
-    assert CHUNK > 20 and one.shape == characters.shape and one.dtype == np.uint8
-    assert np.array_equal(one, two) and not np.array_equal(one, other)
-    assert (one.max(axis=(1, 2)) > 127).all()
-    # Most come back as what they were: paper is not what the network is to learn to look through.
-    seen = np.stack([normalise(character).pixels for character in characters]).astype(float)
-    alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(seen, one, strict=True)]
-    assert np.median(alike) > 0.9
-
-
-def test_a_character_that_is_not_found_stays_as_it_was():
-    unwritten = np.full((40, 28, 28), 10, np.uint8)
-    again = reread(unwritten, 1, 1)
-    assert again.any(axis=(1, 2)).all()
-    assert (again == 10).all(axis=(1, 2)).sum() > 10
-    assert reread(unwritten[:0], 1).shape == (0, 28, 28)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from conftest import PROJECT
-from vinreader.parameters import ParameterError, load, parse
+from vintraining.parameters import ParameterError, load, parse
 
 TEXT = (PROJECT / "params.yaml").read_text()
 

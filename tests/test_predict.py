@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from conftest import PROJECT, SHARED, predict, rows
-from vinreader import Reader, dataset, emnist, handwriting
-from vinreader.alphabet import CHARACTERS
+from vinreader import Reader
 from vinreader.boxes import normalise_batch
-from vinreader.cards import draw_cards
-from vinreader.results import COLUMNS
-from vinreader.review import COLUMNS as VIN_COLUMNS
+from vinreader.spec import CHARACTERS
+from vinreader.tables import COLUMNS, VIN_COLUMNS
+from vintraining import dataset, emnist, handwriting
+from vintraining.cards import draw_cards
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
 RELEASED = PROJECT / "models/released/vin-reader.tflite"

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import predict
-from vinreader import emnist, handwriting, vin
-from vinreader.alphabet import CHARACTERS
-from vinreader.boxes import SIDE, normalise
-from vinreader.results import printable
+from vinreader import vin
+from vinreader.boxes import normalise
+from vinreader.spec import CHARACTERS, SIDE
+from vinreader.tables import printable
+from vintraining import emnist, handwriting
 
 # 49 CFR 565.15, table III, written down once more.
 VALUES = dict(

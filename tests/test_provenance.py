@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import PROJECT
-from vinreader.cards import draw_cards
+from vintraining.cards import draw_cards
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
 

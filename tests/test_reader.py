@@ -9,8 +9,8 @@ from PIL import Image
 import vinreader
 from conftest import PROJECT
 from vinreader import CardReading, FieldNotFound, Reader, Reading, find_boxes, open_pages
-from vinreader.alphabet import CHARACTERS
-from vinreader.cards import draw_cards
+from vinreader.spec import CHARACTERS
+from vintraining.cards import draw_cards
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
 

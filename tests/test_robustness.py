@@ -11,10 +11,11 @@ import pytest
 import robustness
 from conftest import PROJECT, Workspace
 from robustness import DISTURBANCES
-from vinreader import dataset, handwriting, images, parameters
-from vinreader.alphabet import CHARACTERS
-from vinreader.paper import decent_scan
+from vinreader import images
 from vinreader.reader import Reader
+from vinreader.spec import CHARACTERS
+from vintraining import dataset, handwriting, parameters
+from vintraining.paper import decent_scan
 
 
 def prepared(folder, per_class: int) -> Workspace:

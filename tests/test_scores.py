@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
-from vinreader import scores
-from vinreader.dataset import class_weights
 from vinreader.litert import softmax
+from vintraining import scores
+from vintraining.dataset import class_weights
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Filter and split on small data, and what dvc.yaml says the stages use."""
 
 import ast
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,9 @@ import pytest
 import yaml
 
 from conftest import PROJECT
-from vinreader import dataset, emnist, handwriting
-from vinreader.alphabet import CHARACTERS
 from vinreader.boxes import normalise_batch
+from vinreader.spec import CHARACTERS
+from vintraining import dataset, emnist, handwriting
 
 # Modules through which a stage reads its parameters, reports and writes; what it computes does not
 # depend on them, so a change in them need not run a training again.
@@ -89,6 +90,7 @@ def characters(workspace, handwritten):
     for part, (images, labels, _) in handwritten.items():
         dataset.save(folder, part, dataset.Characters(images, labels))
     np.save(folder / "train-folded.npy", np.arange(33 * 40) >= 33 * 35)
+    workspace.set({"split.embedded_share": 0.0})
     return workspace
 
 
@@ -131,6 +133,19 @@ def test_split_follows_the_seed_and_the_cap(characters):
     assert images(made[0]["validation"]) != images(made[2]["validation"])
 
 
+def test_embedded_handwriting_joins_the_training_characters_only(characters):
+    characters.run("split.py")
+    without = parts(characters)
+    characters.set({"split.embedded_share": 0.2})
+    assert characters.run("split.py").returncode == 0
+    made, count = parts(characters), len(without["train"])
+    assert np.array_equal(made["train"].images[:count], without["train"].images)
+    added = made["train"][np.arange(len(made["train"])) >= count]
+    assert len(added) / len(made["train"]) == pytest.approx(0.2, abs=0.01)
+    assert np.ptp(added.counts()) == 0
+    assert all(images(made[p]) == images(without[p]) for p in ("validation", "test"))
+
+
 def test_split_keeps_writers_apart(characters, handwritten):
     _, _, writers = handwritten["train"]
     np.save(characters.folder / "data/characters/train-writers.npy", writers)
@@ -151,16 +166,17 @@ def test_a_stage_without_its_input_says_what_to_run(workspace):
 
 
 def modules_used(script: str) -> set[str]:
-    """Modules of vinreader that a file imports, and those that they import."""
+    """Modules of both packages that a file imports, and those that they import: their paths."""
     found: set[str] = set()
     waiting = [PROJECT / "stages" / script]
     while waiting:
         for node in ast.walk(ast.parse(waiting.pop().read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vinreader"):
-                names = node.module.split(".")[1:] or [alias.name for alias in node.names]
-                for name in set(names) - found:
-                    found.add(name)
-                    waiting.append(PROJECT / f"stages/vinreader/{name}.py")
+            package, _, module = (getattr(node, "module", None) or "").partition(".")
+            if isinstance(node, ast.ImportFrom) and package in ("vinreader", "vintraining"):
+                names = [module] if module else [alias.name for alias in node.names]
+                paths = {f"stages/{package}/{name}.py" for name in names}
+                waiting += [PROJECT / path for path in paths - found]
+                found |= paths
     return found
 
 
@@ -173,9 +189,9 @@ def tracked(stage: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_tracks_every_module_that_a_stage_computes_with(stage):
-    used = {f"stages/vinreader/{name}.py" for name in modules_used(f"{stage}.py") - PLUMBING}
-    if "stages/vinreader/handwriting.py" in used:
-        used.add("stages/vinreader/handwriting.yaml")
+    used = {path for path in modules_used(f"{stage}.py") if Path(path).stem not in PLUMBING}
+    if "stages/vintraining/handwriting.py" in used:
+        used.add("stages/vintraining/handwriting.yaml")
     used.add(f"stages/{stage}.py")
     if stage == "export":  # describes the code and the parameters of all stages up to it
         assert used <= tracked(stage)

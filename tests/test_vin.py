@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vininfo.dicts import WMI
 
-from vinreader import simulate, vin
-from vinreader.alphabet import CHARACTERS, INDEX
+from vinreader import vin
+from vinreader.spec import CHARACTERS, DIGITS, INDEX
+from vintraining import simulate
 
 VALID = ("1G4AH59H45G118341", "1M8GDM9AXKP042788", "11111111111111111", "5GZCZ43D13S812715")
 EUROPEAN = "WVWZZZ1JZ3W386752"
@@ -235,16 +236,16 @@ def prior(number):
             share = odd.get(c, 1) / (30 + sum(odd.values()))
         elif position in vin.USUAL_DIGITS:
             digits = vin.USUAL_DIGITS[position]
-            share = digits / 10 if c in vin.DIGITS else (1 - digits) / 23
+            share = digits / 10 if c in DIGITS else (1 - digits) / 23
         elif position >= 14:
-            share = float(c in vin.DIGITS) / 10
+            share = float(c in DIGITS) / 10
         else:
             share = 1 / 33
         plain *= share
     parts = [vin.NEW_MAKERS / 33**3 * plain]
     if maker in LISTED:
         parts.append((1 - vin.NEW_MAKERS - vin.FORMED) / len(LISTED) * plain)
-    signs = {"#": vin.DIGITS, "Y": vin.MODEL_YEARS, "@": "ABCDEFGHJKLMNPRSTUVWXYZ"}
+    signs = {"#": DIGITS, "Y": vin.MODEL_YEARS, "@": "ABCDEFGHJKLMNPRSTUVWXYZ"}
     for makers, form in vin.USUAL_FORMS:
         if maker in makers:
             part = vin.FORMED / sum(len(others) for others, _ in vin.USUAL_FORMS)

@@ -18,7 +18,7 @@ from importlib import import_module
 _PLACES = {
     "CardReading": "reader",
     "FieldNotFound": "fields",
-    "ModelError": "console",
+    "ModelError": "spec",
     "Reader": "reader",
     "Reading": "reader",
     "UnreadableImage": "images",

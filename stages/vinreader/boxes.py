@@ -14,12 +14,9 @@ import cv2
 import numpy as np
 
 from vinreader import processes as pool
-from vinreader.images import UnreadableImage, open_pages
 from vinreader.lines import are_certain, crossings, erasable, find_lines, turned
+from vinreader.spec import SIDE
 
-__all__ = ["SIDE", "Box", "UnreadableImage", "normalise", "normalise_batch", "open_pages", "steps"]
-
-SIDE = 28
 WORK = 96  # longer side at which ink and lines are looked for: a stroke is 2 to 15 pixels wide
 CANVAS = 4 * SIDE  # the character is drawn at this size, near EMNIST's 128, and then reduced
 EXTENT = 23.6 / SIDE  # EMNIST's longer side between half-ink contours: median 23.6 of 28 pixels

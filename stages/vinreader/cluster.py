@@ -25,15 +25,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from vinreader.console import UserError
 from vinreader.files import write_bytes
 from vinreader.folders import Card
 from vinreader.images import UnreadableImage, open_pages
+from vinreader.pipeline import Result, chunks, read_chunk
 from vinreader.processes import cores
 from vinreader.reader import Reader
-from vinreader.results import COLUMNS, Result, Row, chunks, read_chunk
-from vinreader.review import COLUMNS as VIN_COLUMNS
 from vinreader.review import Entry
+from vinreader.spec import UserError
+from vinreader.tables import COLUMNS, VIN_COLUMNS, Row
 
 CHUNKS = 8  # in a shard: about 1,000 images, a second's work or two
 DOWNLOADS = 16  # files that a worker fetches at a time

@@ -1,23 +1,20 @@
 """Pictures of how a box was read, the answer to "why did it read that?"."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from vinreader.boxes import steps
 from vinreader.files import write_bytes
-
-if TYPE_CHECKING:
-    from vinreader.results import Row
+from vinreader.tables import Row
 
 SIDE = 224  # pixels to which the longer side of each step is enlarged
 GAP = 8
 LINE = 22  # pixels a line of text
 
 
-def write_steps(folder: Path, grey: np.ndarray, row: "Row") -> Path:
+def write_steps(folder: Path, grey: np.ndarray, row: Row) -> Path:
     """Write the steps of one box side by side, with its reading under them, as a PNG.
 
     Args:

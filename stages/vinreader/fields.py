@@ -9,7 +9,7 @@ Combs of 14 to 20 boxes are compared, and 17 must win clearly. Whatever stays un
 import cv2
 import numpy as np
 
-from vinreader.vin import LENGTH as BOXES
+from vinreader.spec import BOXES
 
 COUNTS = range(14, 21)  # numbers of boxes compared
 WORKING_WIDTH = 1400  # pixels to which a field is scaled while its boxes are looked for

@@ -1,5 +1,6 @@
 """Writing results so that a reader of them sees the old file or the whole new one, never a half."""
 
+import hashlib
 import io
 import json
 import os
@@ -57,6 +58,14 @@ def _remove_left(path: Path) -> None:
 def _temporary(folder: Path) -> list[Path]:
     """The temporary files in a folder, looked for once: it may be large, and written to often."""
     return [file for file in folder.iterdir() if ".part" in file.name]
+
+
+def sha256(content: Path | bytes) -> str:
+    """SHA-256 of bytes, or of a file's, in hexadecimal."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vinreader.vin import LENGTH as BOXES
+from vinreader.spec import BOXES
 
 NEARLY = range(BOXES - 2, BOXES + 3)  # counts that were meant as a card's
 SHORTEST = 5  # characters of the shortest numbers from before 1981

@@ -1,6 +1,5 @@
 """The interpreter of an exported model: normalised characters in, logits out."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,8 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from vinreader.alphabet import CHARACTERS
-from vinreader.boxes import SIDE
+from vinreader.spec import CHARACTERS, SIDE
 
 BATCH = 64  # images in one call of the interpreter: more of them leave the processor's cache
 
@@ -19,10 +17,6 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def fingerprint(model: bytes) -> str:
-    return hashlib.sha256(model).hexdigest()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from vinreader.console import UserError
+from vinreader.spec import UserError
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")

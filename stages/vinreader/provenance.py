@@ -1,13 +1,12 @@
 """Where a reading comes from: the model's data, parameters, code and libraries, from its .json."""
 
-import hashlib
 import json
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from vinreader.files import write_json
+from vinreader.files import sha256, write_json
 from vinreader.reader import Reader
 
 # What reads with the model; another version may round otherwise.
@@ -65,8 +64,6 @@ def write_record(reader: Reader, rules: str, tables: list[Path]) -> None:
             "vin_review_threshold": reader.card["vin_review_threshold"],
             "rules": rules,
             "versions": versions(),
-            "tables": {
-                table.name: hashlib.sha256(table.read_bytes()).hexdigest() for table in tables
-            },
+            "tables": {table.name: sha256(table) for table in tables},
         },
     )

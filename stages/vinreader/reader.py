@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from vinreader import vin as vins
-from vinreader.alphabet import CHARACTERS
 from vinreader.boxes import Box, normalise
-from vinreader.console import ModelError
+from vinreader.files import sha256
 from vinreader.images import open_pages
-from vinreader.litert import LiteRT, fingerprint, softmax
+from vinreader.litert import LiteRT, softmax
+from vinreader.spec import BOXES, CHARACTERS, ModelError
 
 # Beside the package when it is installed, in the project's models/ otherwise.
 RELEASED = next(
@@ -42,7 +42,7 @@ class Reading:
         runner_up: the next likely character; runner_up_confidence: its probability.
         status: `ok`, or `review` when a person should look.
         message: why a person should look, empty otherwise or when it is only the confidence.
-        probabilities: float64 (33,), in the order of `alphabet.CHARACTERS`, sum 1, for characters
+        probabilities: float64 (33,), in the order of `spec.CHARACTERS`, sum 1, for characters
             that are equally likely beforehand.
     """
 
@@ -113,7 +113,7 @@ class Reader:
                 f"no model at {self.path} ({error.strerror}); name one with --model, "
                 "or make one with dvc repro"
             ) from None
-        if fingerprint(content) != self.card["sha256"]:
+        if sha256(content) != self.card["sha256"]:
             raise ModelError(f"{self.path} is not the model that {self.card_path} describes")
         try:
             self._litert = LiteRT(content, threads)
@@ -192,8 +192,8 @@ class Reader:
         Raises:
             ValueError: not 17 images, not such images, or other `rules`.
         """
-        if len(images) != vins.LENGTH:
-            raise ValueError(f"a card has {vins.LENGTH} boxes, not {len(images)}")
+        if len(images) != BOXES:
+            raise ValueError(f"a card has {BOXES} boxes, not {len(images)}")
         return self.decode([self.read(images)], rules)[0]
 
     def decode(self, cards: Sequence[Sequence[Reading]], rules: str = "auto") -> list[CardReading]:

@@ -18,21 +18,10 @@ import cv2
 import numpy as np
 
 from vinreader import vin
-from vinreader.alphabet import CHARACTERS
 from vinreader.files import replacing
+from vinreader.spec import CHARACTERS
+from vinreader.tables import VIN_COLUMNS
 
-COLUMNS = (
-    "card",
-    "vin",
-    "raw",
-    "confidence",
-    "check_digit",
-    "status",
-    "region",
-    "manufacturer",
-    "model_year",
-    "message",
-)
 BOX_PIXELS = 64  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
 IN_MEMORY = 8 << 20  # bytes of a page in the making that need no file
@@ -45,7 +34,7 @@ class ReviewCard:
 
     name: what it is called in vins.csv. boxes: `picture` of each, any number.
     reading: one character a box. confidences: of each, 0 to 1. alternatives: for each box
-    (character, probability), best first. row: its vins.csv columns (`COLUMNS`) by name.
+    (character, probability), best first. row: its vins.csv columns (`VIN_COLUMNS`) by name.
     doubtful: whether a person has to look at it.
     """
 
@@ -140,7 +129,7 @@ def entry(card):
             [[c, round(float(p), 4)] for c, p in box[:ALTERNATIVES]] for box in card.alternatives
         ],
         "row": {"card": card.name, "vin": card.reading}
-        | {column: str(card.row[column]) for column in COLUMNS if column in card.row},
+        | {column: str(card.row[column]) for column in VIN_COLUMNS if column in card.row},
         "doubtful": bool(card.doubtful),
     }
     return Entry(shown["doubtful"], _json(shown)[:-1])
@@ -155,7 +144,7 @@ def likeliest(probabilities):
 def _settings(key):
     return {
         "key": key,
-        "columns": COLUMNS,
+        "columns": VIN_COLUMNS,
         "characters": CHARACTERS,
         "values": vin.VALUES,
         "weights": vin.WEIGHTS,

@@ -20,10 +20,8 @@ from functools import cache
 
 import numpy as np
 
-from vinreader.alphabet import CHARACTERS, INDEX
+from vinreader.spec import BOXES, CHARACTERS, DIGITS, INDEX
 
-LENGTH = 17
-DIGITS = "0123456789"
 CHECK_POSITION = 9
 WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 _VALUES = [*range(10), *range(1, 9), *range(1, 6), 7, 9, *range(2, 10)]  # 0-9, A-H, J-N, P, R, S-Z
@@ -108,7 +106,7 @@ def check_digit(vin):
 
     Raises ValueError if `vin` is not 17 characters of the alphabet.
     """
-    if len(vin) != LENGTH or not set(vin) <= set(CHARACTERS):
+    if len(vin) != BOXES or not set(vin) <= set(CHARACTERS):
         raise ValueError(f"not 17 characters of a vehicle identification number: {vin!r}")
     check_sum = sum(VALUES[c] * weight for c, weight in zip(vin, WEIGHTS, strict=True))
     return CHECK_DIGITS[check_sum % 11]
@@ -186,7 +184,7 @@ def decode_batch(log_probabilities, rules="auto"):
     Raises: ValueError for another shape, NaN, +inf or a box without any probability.
     """
     logs = np.asarray(log_probabilities, dtype=np.float64)
-    if logs.ndim != 3 or logs.shape[1:] != (LENGTH, len(CHARACTERS)):
+    if logs.ndim != 3 or logs.shape[1:] != (BOXES, len(CHARACTERS)):
         raise ValueError(f"expected (N, 17, 33) log probabilities, got {logs.shape}")
     if rules not in ("auto", "none"):
         raise ValueError(f"rules must be 'auto' or 'none', not {rules!r}")
@@ -228,7 +226,7 @@ def unfold(after, table):
 
 _SUM = np.add.outer(np.arange(11), np.arange(11)) % 11  # [before, added] -> after
 _DIFFERENCE = np.subtract.outer(np.arange(11), np.arange(11)) % 11  # [after, before] -> added
-_CHAIN = [position for position in range(4, LENGTH + 1) if position != CHECK_POSITION]
+_CHAIN = [position for position in range(4, BOXES + 1) if position != CHECK_POSITION]
 _CHECK_INDEX = [INDEX[c] for c in CHECK_DIGITS]
 
 
@@ -254,7 +252,7 @@ def _prior(required):
     """
     count = len(CHARACTERS)
     digit = np.array([c in DIGITS for c in CHARACTERS])
-    prior = np.full((LENGTH + 1, count), 1 / count)
+    prior = np.full((BOXES + 1, count), 1 / count)
     prior[1:4] = 1
     year = np.ones(count)
     year[[INDEX["U"], INDEX["Z"]]] = 0 if required else UNUSUAL_YEAR
@@ -412,7 +410,7 @@ def _best_required(boxes):
     remainder = complete.argmax(axis=1)
     weight = complete[cards, remainder]
 
-    best = np.zeros((len(boxes), LENGTH), dtype=int)
+    best = np.zeros((len(boxes), BOXES), dtype=int)
     best[:, CHECK_POSITION - 1] = np.take(_CHECK_INDEX, remainder)
 
     def step_back(position, before, remainder):
@@ -441,7 +439,7 @@ def _best_required(boxes):
 
 def _best_free(boxes):
     """The best number without a required check digit, and its weight."""
-    best = np.zeros((len(boxes), LENGTH), dtype=int)
+    best = np.zeros((len(boxes), BOXES), dtype=int)
     weight = np.full(len(boxes), -1.0)
     for kind in _kinds():
         numbers = (boxes * kind.prior[1:]).argmax(axis=2)
@@ -461,7 +459,7 @@ def _weights_free(numbers):
     """(N,) prior of numbers without a required check digit, (N, 17) character indices."""
     total = np.zeros(len(numbers))
     for kind in _kinds():
-        weight = kind.weight * kind.prior[np.arange(1, LENGTH + 1), numbers].prod(axis=1)
+        weight = kind.weight * kind.prior[np.arange(1, BOXES + 1), numbers].prod(axis=1)
         if kind.makers:
             weight *= (numbers[:, None, :3] == kind.makers.codes).all(axis=2).any(axis=1)
         total += weight
@@ -485,8 +483,8 @@ def _marginals_required(boxes):
         for position in (1, 2, 3, *_CHAIN)
     }
     # after[p]: weight of everything behind position p, by the remainder so far
-    after = {LENGTH: weighted[:, CHECK_POSITION - 1, _CHECK_INDEX]}
-    following = LENGTH
+    after = {BOXES: weighted[:, CHECK_POSITION - 1, _CHECK_INDEX]}
+    following = BOXES
     for position in reversed((1, 2, 3, *_CHAIN[:-1])):
         if position == CHECK_POSITION - 1:
             following = CHECK_POSITION + 1
@@ -508,7 +506,7 @@ def _marginals_required(boxes):
     named *= after[3][:, makers.remainders]
     for place, indicator in enumerate(makers.indicators):
         marginals[:, place] += named @ indicator
-    marginals[:, CHECK_POSITION - 1, _CHECK_INDEX] = before * after[LENGTH]
+    marginals[:, CHECK_POSITION - 1, _CHECK_INDEX] = before * after[BOXES]
     return marginals
 
 

@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from vinreader.console import UserError
+from vinreader.spec import UserError
 
 SIDE = 28
 DIGITS_AND_CAPITALS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -2,7 +2,7 @@
 
 A part (`train`, `validation`, `test`) of a folder is `<part>-images.npy`, uint8 (N, 28, 28),
 upright, white ink (255) on black (0), and `<part>-labels.npy`, uint8 (N,), class indices of
-`alphabet.CHARACTERS`. data/characters has the images as published, data/split as the network sees
+`spec.CHARACTERS`. data/characters has the images as published, data/split as the network sees
 them (`boxes.normalise`).
 """
 
@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vinreader.alphabet import CHARACTERS, INDEX
-from vinreader.console import UserError
 from vinreader.files import save_array
+from vinreader.spec import CHARACTERS, INDEX, UserError
 
 
 class DataError(UserError):

@@ -18,13 +18,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from vinreader.alphabet import CHARACTERS
-from vinreader.augmentation import augment, cross_out
-from vinreader.boxes import SIDE
-from vinreader.console import ModelError
-from vinreader.dataset import Characters, class_weights
 from vinreader.files import naming, replacing
-from vinreader.parameters import Train
+from vinreader.spec import CHARACTERS, SIDE, ModelError
+from vintraining.augmentation import augment, cross_out
+from vintraining.dataset import Characters, class_weights
+from vintraining.parameters import Train
 
 
 def be_reproducible(seed: int, threads: int) -> None:

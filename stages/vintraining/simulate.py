@@ -7,11 +7,10 @@ writer, read by the network, and all 17 readings are decoded into one number.
 import numpy as np
 
 from vinreader import vin
-from vinreader.alphabet import CHARACTERS, INDEX
-from vinreader.scores import review_threshold
+from vinreader.spec import CHARACTERS, DIGITS, INDEX
+from vintraining.scores import review_threshold
 
 LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
-LOW_PLANTS = "ABCDEFGHJKLM"
 
 # Maker codes common in North America.
 # fmt: off
@@ -26,13 +25,13 @@ AMERICAN_MAKERS = (
 UNLISTED = 0.1  # share of numbers with a random maker code: trailers, small makers
 
 # European and former-USSR numbers. One sign a position: # digit, @ letter, * either, Y model
-# year; || quotes nothing, every other character stands for itself. A maker's shapes follow how
+# year; every other character stands for itself. A maker's shapes follow how
 # its numbers look on the road: Volkswagen's Z fillers, the 0 at BMW's and Fiat's position 10,
 # Ford's year and month at 11 and 12, eight serial digits in France and Italy.
 EUROPEAN_SHAPES = (
     (6, "XTA", "2####0Y#######"),
     (3, "XTA XTT XTH XTC XTK", "######Y#######"),
-    (2, "X7L X9F XWB XW8 X4X Z94", "@@@@*#@@@######"[:14]),
+    (2, "X7L X9F XWB XW8 X4X Z94", "@@@@*#@@@#####"),
     (6, "WVW WAU WV1 WV2 VSS TMB TRU WP0", "ZZZ**ZY@######"),
     (2, "TMB VSS", "@@#*@#Y@######"),
     (4, "WBA WBS", "@@###@0@*#####"),
@@ -74,14 +73,14 @@ def _american(rng):
     maker = _one(rng, AMERICAN_MAKERS)
     if rng.random() < UNLISTED:
         maker = _one(rng, "12345") + _one(rng, CHARACTERS) + _one(rng, CHARACTERS)
-    kinds = [_one(rng, (LETTERS, vin.DIGITS)) for _ in range(5)]
+    kinds = [_one(rng, (LETTERS, DIGITS)) for _ in range(5)]
     year = rng.integers(1981, 2026)
-    kinds[3] = LETTERS if year >= 2010 else vin.DIGITS
+    kinds[3] = LETTERS if year >= 2010 else DIGITS
     number = maker + "".join(_one(rng, kind) for kind in kinds)
     number += "0" + vin.MODEL_YEARS[(year - 1980) % 30]
-    number += _one(rng, LETTERS if rng.random() < 0.8 else vin.DIGITS)
+    number += _one(rng, LETTERS if rng.random() < 0.8 else DIGITS)
     for letters in (0.2, 0.02, 0, 0, 0, 0):
-        number += _one(rng, LETTERS if rng.random() < letters else vin.DIGITS)
+        number += _one(rng, LETTERS if rng.random() < letters else DIGITS)
     return number[:8] + vin.check_digit(number) + number[9:]
 
 
@@ -91,8 +90,8 @@ def _european(rng):
     maker = _one(rng, makers.split())
     if rng.random() < UNLISTED:
         maker = _one(rng, "STUVWXYZ") + _one(rng, CHARACTERS) + _one(rng, CHARACTERS)
-        shape = "******" + "**@*######"[:8]
-    signs = {"#": vin.DIGITS, "@": LETTERS, "*": CHARACTERS, "Y": vin.MODEL_YEARS}
+        shape = "******" + "**@*####"
+    signs = {"#": DIGITS, "@": LETTERS, "*": CHARACTERS, "Y": vin.MODEL_YEARS}
     return maker + "".join(_one(rng, signs.get(sign, sign)) for sign in shape)
 
 

@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from vinreader.alphabet import CHARACTERS
 from vinreader.files import replacing
+from vinreader.spec import CHARACTERS
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

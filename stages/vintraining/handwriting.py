@@ -18,8 +18,8 @@ import yaml
 from tqdm import tqdm
 
 from vinreader import processes as pool
-from vinreader.alphabet import CHARACTERS, INDEX
 from vinreader.files import write_bytes
+from vinreader.spec import CHARACTERS, INDEX, SIDE
 
 # The images are so small that OpenCV's threads cost more than they bring, and forking is safe
 # only without them.
@@ -27,7 +27,6 @@ cv2.setNumThreads(1)
 
 ALLOGRAPHS = Path(__file__).with_name("handwriting.yaml")
 
-SIDE = 28  # of an image, in pixels
 EXTENT = 24  # the longer side of a character within it, as in EMNIST
 OVERSAMPLING = 3
 FRACTION_BITS = 4  # cv2 takes coordinates in sixteenths of a pixel
@@ -415,7 +414,7 @@ def write(per_class=600, writers=300, seed=1981, first_writer=0, progress=True, 
 
     Returns:
         images: uint8 (33 * per_class, 28, 28), upright, white ink on black, as EMNIST's.
-        labels: uint8 (33 * per_class,), index into `alphabet.CHARACTERS`.
+        labels: uint8 (33 * per_class,), index into `spec.CHARACTERS`.
         writers: int32 (33 * per_class,), the writer's number; rows are ordered by writer.
 
     Raises:

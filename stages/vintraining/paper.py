@@ -1,26 +1,20 @@
 """Characters on paper and in printed boxes, as archives scan them: the one definition of paper.
 
 `scan` draws one character with any mixture of disturbances, `decent_scan` mixes them as a person
-would still call a decent scan, and `reread` brings characters back from such scans.
+would still call a decent scan.
 Everything follows from the numpy Generator that is passed in; a disturbance that is off draws no
 number from it, and the same one at another strength draws the same numbers.
 """
 
-import multiprocessing
-import sys
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import cv2
 import numpy as np
-from tqdm import tqdm
-
-from vinreader.boxes import normalise
 
 OFFSET = 0.06  # of the box: how far inside the image's edge a printed line may lie
 PAPER = 215  # grey level of blank paper
 INK = 160  # grey levels between paper and ink
-CHUNK = 500  # characters a process draws at a time
 
 
 @dataclass(frozen=True)
@@ -99,45 +93,6 @@ def decent_scan(rng):
         jpeg=round(some(0.4, 50, 95)),
         inverted=bool(rng.random() < 0.05),
     )
-
-
-def reread(characters, seed, processes=None):
-    """Characters as `boxes.normalise` brings them back from decent scans, each another one.
-
-    Args:
-        characters: uint8 (N, 28, 28), white ink on black.
-        seed: integer >= 0; the result depends on nothing else.
-        processes: how many to share the work; as many as there are processors unless given.
-
-    Returns:
-        uint8 (N, 28, 28). A character that is not found on its scan stays as it was.
-    """
-    chunks = [
-        (characters[first : first + CHUNK], (seed, number))
-        for number, first in enumerate(range(0, len(characters), CHUNK))
-    ]
-    if processes == 1 or len(chunks) < 2:
-        return np.concatenate([characters[:0], *map(_reread, chunks)])
-    bar = tqdm(
-        total=len(characters), desc="paper", unit="character", disable=not sys.stderr.isatty()
-    )
-    reread = []
-    with bar, multiprocessing.Pool(processes) as pool:
-        for result in pool.imap(_reread, chunks):
-            reread.append(result)
-            bar.update(len(result))
-    return np.concatenate(reread)
-
-
-def _reread(task):
-    characters, seed = task
-    rng = np.random.default_rng(seed)
-    result = characters.copy()
-    for row, character in enumerate(characters):
-        box = normalise(scan(character, decent_scan(rng), rng, characters))
-        if not box.blank:
-            result[row] = box.pixels
-    return result
 
 
 def scan(character, how, rng, others=None):

@@ -8,8 +8,8 @@ reads. A whole batch is one call of OpenCV's remap: the images stand above one a
 import cv2
 import numpy as np
 
-from vinreader.boxes import SIDE
-from vinreader.parameters import Augmentation
+from vinreader.spec import SIDE
+from vintraining.parameters import Augmentation
 
 FRAME = 24  # pixels: the longer side of a normalised character (2 pixels of margin on each side)
 CENTRE = (SIDE - 1) / 2

@@ -10,7 +10,7 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
 
-from vinreader.alphabet import CHARACTERS
+from vinreader.spec import CHARACTERS
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:

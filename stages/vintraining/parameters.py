@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from vinreader.console import UserError
+from vinreader.spec import UserError
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -84,6 +84,7 @@ class Filter(Section):
 class Split(Section):
     validation: Annotated[Number, Field(gt=0, lt=0.5)]
     cap: Annotated[int, Field(ge=0)]
+    embedded_share: Annotated[Number, Field(ge=0, le=0.9)]
 
 
 class Augmentation(Section):
@@ -112,9 +113,7 @@ class Train(Section):
     class_balance: Share
     threads: Annotated[int, Field(ge=1, le=256)]
     patience: Annotated[int, Field(ge=1)]
-    embedded_share: Annotated[Number, Field(ge=0, le=0.9)]
     crossed_out: Annotated[Number, Field(ge=0, le=0.5)]
-    paper_share: Share
     augmentation: Augmentation
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vinreader.handwriting import Writer, draw_strokes
-from vinreader.paper import blank_card, cloud, exposed
-from vinreader.simulate import random_vins
-from vinreader.vin import LENGTH
+from vinreader.spec import BOXES
+from vintraining.handwriting import Writer, draw_strokes
+from vintraining.paper import blank_card, cloud, exposed
+from vintraining.simulate import random_vins
 
 BOX_WIDTH, BOX_HEIGHT = 54, 70  # a printed box with its line, in pixels (about 200 dpi)
 MARGIN = 16  # paper around the field
@@ -63,23 +63,23 @@ def draw_card(vin, seed=1981, number=0):
         ValueError: not 17 characters.
         KeyError: a character which no VIN holds.
     """
-    if len(vin) != LENGTH:
-        raise ValueError(f"a VIN has {LENGTH} characters, {vin!r} has {len(vin)}")
+    if len(vin) != BOXES:
+        raise ValueError(f"a VIN has {BOXES} characters, {vin!r} has {len(vin)}")
     writer = Writer(seed, FIRST_WRITER + number)
     rng = writer.rng
-    shape = BOX_HEIGHT + 2 * MARGIN, LENGTH * BOX_WIDTH + 2 * MARGIN
+    shape = BOX_HEIGHT + 2 * MARGIN, BOXES * BOX_WIDTH + 2 * MARGIN
     light = blank_card(rng, shape)
     light *= 1 - rng.uniform(0.45, 0.75) * _printed_boxes(rng, shape)
     light *= 1 - rng.uniform(0.6, 0.85) * _handwriting(rng, shape, vin, writer)
     field = exposed(rng, light, blur=rng.uniform(0.4, 0.8), noise=rng.uniform(1, 4))
-    return Card(vin, field, tuple(_cut(rng, field, box) for box in range(LENGTH)))
+    return Card(vin, field, tuple(_cut(rng, field, box) for box in range(BOXES)))
 
 
 def _printed_boxes(rng, shape):
     """The printed lines, float64 0 to 1: a comb of 17 boxes, not quite straight on the scan."""
     lines = np.zeros(shape, np.uint8)
     thickness = int(rng.integers(1, 4))
-    bottom, right = MARGIN + BOX_HEIGHT, MARGIN + LENGTH * BOX_WIDTH
+    bottom, right = MARGIN + BOX_HEIGHT, MARGIN + BOXES * BOX_WIDTH
     cv2.rectangle(lines, (MARGIN, MARGIN), (right, bottom), 255, thickness)
     for x in range(MARGIN + BOX_WIDTH, right, BOX_WIDTH):
         cv2.line(lines, (x, MARGIN), (x, bottom), 255, thickness)

@@ -1,42 +1,23 @@
-"""What scans are read into: the rows of predictions.csv and vins.csv, and the page.
+"""From files to rows: opening, normalising, reading and decoding, shared among processes."""
 
-One definition of the columns, for every program that writes them.
-"""
-
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from vinreader import processes, review
 from vinreader.boxes import Box, normalise
+from vinreader.debug import write_steps
 from vinreader.fields import FieldNotFound, find_boxes
 from vinreader.folders import BOXES, Card, is_wide
 from vinreader.images import UnreadableImage, open_pages
 from vinreader.reader import CardReading, Reader, Reading
+from vinreader.tables import VIN_COLUMNS, Row, ascii_code, printable
 
 CHUNK = 128  # images that are read together, by one process
 FEW = 4  # chunks that are read before other processes would have started
-
-
-class Row(NamedTuple):
-    """A row of predictions.csv."""
-
-    path: str
-    character: str
-    ascii: str
-    confidence: str
-    runner_up: str
-    runner_up_confidence: str
-    status: str
-    message: str
-
-
-COLUMNS = Row._fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +32,6 @@ class Result:
     files: int
     vin_row: dict[str, str] | None = None
     entry: review.Entry | None = None
-
-
-def printable(path: str) -> str:
-    """A path as text for a CSV cell that a spreadsheet does not take for a formula.
-
-    `=x.png` becomes `./=x.png`, the same file; bytes that are no UTF-8 become `\\xNN`.
-    """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return f"./{text}" if text[:1] in "=+-@\t\r\n" else text
 
 
 def read_items(
@@ -151,8 +123,6 @@ def read_chunk(
     cards = dict(zip(whole, reader.decode(list(whole.values()), rules), strict=True))
     results = [_result(one, read[i], cards.get(i)) for i, one in enumerate(opened)]
     if debug:
-        from vinreader.debug import write_steps
-
         for result, images in zip(results, seen, strict=True):
             shown = [row for row in result.rows if row.status != "error"]
             for row, image in zip(shown, images, strict=True):
@@ -230,7 +200,7 @@ def _result(opened: _Opened, read: list[Reading | str], card: CardReading | None
     alternatives: Sequence[Sequence[tuple[str, float]]]
     told = {"card": opened.card}
     if card:
-        told |= {column: getattr(card, column) for column in review.COLUMNS if column != "card"}
+        told |= {column: getattr(card, column) for column in VIN_COLUMNS if column != "card"}
         told["confidence"] = f"{card.confidence:.4f}"
         reading, alternatives = card.vin, card.alternatives
     else:
@@ -274,8 +244,3 @@ def row(name: str, reading: Reading | str) -> Row:
         reading.status,
         reading.message,
     )
-
-
-def ascii_code(character: str) -> str:
-    """Three decimal digits, `065` for A; empty for no character."""
-    return f"{ord(character):03d}" if character else ""

@@ -4,7 +4,6 @@ Each function puts the four members of a split and its mapping into a folder, by
 published, so that everything after it is the same wherever they came from.
 """
 
-import hashlib
 import io
 import shutil
 import time
@@ -18,9 +17,9 @@ import pandas as pd
 import requests
 from tqdm import tqdm
 
-from vinreader import emnist
-from vinreader.console import UserError
-from vinreader.files import write_bytes, write_text
+from vinreader.files import sha256, write_bytes, write_text
+from vinreader.spec import UserError
+from vintraining import emnist
 
 USER_AGENT = "vin-reader/1.0 (EMNIST download; Python requests)"  # NIST refuses Python's default
 TIMEOUT = (10, 30)  # seconds to connect, seconds between two pieces of data
@@ -35,11 +34,6 @@ class ArchiveError(UserError):
 
 class NoRange(ArchiveError):
     """The server sends whole files only."""
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- a local archive, folder or CSV pair -------------------------------------------------------

@@ -5,13 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-
-class UserError(ValueError):
-    """Something the user can mend; the text says what is wrong, where, and what to do."""
-
-
-class ModelError(UserError):
-    """A model file cannot be used; the text says which and why."""
+from vinreader.spec import UserError
 
 
 def stage(main: Callable[[], None]) -> Callable[[], None]:
