@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustness import DISTURBANCES
 from vintraining import handwriting
+from vintraining.disturbances import DISTURBANCES
 from vintraining.paper import Scan, decent_scan, scan
 
 FAITHFUL = Scan(scale=1, room=1, paper=255, ink=255)

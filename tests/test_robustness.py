@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import robustness
 from conftest import PROJECT, Workspace
-from robustness import DISTURBANCES
 from vinreader import images
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, handwriting, parameters
+from vintraining import dataset, disturbances, handwriting, parameters
 from vintraining.paper import decent_scan
 
 
@@ -47,7 +45,7 @@ def test_every_strength_of_every_disturbance_has_a_row(measured):
         ["disturbance", "strength", "unit", "decent", "accuracy", "drop", "review"]
     )
     assert table["disturbance"].iloc[0] == "none" and table["drop"].iloc[0] == 0
-    for name, told in DISTURBANCES.items():
+    for name, told in disturbances.DISTURBANCES.items():
         rows = table[table["disturbance"] == name]
         assert tuple(rows["strength"]) == (*told.decent, *told.beyond)
         assert tuple(rows[rows["decent"]]["strength"]) == told.decent
@@ -100,19 +98,21 @@ def test_the_same_on_one_process_and_whichever_cases_are_asked_for(measured, mon
     metrics, _ = measured
     expected = pd.read_csv(metrics / "robustness.csv", keep_default_na=False).iloc[[0, 8, 14, -1]]
     monkeypatch.chdir(metrics.parent)
-    cases = robustness.all_cases()
-    monkeypatch.setattr(robustness, "all_cases", lambda: [cases[0], cases[8], cases[14], cases[-1]])
+    cases = disturbances.all_cases()
+    monkeypatch.setattr(
+        disturbances, "all_cases", lambda: [cases[0], cases[8], cases[14], cases[-1]]
+    )
     seed = parameters.load().seed
-    characters = robustness.sample(dataset.load(Path("data/characters"), "test"), 1, seed)
-    table = robustness.measure(characters, seed, processes=1)
+    characters = disturbances.sample(dataset.load(Path("data/characters"), "test"), 1, seed)
+    table = disturbances.measure(Path("models/vin-reader.tflite"), characters, seed, processes=1)
     assert table.equals(expected.reset_index(drop=True))
 
 
 def test_the_sample_has_as_many_of_each_class_as_there_are(measured):
     test = dataset.load(measured[0].parent / "data/characters", "test")
-    assert (robustness.sample(test, 1, 0).counts() == 1).all()
-    assert (robustness.sample(test, 5, 0).counts() == 2).all()
-    first, again, other = (robustness.sample(test, 1, seed).images for seed in (0, 0, 1))
+    assert (disturbances.sample(test, 1, 0).counts() == 1).all()
+    assert (disturbances.sample(test, 5, 0).counts() == 2).all()
+    first, again, other = (disturbances.sample(test, 1, seed).images for seed in (0, 0, 1))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
@@ -120,12 +120,18 @@ def test_no_decent_scan_is_worse_than_the_table_says():
     rng = np.random.default_rng(0)
     hows = [decent_scan(rng) for _ in range(500)]
     for name, disturbance, key in (
-        ("rotated box", max, "rotation"), ("wide cut", max, "neighbours"),
-        ("neighbours' strokes", max, "strokes"), ("broken border", max, "broken"),
-        ("noise", max, "noise"), ("fibres", max, "texture"), ("shading", max, "shading"),
+        ("rotated box", max, "rotation"),
+        ("wide cut", max, "neighbours"),
+        ("neighbours' strokes", max, "strokes"),
+        ("broken border", max, "broken"),
+        ("noise", max, "noise"),
+        ("fibres", max, "texture"),
+        ("shading", max, "shading"),
         ("faint ink", min, "ink"),
-    ):  # fmt: skip
-        limit = getattr(DISTURBANCES[name].at(DISTURBANCES[name].decent[-1]), key)
+    ):
+        limit = getattr(
+            disturbances.DISTURBANCES[name].at(disturbances.DISTURBANCES[name].decent[-1]), key
+        )
         assert disturbance([limit, *(getattr(how, key) for how in hows)]) == limit
         assert len({getattr(how, key) for how in hows}) > 50
 

@@ -16,6 +16,9 @@ OFFSET = 0.06  # of the box: how far inside the image's edge a printed line may 
 PAPER = 215  # grey level of blank paper
 INK = 160  # grey levels between paper and ink
 
+Shape = tuple[int, int]  # height, width in pixels
+Place = np.ndarray | tuple[float, float]  # x, y in pixels
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -67,10 +70,10 @@ class Scan:
     inverted: bool = False
 
 
-def decent_scan(rng):
+def decent_scan(rng: np.random.Generator) -> Scan:
     """A `Scan` with several disturbances at once, none stronger than in a decent scan."""
 
-    def some(share, low, high):
+    def some(share: float, low: float, high: float) -> float:
         return float(rng.uniform(low, high)) if rng.random() < share else 0.0
 
     scale = float(np.exp(rng.uniform(np.log(0.8), np.log(3))))
@@ -95,7 +98,12 @@ def decent_scan(rng):
     )
 
 
-def scan(character, how, rng, others=None):
+def scan(
+    character: np.ndarray,
+    how: Scan,
+    rng: np.random.Generator,
+    others: np.ndarray | None = None,
+) -> np.ndarray:
     """Draw the scan of a character.
 
     Args:
@@ -146,11 +154,11 @@ def scan(character, how, rng, others=None):
     image = exposed(rng, light, how.blur, how.noise)
     if how.jpeg:
         file = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, how.jpeg])[1]
-        image = cv2.imdecode(file, cv2.IMREAD_GRAYSCALE)
+        image = np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE))
     return 255 - image if how.inverted else image
 
 
-def blank_card(rng, shape):
+def blank_card(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """Blank card, float64 greys of `shape`: yellowed, unevenly lit, with stains and fibres."""
     paper = rng.uniform(195, 235) + slope(shape, rng.normal(0, 6), rng.normal(0, 3))
     for size, strength in ((40, 3), (1.2, 2.5)):  # stains, fibres
@@ -158,20 +166,22 @@ def blank_card(rng, shape):
     return paper
 
 
-def slope(shape, across, down):
+def slope(shape: Shape, across: float, down: float) -> np.ndarray:
     """Light that falls from one side, float of `shape`: 0 in the middle, +-`across` at the right
     and left edge, +-`down` at the bottom and top."""
     height, width = shape
-    return across * np.linspace(-1, 1, width) + down * np.linspace(-1, 1, height)[:, None]
+    return np.asarray(
+        across * np.linspace(-1, 1, width) + down * np.linspace(-1, 1, height)[:, None]
+    )
 
 
-def cloud(rng, shape, size):
+def cloud(rng: np.random.Generator, shape: Shape, size: float) -> np.ndarray:
     """Smooth noise, float of `shape`, mean 0 and standard deviation 1; `size` pixels large."""
     noise = cv2.GaussianBlur(rng.normal(0, 1, shape), (0, 0), size)
-    return noise / noise.std()
+    return np.asarray(noise / noise.std())
 
 
-def exposed(rng, light, blur, noise):
+def exposed(rng: np.random.Generator, light: np.ndarray, blur: float, noise: float) -> np.ndarray:
     """What a scanner makes of `light`, float greys: blur and noise in pixels and grey levels."""
     if blur:
         light = cv2.GaussianBlur(light, (0, 0), blur)
@@ -180,7 +190,7 @@ def exposed(rng, light, blur, noise):
     return np.clip(np.rint(light), 0, 255).astype(np.uint8)
 
 
-def _turn(how, shape, rng):
+def _turn(how: Scan, shape: Shape, rng: np.random.Generator) -> np.ndarray | None:
     """The rotation about the middle, float (2, 3), or None."""
     if not how.rotation:
         return None
@@ -188,7 +198,13 @@ def _turn(how, shape, rng):
     return cv2.getRotationMatrix2D(((shape[1] - 1) / 2, (shape[0] - 1) / 2), angle, 1)
 
 
-def _placed(character, grow, corner, turn, shape):
+def _placed(
+    character: np.ndarray,
+    grow: float,
+    corner: Place,
+    turn: np.ndarray | None,
+    shape: Shape,
+) -> np.ndarray:
     """Ink of `shape`: the character, `grow` times as large, with its top left at `corner`."""
     # Pixel centres: the middle of the first pixel comes to the middle of its enlarged one.
     matrix = np.array([[grow, 0, corner[0]], [0, grow, corner[1]]])
@@ -198,13 +214,15 @@ def _placed(character, grow, corner, turn, shape):
     return cv2.warpAffine(character, matrix, shape[::-1], flags=cv2.INTER_LINEAR)
 
 
-def _extent(character):
+def _extent(character: np.ndarray) -> np.ndarray:
     """left, top, right, bottom (exclusive) of the ink, float (4,)."""
     x, y, width, height = cv2.boundingRect((character > 127).view(np.uint8))
     return np.array([x, y, x + width, y + height], float)
 
 
-def _outline(how, box, beyond, rng):
+def _outline(
+    how: Scan, box: Shape, beyond: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Outer edges of the printed box (left, top, right, bottom) and bool (4,): which are drawn."""
     sides = np.zeros(4, bool)
     if how.neighbours:  # what separates the boxes is always there
@@ -215,17 +233,32 @@ def _outline(how, box, beyond, rng):
     return np.array([left + beyond, top, right + beyond, bottom]), sides
 
 
-def _touching(character, corner, grow, outline, sides, how, rng):
+def _touching(
+    character: np.ndarray,
+    corner: np.ndarray,
+    grow: float,
+    outline: np.ndarray,
+    sides: np.ndarray,
+    how: Scan,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """The place at which the ink reaches `how.touching` pixels into one of the lines."""
     side = rng.choice(np.flatnonzero(sides))
     inward = 1 if side < 2 else -1
-    line = outline[side] + inward * (how.border - how.touching)
+    line = outline[side] + inward * (how.border - (how.touching or 0))
     corner = corner.copy()
     corner[side % 2] = line - grow * _extent(character)[side]
     return corner
 
 
-def _lines(how, shape, outline, sides, turn, rng):
+def _lines(
+    how: Scan,
+    shape: Shape,
+    outline: np.ndarray,
+    sides: np.ndarray,
+    turn: np.ndarray | None,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """The printed lines, float32 of `shape`, 1 where they are."""
     left, top, right, bottom = outline
     # Lines end at each other, and run on where the next one is missing or the neighbour's follow.
@@ -253,13 +286,20 @@ def _lines(how, shape, outline, sides, turn, rng):
     return lines
 
 
-def _covered(place, first, last):
+def _covered(place: np.ndarray, first: float, last: float) -> np.ndarray:
     """Share of the pixels at `place` that lies between two edges, 0 to 1."""
     inside = np.minimum(place + 1 - np.float32(first), np.float32(last) - place)
     return np.clip(inside, 0, min(1, last - first))
 
 
-def _neighbours(others, how, grow, box, beyond, rng):
+def _neighbours(
+    others: np.ndarray,
+    how: Scan,
+    grow: float,
+    box: Shape,
+    beyond: int,
+    rng: np.random.Generator,
+) -> tuple[tuple[np.ndarray, Place], ...]:
     """Characters next to this one: (image, place of its top left corner)."""
     others = others.reshape(-1, *others.shape[-2:])
     height, width = np.array(others.shape[1:]) * grow
