@@ -218,7 +218,7 @@ def main() -> None:
     seed = parameters.seed
     test = dataset.load(CHARACTERS_FOLDER, "test")
     characters = sample(test, parameters.robustness.per_class, seed)
-    source = Reader(MODEL).card["source"]  # says so here, once, when there is no model
+    source = Reader(MODEL).description["source"]  # says so here, once, when there is no model
     table = measure(characters, seed)
     figures = summary(table, len(characters), source)
     write_csv(METRICS / "robustness.csv", table)
