@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,8 +43,8 @@ class Disturbance:
     """
 
     unit: str
-    decent: tuple
-    beyond: tuple
+    decent: tuple[float, ...]
+    beyond: tuple[float, ...]
     at: Callable[[float], Scan]
 
 
@@ -52,10 +53,10 @@ class Disturbance:
 # written over.
 DISTURBANCES = {
     "border": Disturbance("pixels thick", (1, 2, 3, 4), (6,), lambda x: Scan(border=x)),
-    "border on sides": Disturbance("sides", (1, 2, 3, 4), (), lambda x: Scan(border=2, sides=x)),
-    "touched border": Disturbance(
-        "pixels", (0, 1), (2, 4), lambda x: Scan(border=2, touching=x)
+    "border on sides": Disturbance(
+        "sides", (1, 2, 3, 4), (), lambda x: Scan(border=2, sides=int(x))
     ),
+    "touched border": Disturbance("pixels", (0, 1), (2, 4), lambda x: Scan(border=2, touching=x)),
     "broken border": Disturbance(
         "share missing", (0.1, 0.3), (0.5, 0.7), lambda x: Scan(border=2, broken=x)
     ),
@@ -63,25 +64,25 @@ DISTURBANCES = {
         "degrees", (1.5, 3), (5, 8), lambda x: Scan(border=2, sides=4, rotation=x)
     ),
     "wide cut": Disturbance(
-        "share of the neighbouring boxes", (0.05, 0.1), (0.2, 0.3),
+        "share of the neighbouring boxes",
+        (0.05, 0.1),
+        (0.2, 0.3),
         lambda x: Scan(border=2, neighbours=x),
     ),
     "neighbours' strokes": Disturbance(
         "share of the width", (0.03, 0.06), (0.1, 0.15), lambda x: Scan(strokes=x)
     ),
     "off-centre": Disturbance("share of the room", (0.5, 1), (), lambda x: Scan(shift=x)),
-    "large paper": Disturbance(
-        "times as high", (1.5, 2), (3, 4), lambda x: Scan(room=x, shift=1)
-    ),
+    "large paper": Disturbance("times as high", (1.5, 2), (3, 4), lambda x: Scan(room=x, shift=1)),
     "scale": Disturbance("times", (1, 2, 4, 10), (0.75, 0.5), lambda x: Scan(scale=x)),
     "noise": Disturbance("grey levels", (5, 10), (20, 30), lambda x: Scan(noise=x)),
     "fibres": Disturbance("grey levels", (3, 6), (12,), lambda x: Scan(texture=x)),
     "blur": Disturbance("pixels", (0.5, 1), (2, 3), lambda x: Scan(blur=x)),
-    "JPEG": Disturbance("quality", (75, 50), (30, 10), lambda x: Scan(jpeg=x)),
+    "JPEG": Disturbance("quality", (75, 50), (30, 10), lambda x: Scan(jpeg=int(x))),
     "faint ink": Disturbance("grey levels", (100, 60), (40, 20), lambda x: Scan(ink=x)),
     "shading": Disturbance("grey levels", (30, 60), (100, 140), lambda x: Scan(shading=x)),
     "inverted": Disturbance("", (1,), (), lambda x: Scan(inverted=True)),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,11 @@ def measure(
     cases = all_cases()
     tasks = [(case, first) for case in cases for first in range(0, len(characters), CHUNK)]
     bar = tqdm(
-        total=len(cases) * len(characters), desc="robustness", unit="scan",
+        total=len(cases) * len(characters),
+        desc="robustness",
+        unit="scan",
         disable=not sys.stderr.isatty(),
-    )  # fmt: skip
+    )
     done = []
     with bar, multiprocessing.Pool(processes, _start, (characters.images, seed)) as pool:
         for result in pool.imap(_read, tasks):
@@ -173,7 +176,7 @@ def measure(
     )
 
 
-def summary(table: pd.DataFrame, characters: int, source: str) -> dict:
+def summary(table: pd.DataFrame, characters: int, source: str) -> dict[str, Any]:
     """The headline figures; drops in points of the accuracy."""
     plain, mixed = table.iloc[0], table.iloc[-1]
     single = table.iloc[1:-1]
@@ -198,7 +201,7 @@ def examples(seed: int) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
     """A row a disturbance: its name, and what each strength looks like, on handwriting that is
     the project's own."""
     images, _, _ = handwriting.write(1, writers=1, seed=seed, progress=False, processes=1)
-    rows: dict[str, list] = {}
+    rows: dict[str, list[tuple[str, np.ndarray]]] = {}
     for number, case in enumerate(all_cases()):
         rng = np.random.default_rng((seed, number))
         how = decent_scan(rng) if case.disturbance == MIXED else case.how

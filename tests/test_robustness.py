@@ -82,9 +82,11 @@ def test_characters_without_disturbance_are_read_as_the_reader_reads_them(measur
     test = dataset.load(folder / "data/characters", "test")
     readings = reader.read(test.images)
     right = np.array(
-        [reading.character == CHARACTERS[label]
-         for reading, label in zip(readings, test.labels, strict=True)]
-    )  # fmt: skip
+        [
+            reading.character == CHARACTERS[label]
+            for reading, label in zip(readings, test.labels, strict=True)
+        ]
+    )
     both = right.reshape(2, 33)  # one of the two of each class was drawn
     assert both.all(axis=0).mean() <= table["accuracy"].iloc[0] <= both.any(axis=0).mean()
 
@@ -120,11 +122,15 @@ def test_no_decent_scan_is_worse_than_the_table_says():
     rng = np.random.default_rng(0)
     hows = [decent_scan(rng) for _ in range(500)]
     for name, disturbance, key in (
-        ("rotated box", max, "rotation"), ("wide cut", max, "neighbours"),
-        ("neighbours' strokes", max, "strokes"), ("broken border", max, "broken"),
-        ("noise", max, "noise"), ("fibres", max, "texture"), ("shading", max, "shading"),
+        ("rotated box", max, "rotation"),
+        ("wide cut", max, "neighbours"),
+        ("neighbours' strokes", max, "strokes"),
+        ("broken border", max, "broken"),
+        ("noise", max, "noise"),
+        ("fibres", max, "texture"),
+        ("shading", max, "shading"),
         ("faint ink", min, "ink"),
-    ):  # fmt: skip
+    ):
         limit = getattr(DISTURBANCES[name].at(DISTURBANCES[name].decent[-1]), key)
         assert disturbance([limit, *(getattr(how, key) for how in hows)]) == limit
         assert len({getattr(how, key) for how in hows}) > 50

@@ -14,7 +14,7 @@ import io
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def read_items(
     jobs: int | None,
     shards: Path,
     progress: Callable[[int, int], Any] = lambda done, shards: None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Results of items as `pipeline.read_items` has them, read by Ray's workers.
 
     Args:

@@ -5,7 +5,7 @@ import csv
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
@@ -191,7 +191,7 @@ def print_ascii(results: Iterable[Result], counts: Counts) -> None:
                 print(f"{one_line(row.path)}: {row.message}", file=sys.stderr)
 
 
-def with_bar(results: Iterator[Result], source: Path) -> Iterator[Result]:
+def with_bar(results: Iterator[Result], source: Path) -> Generator[Result, None, None]:
     """The results, counted on a bar where a person watches."""
     if not sys.stderr.isatty():
         yield from results
@@ -206,7 +206,7 @@ def with_bar(results: Iterator[Result], source: Path) -> Iterator[Result]:
             bar.update(result.files)
 
 
-def read(reader: Reader, options: argparse.Namespace) -> Iterator[Result]:
+def read(reader: Reader, options: argparse.Namespace) -> Generator[Result, None, None]:
     if options.engine == "local":
         items, root = find(Path(options.input))
         results = read_items(reader, items, root, options.rules, options.jobs, options.debug)

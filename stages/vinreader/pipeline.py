@@ -1,6 +1,6 @@
 """From files to rows: opening, normalising, reading and decoding, shared among processes."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -47,7 +47,7 @@ def read_items(
     rules: str = "auto",
     jobs: int | None = None,
     debug: Path | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Results of what `find_items` found, in its order, the same for any number of jobs.
 
     Memory stays flat: some hundred images are held at a time by each process.
@@ -226,11 +226,11 @@ def _result(page: _Page, read: list[Reading | str], reading: CardReading | None)
     boxes = _readings(read)
     if reading:
         row = VinRow(page.card, **cells(reading, VinRow))
-        shown, alternatives = reading.vin, list(reading.alternatives)
+        shown, alternatives = reading.vin, reading.alternatives
     else:
         row = _row_of_incomplete(page, read)
         shown = "".join(box.character or "-" for box in boxes)
-        alternatives = [review.likeliest(box.probabilities) for box in boxes]
+        alternatives = tuple(review.likeliest(box.probabilities) for box in boxes)
     confidences = [box.confidence for box in boxes]
     card = review.ReviewCard(page.pictures, shown, confidences, alternatives, row)
     return Result(rows, page.files, row, review.entry(card))

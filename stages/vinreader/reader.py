@@ -210,7 +210,7 @@ class Reader:
         Raises:
             UnreadableImage: the file is not a readable image; the text says why.
         """
-        return self.read(open_pages(path))
+        return self.read(open_pages(Path(path)))
 
     def _reading(self, box: Box, probabilities: np.ndarray, likeliest: list[int]) -> Reading:
         if box.blank:

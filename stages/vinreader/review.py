@@ -124,10 +124,10 @@ def entry(card: ReviewCard) -> Entry:
     return Entry(doubtful, _json(shown)[:-1])
 
 
-def likeliest(probabilities: np.ndarray) -> list[tuple[str, float]]:
+def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     """The few most probable characters of a box as `ReviewCard.alternatives` has them."""
     order = np.argsort(-probabilities, kind="stable")[:ALTERNATIVES]
-    return [(CHARACTERS[index], float(probabilities[index])) for index in order]
+    return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
 def _settings(key: str) -> dict[str, object]:
