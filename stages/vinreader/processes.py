@@ -21,6 +21,7 @@ MANY = 10_000  # images for which starting processes pays
 MOST = 61  # processes that Windows can wait for
 AHEAD = 3  # pieces under way or done for each process, so that none waits for another
 RESPONSE = 0.1  # seconds in which Ctrl-C is seen
+FORKS = sys.platform == "linux"
 
 
 def cores() -> int:
@@ -78,7 +79,7 @@ def _shared(
 
     # Forked workers start at once and do not run the caller's script again, as spawned ones do.
     # All of them are forked with the first piece.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    context = multiprocessing.get_context("fork" if FORKS else "spawn")
     pool = ProcessPoolExecutor(min(processes, MOST), context, _begin, (begin, arguments))
     waiting: deque[Future[Any]] = deque()
     pieces = iter(pieces)
@@ -114,8 +115,10 @@ def _opencv_without_threads() -> Iterator[None]:
     A forked process has none of the threads, only the record of them: OpenCV would wait for them
     for ever. Here they start again when they are next needed.
     """
-    import cv2
-
+    cv2 = sys.modules.get("cv2")  # its import takes as long as the start of a process
+    if not cv2:
+        yield
+        return
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -151,9 +154,10 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     import threading
 
-    import cv2
+    if not FORKS:
+        import cv2
 
-    cv2.setNumThreads(1)  # the images are small, and every core has a process
+        cv2.setNumThreads(1)  # the images are small, and every core has a process
     # Ctrl-C goes to every process: the one that started the others ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
