@@ -48,6 +48,7 @@ verify-reproducible: .venv/workflow
 
 test: .venv/dev
 	ruff check stages tests benchmarks
+	ruff format --check stages tests benchmarks
 	mypy
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
 
@@ -56,8 +57,8 @@ release: .venv/workflow
 
 # The tests' packages first; the others take their versions over, so that what is tested is used.
 requirements: | $(BIN)/uv
-	@for name in "-dev:--upgrade --extra workflow --extra ray --extra dev" ":--extra workflow" \
-	  "-ray:--extra ray" "-reader:"; do \
+	@for name in "-dev:--upgrade --extra workflow --extra ray --extra samples --extra dev" ":--extra workflow" \
+	  "-ray:--extra ray" "-reader:--extra samples"; do \
 	  test "$${name%%:*}" = -dev || cp requirements-dev.txt requirements$${name%%:*}.txt; \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command "make requirements" \

@@ -121,9 +121,11 @@ def student(paths: list[Path], model: Path) -> float:
     """Seconds an image."""
     result = subprocess.run(
         [sys.executable, "-c", STUDENT, str(model)],
-        input="\n".join(map(str, paths)), capture_output=True, text=True,
+        input="\n".join(map(str, paths)),
+        capture_output=True,
+        text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
+    )
     if result.returncode:
         sys.exit(result.stderr)
     return float(result.stdout)
@@ -215,8 +217,12 @@ def main() -> None:
     parser.add_argument("--student", type=int, default=300, help="images for the student pattern")
     parser.add_argument("--cards", type=int, default=1000, help="on the review page")
     parser.add_argument("--runs", type=int, default=3, help="of which the fastest counts")
-    parser.add_argument("--model", type=Path, default=PROJECT / "models/vin-reader.keras",
-                        help="the Keras network of the student pattern")  # fmt: skip
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=PROJECT / "models/vin-reader.keras",
+        help="the Keras network of the student pattern",
+    )
     parser.add_argument("--litert", type=Path, help="model that predict.py reads with")
     options = parser.parse_args()
     jobs = cores()
@@ -244,12 +250,19 @@ def main() -> None:
         ours, decoding = (min(taken) for taken in zip(*pairs, strict=True))
         alone = student(paths[: options.student], options.model)
         count = len(paths)
-        tell(f"{count:,} PNG boxes, whole command, against the student pattern",
-             f"{count / ours:,.0f} images a second", f"{1 / alone:,.1f}",
-             f"{alone * count / ours:,.0f} times as fast")  # fmt: skip
+        tell(
+            f"{count:,} PNG boxes, whole command, against the student pattern",
+            f"{count / ours:,.0f} images a second",
+            f"{1 / alone:,.1f}",
+            f"{alone * count / ours:,.0f} times as fast",
+        )
         ratio = statistics.median(a / b for a, b in pairs)
-        tell(f"{count:,} PNG boxes, whole command, against opening them with Pillow",
-             f"{ours:.2f} s", f"{decoding:.2f} s", f"{ratio:.1f} times as long")  # fmt: skip
+        tell(
+            f"{count:,} PNG boxes, whole command, against opening them with Pillow",
+            f"{ours:.2f} s",
+            f"{decoding:.2f} s",
+            f"{ratio:.1f} times as long",
+        )
 
         importing = [sys.executable, "-c", "import tensorflow"]
         pairs = [
@@ -257,30 +270,45 @@ def main() -> None:
             for _ in range(options.runs)
         ]
         ours, tensorflow = (min(taken) for taken in zip(*pairs, strict=True))
-        tell("a card's 17 boxes, whole command, against `import tensorflow`",
-             f"{ours:.2f} s", f"{tensorflow:.2f} s", f"1/{tensorflow / ours:.0f}")  # fmt: skip
+        tell(
+            "a card's 17 boxes, whole command, against `import tensorflow`",
+            f"{ours:.2f} s",
+            f"{tensorflow:.2f} s",
+            f"1/{tensorflow / ours:.0f}",
+        )
 
         many = link(paths, here / "many", options.many)
         small = peak_memory([*PREDICT, str(here / "images")], here)
         large = peak_memory([*PREDICT, str(many)], here)
-        tell(f"largest memory of all processes, {options.many:,} images in a folder "
-             f"against {count:,} in several",
-             f"{large:,.0f} MB", f"{small:,.0f} MB", f"{large / small:.2f} times")  # fmt: skip
+        tell(
+            f"largest memory of all processes, {options.many:,} images in a folder "
+            f"against {count:,} in several",
+            f"{large:,.0f} MB",
+            f"{small:,.0f} MB",
+            f"{large / small:.2f} times",
+        )
 
         if shutil.which("chromium") and shutil.which("chromedriver"):
             seconds([*PREDICT, str(here / "cards"), "--output", "cards/predictions.csv"], here)
             opened = page_opens(here / "cards/review.html", options.runs)
-            tell(f"review page with {options.cards:,} cards", f"open after {opened:.1f} s", "3 s",
-                 f"{opened / 3:.2f}")  # fmt: skip
+            tell(
+                f"review page with {options.cards:,} cards",
+                f"open after {opened:.1f} s",
+                "3 s",
+                f"{opened / 3:.2f}",
+            )
         if find_spec("ray"):
             few = link(paths, here / "few", options.many // 5)
             further = options.many - options.many // 5
             local = further_image([], few, many, here, further)
             engine = ["--engine", "ray", "--jobs", str(jobs)]
             distributed = further_image(engine, few, many, here, further)
-            tell("seconds of a further image, Ray with as many workers against our own processes",
-                 f"{distributed * 1e6:.0f} µs", f"{local * 1e6:.0f} µs",
-                 f"{distributed / local:.2f} times")  # fmt: skip
+            tell(
+                "seconds of a further image, Ray with as many workers against our own processes",
+                f"{distributed * 1e6:.0f} µs",
+                f"{local * 1e6:.0f} µs",
+                f"{distributed / local:.2f} times",
+            )
     head = ("", "ours", "compared with", "ratio")
     write("Reading, measured", PACKAGES, [head, *rows], load.told())
 

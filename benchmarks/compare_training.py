@@ -53,25 +53,31 @@ class Clock(keras.callbacks.Callback):
 
 
 def students_recipe(train: dataset.Characters, validation: dataset.Characters) -> Clock:
-    recipe = keras.Sequential([
-        keras.Input((28, 28, 1)),
-        layers.Rescaling(1 / 255),
-        layers.Conv2D(32, 3, activation="relu"),
-        layers.MaxPooling2D(),
-        layers.Conv2D(64, 3, activation="relu"),
-        layers.MaxPooling2D(),
-        layers.Flatten(),
-        layers.Dense(256, activation="relu"),
-        layers.Dense(128, activation="relu"),
-        layers.Dense(len(CHARACTERS), activation="softmax"),
-    ])  # fmt: skip
+    recipe = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(256, activation="relu"),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(len(CHARACTERS), activation="softmax"),
+        ]
+    )
     recipe.compile("adam", "sparse_categorical_crossentropy")
     clock = Clock(validation)
     recipe.fit(
-        train.images[..., None], train.labels, batch_size=128, epochs=30, verbose=0,
+        train.images[..., None],
+        train.labels,
+        batch_size=128,
+        epochs=30,
+        verbose=0,
         validation_data=(validation.images[..., None], validation.labels),
         callbacks=[clock, keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE)],
-    )  # fmt: skip
+    )
     return clock
 
 
@@ -80,9 +86,11 @@ def published(validation: dataset.Characters) -> tuple[dataset.Characters, datas
     parameters = load()
     pool = dataset.load(Path("data/characters"), "train")
     rows = train_test_split(
-        np.arange(len(pool)), test_size=parameters.split.validation,
-        stratify=pool.labels, random_state=parameters.seed,
-    )  # fmt: skip
+        np.arange(len(pool)),
+        test_size=parameters.split.validation,
+        stratify=pool.labels,
+        random_state=parameters.seed,
+    )
     train, held = (pool[np.sort(part)] for part in rows)
     if not np.array_equal(held.labels, validation.labels):
         raise SystemExit("compare_training.py needs split.cap = 0 and filter.fold = ''")

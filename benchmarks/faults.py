@@ -32,10 +32,16 @@ import reproducible
 from vintraining.cards import draw_cards
 
 SETTINGS = [
-    "data.source=embedded", "data.embedded_per_class=20", "data.embedded_writers=10",
-    "split.validation=0.3", "train.epochs=1", "train.widths=[4, 8, 8]", "train.batch_size=32",
-    "split.embedded_share=0.05", "evaluate.cards=20",
-]  # fmt: skip
+    "data.source=embedded",
+    "data.embedded_per_class=20",
+    "data.embedded_writers=10",
+    "split.validation=0.3",
+    "train.epochs=1",
+    "train.widths=[4, 8, 8]",
+    "train.batch_size=32",
+    "split.embedded_share=0.05",
+    "evaluate.cards=20",
+]
 DVC = Path(sys.executable).with_name("dvc")
 RESULTS = ("predictions.csv", "vins.csv", "review.html")
 
@@ -60,10 +66,15 @@ class Task:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
         return subprocess.Popen(
-            [*map(str, command)], cwd=self.folder, start_new_session=True, preexec_fn=limit,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [*map(str, command)],
+            cwd=self.folder,
+            start_new_session=True,
+            preexec_fn=limit,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             env=os.environ | {"PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"},
-        )  # fmt: skip
+        )
 
     def run(self) -> None:
         process = self.start(self.command)
@@ -135,8 +146,13 @@ def predict_task(folder: Path) -> Task:
         place.mkdir(parents=True)
         for box, image in enumerate(card.boxes):
             Image.fromarray(image).save(place / f"{box:02}.png")
-    script = [sys.executable, folder / "stages/predict.py", "input", "--model",
-              reproducible.PROJECT / "models/released/vin-reader.tflite"]  # fmt: skip
+    script = [
+        sys.executable,
+        folder / "stages/predict.py",
+        "input",
+        "--model",
+        reproducible.PROJECT / "models/released/vin-reader.tflite",
+    ]
     return Task("predict", folder, script, [folder / name for name in RESULTS])
 
 
@@ -178,8 +194,10 @@ def main() -> None:
             killed, recovered = killed + done, recovered + good
             filled, clear = filled + len(fills), clear + errors
         same = (folder / "dvc.lock").read_bytes() == lock
-        print(f"all: {recovered} of {killed} kills, {clear} of {filled} full disks; "
-              f"dvc.lock is {'the same' if same else 'ANOTHER'}")  # fmt: skip
+        print(
+            f"all: {recovered} of {killed} kills, {clear} of {filled} full disks; "
+            f"dvc.lock is {'the same' if same else 'ANOTHER'}"
+        )
         broken = recovered < killed or clear < filled or not same
     finally:
         shutil.rmtree(place)

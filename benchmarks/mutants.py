@@ -49,18 +49,35 @@ def originals(kind: str) -> list[bytes]:
     oriented[0x0112] = 6
     pages = {"save_all": True, "append_images": [grey, grey.rotate(9)]}
     variants: dict[str, list[tuple[Image.Image, dict]]] = {
-        "PNG": [(small, {}), (field, {}), (see_through, {}), (deep, {}), (colour.quantize(), {}),
-                (grey.convert("1"), {}), (colour, {"exif": oriented})],
-        "JPEG": [(small, {}), (colour, {"progressive": True}),
-                 (colour.convert("CMYK"), {}), (grey, {"exif": oriented, "optimize": True})],
-        "TIFF": [(small, {}), (grey, {"compression": "tiff_lzw"}), (deep, {}),
-                 (see_through, {"compression": "tiff_deflate"}), (grey, pages),
-                 (grey.convert("1"), {"compression": "group4"}), (colour, {"compression": "jpeg"}),
-                 (Image.fromarray(np.asarray(grey, np.float32) / 255), {})],
+        "PNG": [
+            (small, {}),
+            (field, {}),
+            (see_through, {}),
+            (deep, {}),
+            (colour.quantize(), {}),
+            (grey.convert("1"), {}),
+            (colour, {"exif": oriented}),
+        ],
+        "JPEG": [
+            (small, {}),
+            (colour, {"progressive": True}),
+            (colour.convert("CMYK"), {}),
+            (grey, {"exif": oriented, "optimize": True}),
+        ],
+        "TIFF": [
+            (small, {}),
+            (grey, {"compression": "tiff_lzw"}),
+            (deep, {}),
+            (see_through, {"compression": "tiff_deflate"}),
+            (grey, pages),
+            (grey.convert("1"), {"compression": "group4"}),
+            (colour, {"compression": "jpeg"}),
+            (Image.fromarray(np.asarray(grey, np.float32) / 255), {}),
+        ],
         "BMP": [(small, {}), (colour, {}), (see_through, {}), (grey.convert("1"), {})],
         "WEBP": [(small, {}), (see_through, {"lossless": True}), (colour, pages)],
         "GIF": [(small, {}), (grey, pages), (colour.quantize(16), {"interlace": 1})],
-    }  # fmt: skip
+    }
     made = []
     for image, options in variants[kind]:
         buffer = io.BytesIO()
@@ -141,10 +158,19 @@ def run(folder: Path, output: Path) -> tuple[int, str, float, int]:
     """predict.py on a folder: exit status, messages, seconds of the processor, peak bytes."""
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
-            ["timeout", "--signal=KILL", str(PATIENCE), sys.executable, PREDICT, folder,
-             "--output", output],
-            stdout=subprocess.DEVNULL, stderr=messages,
-        )  # fmt: skip
+            [
+                "timeout",
+                "--signal=KILL",
+                str(PATIENCE),
+                sys.executable,
+                PREDICT,
+                folder,
+                "--output",
+                output,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=messages,
+        )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         messages.seek(0)

@@ -77,12 +77,17 @@ def clone(folder: Path, settings: list[str]) -> None:
 
 def run(folder: Path, environment: dict[str, str], settings: Path) -> None:
     call(
-        Path(sys.executable).with_name("dvc"), "repro", "--force", cwd=folder,
+        Path(sys.executable).with_name("dvc"),
+        "repro",
+        "--force",
+        cwd=folder,
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         DVC_NO_ANALYTICS="1",
         # No cache directory or remote from a configuration outside the clone.
-        DVC_GLOBAL_CONFIG_DIR=str(settings), DVC_SYSTEM_CONFIG_DIR=str(settings), **environment,
-    )  # fmt: skip
+        DVC_GLOBAL_CONFIG_DIR=str(settings),
+        DVC_SYSTEM_CONFIG_DIR=str(settings),
+        **environment,
+    )
 
 
 def outputs(folder: Path) -> list[str]:
@@ -134,8 +139,11 @@ def compare_locks(lock: str, committed: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("settings", nargs="*", help="other parameters: train.epochs=1 …")
-    parser.add_argument("--committed", action="store_true",
-                        help="one run only, compared with the committed dvc.lock")  # fmt: skip
+    parser.add_argument(
+        "--committed",
+        action="store_true",
+        help="one run only, compared with the committed dvc.lock",
+    )
     parser.add_argument("--keep", action="store_true", help="do not delete the clones")
     options = parser.parse_args()
     if options.committed and options.settings:

@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--scans", type=Path, help="folder with labels.csv (file,character)")
     options = parser.parse_args()
     reader = Reader(options.model)
-    print(f"{options.model}, trained on {reader.card['source']}")
+    print(f"{options.model}, trained on {reader.description['source']}")
     if options.archive:
         test = archive_test(options.archive, options.split)
         name = f"EMNIST {options.split} test"

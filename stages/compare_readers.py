@@ -37,7 +37,7 @@ def main() -> None:
         except ModelError as error:
             print(f"{name}: {error}", file=sys.stderr)
             continue
-        print(f"{name:9}  {path}, trained on {readers[name].card['source']}")
+        print(f"{name:9}  {path}, trained on {readers[name].description['source']}")
     wrong = dict.fromkeys(readers, 0)
     for card, truth in cards:
         print(f"\n{card}    {truth}")

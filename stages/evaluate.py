@@ -6,6 +6,7 @@ measured. In every figure but `accuracy`, all classes count alike, as in a VIN o
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from vinreader.litert import softmax
 from vinreader.spec import CHARACTERS
 from vintraining import charts, dataset, network, scores, simulate
 from vintraining.console import stage
-from vintraining.parameters import load
+from vintraining.parameters import Evaluate, load
 
 SPLIT = Path("data/split")
 MODEL = Path("models/vin-reader.keras")
@@ -23,14 +24,21 @@ METRICS = Path("metrics")
 PICTURES = METRICS / "pictures"  # hold test images: in DVC's cache, never in git
 
 
-def measured(part: str, model) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def measured(part: str, model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """images (as in the dataset), labels, logits and class weights of one part."""
     characters = dataset.load(SPLIT, part)
     logits = network.logits(model, characters.images)
     return characters.images, characters.labels, logits, dataset.class_weights(characters.labels)
 
 
-def figures(probabilities, labels, weights, threshold, how, frequencies) -> dict:
+def figures(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    threshold: float,
+    how: Evaluate,
+    frequencies: np.ndarray,
+) -> dict[str, Any]:
     """The headline figures of one part.
 
     `accuracy` is that of the bare reading, for which all characters are equally likely beforehand;
@@ -63,7 +71,9 @@ def figures(probabilities, labels, weights, threshold, how, frequencies) -> dict
     }
 
 
-def cards(probabilities, labels, number: int, seed: int) -> dict[str, dict]:
+def cards(
+    probabilities: np.ndarray, labels: np.ndarray, number: int, seed: int
+) -> dict[str, dict[str, Any]]:
     """Figures of whole VINs, composed of these characters, every box by another writer."""
     with np.errstate(divide="ignore"):
         log_probabilities = np.log(probabilities)
@@ -75,7 +85,15 @@ def cards(probabilities, labels, number: int, seed: int) -> dict[str, dict]:
     }
 
 
-def draw(images, labels, probabilities, weights, threshold, bins, seed) -> None:
+def draw(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray,
+    threshold: float,
+    bins: int,
+    seed: int,
+) -> None:
     """The pictures for `dvc plots show`."""
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     rng = np.random.default_rng(seed)
@@ -83,15 +101,23 @@ def draw(images, labels, probabilities, weights, threshold, bins, seed) -> None:
         [rng.permutation(np.flatnonzero(labels == c))[:4] for c in range(len(CHARACTERS))]
     )
     charts.characters(
-        PICTURES / "test.png", images[rows], labels[rows], probabilities[rows], 12,
+        PICTURES / "test.png",
+        images[rows],
+        labels[rows],
+        probabilities[rows],
+        12,
         "Test characters: truth → reading, confidence",
-    )  # fmt: skip
+    )
     wrong = np.flatnonzero(predicted != labels)
     rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:96]
     charts.characters(
-        PICTURES / "confident-errors.png", images[rows], labels[rows], probabilities[rows], 12,
+        PICTURES / "confident-errors.png",
+        images[rows],
+        labels[rows],
+        probabilities[rows],
+        12,
         "The most confident errors: truth → reading, confidence",
-    )  # fmt: skip
+    )
     charts.reliability(
         METRICS / "reliability.png",
         scores.reliability(probabilities, labels, weights, bins),
@@ -100,9 +126,12 @@ def draw(images, labels, probabilities, weights, threshold, bins, seed) -> None:
     thresholds, accepted, error = scores.coverage(confidence, predicted != labels, weights)
     at = max(0, int((thresholds >= threshold).sum()) - 1)
     charts.coverage(
-        METRICS / "coverage.png", accepted, error, (accepted[at], error[at]),
+        METRICS / "coverage.png",
+        accepted,
+        error,
+        (accepted[at], error[at]),
         "Test characters accepted, and errors among them",
-    )  # fmt: skip
+    )
 
 
 @stage

@@ -10,6 +10,7 @@ import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -45,9 +46,13 @@ def code() -> dict[str, str]:
 
 
 def describe(
-    model: bytes, evaluation: dict, source: dict, parameters: dict, code: dict[str, str]
-) -> dict:
-    """The model's card, vin-reader.json: the same for the same model, data, parameters and code."""
+    model: bytes,
+    evaluation: dict[str, Any],
+    source: dict[str, Any],
+    parameters: dict[str, Any],
+    code: dict[str, str],
+) -> dict[str, Any]:
+    """What vin-reader.json says: the same for the same model, data, parameters and code."""
     origin = {"data": source["sha256"], "parameters": parameters, "code": code}
     return {
         "labels": CHARACTERS,

@@ -25,10 +25,11 @@ def balanced_accuracy(reader: Reader, test: dataset.Characters) -> float:
 @stage
 def main() -> None:
     candidate = Reader(EXPORTED)
-    if not candidate.card["source"].startswith("emnist"):
+    source = candidate.description["source"]
+    if not source.startswith("emnist"):
         raise UserError(
-            f"{EXPORTED} was trained on {candidate.card['source']}; only a model trained on EMNIST "
-            "is released. Put NIST's archive at data.archive and run dvc repro"
+            f"{EXPORTED} was trained on {source}; only a model trained on EMNIST is released. "
+            "Put NIST's archive at data.archive and run dvc repro"
         )
     test = dataset.load(Path("data/split"), "test")
     new = balanced_accuracy(candidate, test)

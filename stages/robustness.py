@@ -19,7 +19,7 @@ def main() -> None:
     seed = parameters.seed
     test = dataset.load(CHARACTERS, "test")
     characters = disturbances.sample(test, parameters.robustness.per_class, seed)
-    source = Reader(MODEL).card["source"]  # says so here, once, when there is no model
+    source = Reader(MODEL).description["source"]  # says so here, once, when there is no model
     table = disturbances.measure(MODEL, characters, seed)
     figures = disturbances.summary(table, len(characters), source)
     write_csv(METRICS / "robustness.csv", table)

@@ -124,7 +124,7 @@ def test_a_store_of_objects_is_read_and_written(images, s3, tmp_path, monkeypatc
     reader = Reader(RELEASED)
     shards = cluster.location("s3://vin/read")
     (shard,) = cluster._plan(folders.find_items(root), root, "a")
-    model = str(RELEASED), reader.threshold, reader.card["sha256"]
+    model = str(RELEASED), reader.threshold, reader.description["sha256"]
     work = pickle.dumps((model, shard.items, root, "auto", shards))
     cluster._read_shard({"name": shard.name, "work": work})
     assert cluster._done(shards, [shard]) == {shard.name}

@@ -31,9 +31,13 @@ def save_cards(folder: Path, count: int) -> None:
 def start(folder: Path, *arguments: str, **options) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, PROJECT / "stages/predict.py", "input", *arguments],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, **{"env": unmeasured(), **options},
-    )  # fmt: skip
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        **{"env": unmeasured(), **options},
+    )
 
 
 def results(folder: Path) -> dict[str, bytes]:
@@ -99,8 +103,11 @@ def test_a_full_standard_output_is_an_error_too(folder):
     with Path("/dev/full").open("w") as full:
         process = subprocess.run(
             [sys.executable, PROJECT / "stages/predict.py", "input", "--format", "ascii"],
-            cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert process.returncode == 2 and "No space left on device" in process.stderr
 
 

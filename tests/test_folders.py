@@ -160,8 +160,16 @@ def test_everything_comes_in_natural_order(put):
         for item in folders.find_items(root)
     ]
     assert names == [
-        "007.png", "10.png", "a1.png", "a.png", "b2/x.png", "B9", "b10.png", "b10", "b10/deep/x.png"
-    ]  # fmt: skip
+        "007.png",
+        "10.png",
+        "a1.png",
+        "a.png",
+        "b2/x.png",
+        "B9",
+        "b10.png",
+        "b10",
+        "b10/deep/x.png",
+    ]
 
 
 def test_shapes_are_looked_at_only_where_they_decide(put, monkeypatch):

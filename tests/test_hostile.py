@@ -75,13 +75,15 @@ def png(width: int, height: int, rows_of_data: int, depth: int = 1) -> bytes:
         (png(2**31 - 1, 2**31 - 1, 1), "larger than 64 million pixels|not an image"),
         (png(1, 70_000_000, 1), "larger than 64 million pixels"),
         (png(0, 10, 1), "not an image|damaged"),
-        (b"BM" + struct.pack("<4I2i2H6I", 10**9, 0, 54, 40, 30_000, -(2**31), 1, 24, *[0] * 6),
-         "larger|damaged|not an image"),
+        (
+            b"BM" + struct.pack("<4I2i2H6I", 10**9, 0, 54, 40, 30_000, -(2**31), 1, 24, *[0] * 6),
+            "larger|damaged|not an image",
+        ),
         (b"GIF89a" + b"\xff" * 7 + b"," + bytes(4) + b"\xff" * 20, "damaged|larger"),
         (b"II*\0" + struct.pack("<IHI", 8, 0, 8), "damaged|not an image"),  # a circle of pages
         (b"RIFF\xff\xff\xff\xffWEBPVP8L\xff\xff\xff\xff/\xff\xff\xff\xff", "larger|damaged"),
     ],
-)  # fmt: skip
+)
 def test_absurd_sizes_are_refused_before_any_memory_is_taken(tmp_path, content, says):
     path = tmp_path / "x"
     path.write_bytes(content)
@@ -117,10 +119,23 @@ def test_names_of_every_kind_are_rows_and_can_be_mapped_back(tmp_path):
     folder = tmp_path / "input"
     (folder / "=sub+1").mkdir(parents=True)
     names = [
-        "=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "\t=x.png", "\r=y.png", "a\nb.png",
-        'say "x".png', "a,b;c.png", "'=1+1.png", "\u202egnp.exe.png", "<script>alert(1)<",
-        "%41.png", "=sub+1/=cmd|' C calc'!A0.png", "\x1b[31mred.png", " space.png",
-    ]  # fmt: skip
+        "=1+1.png",
+        "+1.png",
+        "-1.png",
+        "@SUM(A1).png",
+        "\t=x.png",
+        "\r=y.png",
+        "a\nb.png",
+        'say "x".png',
+        "a,b;c.png",
+        "'=1+1.png",
+        "\u202egnp.exe.png",
+        "<script>alert(1)<",
+        "%41.png",
+        "=sub+1/=cmd|' C calc'!A0.png",
+        "\x1b[31mred.png",
+        " space.png",
+    ]
     for name in names:
         (folder / name).write_bytes(good.getvalue())
     (folder / "loop-a.png").symlink_to("loop-b.png")

@@ -25,6 +25,19 @@ def test_formats_by_content(tmp_path, format):
     assert np.abs(page.astype(int) - GREY).mean() < 4
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_files_of_a_format_are_known_by_ending_and_by_beginning(tmp_path, format):
+    Image.init()
+    registered = {
+        ending for ending, name in Image.registered_extensions().items() if name == format
+    }
+    assert registered and registered <= images.SUFFIXES
+    path = write(tmp_path / "box.dat", Image.fromarray(GREY).convert("RGB"), format=format)
+    start = path.read_bytes()[:12]
+    assert images.begins_as_image(start)
+    assert not images.begins_as_image(bytes(4) + start[4:])
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "CMYK", "F"])
 def test_colour_modes(tmp_path, mode):
     image = Image.fromarray(GREY)

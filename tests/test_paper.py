@@ -13,9 +13,17 @@ from vintraining.paper import Scan, decent_scan, scan
 
 FAITHFUL = Scan(scale=1, room=1, paper=255, ink=255)
 HARDLY = {
-    "shift": 1e-3, "rotation": 1e-3, "border": 1e-3, "ink": 159.9, "paper": 215.1,
-    "shading": 1e-3, "texture": 1e-3, "noise": 1e-3, "blur": 0.05, "jpeg": 100,
-}  # fmt: skip
+    "shift": 1e-3,
+    "rotation": 1e-3,
+    "border": 1e-3,
+    "ink": 159.9,
+    "paper": 215.1,
+    "shading": 1e-3,
+    "texture": 1e-3,
+    "noise": 1e-3,
+    "blur": 0.05,
+    "jpeg": 100,
+}
 EVERY = [(n, s) for n, told in DISTURBANCES.items() for s in (*told.decent, *told.beyond)]
 
 

@@ -18,7 +18,7 @@ from conftest import PROJECT, SHARED, predict, rows
 from vinreader import Reader
 from vinreader.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
-from vinreader.tables import COLUMNS, VIN_COLUMNS
+from vinreader.tables import Row, VinRow
 from vintraining import dataset, emnist, handwriting
 from vintraining.cards import draw_cards
 
@@ -57,7 +57,7 @@ def test_every_format_mode_and_polarity_is_read(folder, tmp_path):
     result = predict("input", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     table = rows(tmp_path / "predictions.csv")
-    assert tuple(table[0]) == COLUMNS
+    assert tuple(table[0]) == Row._fields
     assert [row["path"] for row in table] == [
         *(f"a{n}" for n in ("9.png", "10.bmp", "10.gif", "10.jpg", "10.png", "10.tif", "10.webp")),
         "deep/er/cmyk.jpg",
@@ -170,7 +170,7 @@ def test_what_cannot_run_says_why_and_changes_nothing(folder, tmp_path, argument
 
 def test_reading_never_imports_tensorflow_or_pandas(folder, tmp_path):
     code = (
-        "import sys, predict; predict.main(sys.argv[1:]);"
+        "import sys; from vinreader.command import main; main(sys.argv[1:]);"
         "sys.exit(bool({'tensorflow', 'pandas', 'dvc', 'scipy', 'requests'} & set(sys.modules)))"
     )
     result = subprocess.run(
@@ -283,7 +283,7 @@ def test_cards_are_read_as_vins_in_every_form(drawn, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "3 cards" in result.stdout and "review.html" in result.stdout
     table = rows(tmp_path / "vins.csv")
-    assert tuple(table[0]) == VIN_COLUMNS
+    assert tuple(table[0]) == VinRow._fields
     assert [row["card"] for row in table] == ["files", "folder", "wide.png"]
     truth = [drawn[1].vin, drawn[0].vin, drawn[2].vin]
     pairs = [(a, b) for row, vin in zip(table, truth, strict=True) for a, b in zip(row["vin"], vin)]  # noqa: B905
@@ -297,6 +297,49 @@ def test_cards_are_read_as_vins_in_every_form(drawn, tmp_path):
     page = (tmp_path / "review.html").read_text("utf-8")
     assert all(f'"{name}"' in page for name in ("files", "folder", "wide.png"))
     assert '"loose.png"' not in page
+
+
+def save_pages(path: Path, *pages: np.ndarray) -> None:
+    first, *others = map(Image.fromarray, pages)
+    first.save(path, save_all=True, append_images=others)
+
+
+def test_every_page_of_a_file_of_fields_is_a_card(drawn, tmp_path):
+    folder = tmp_path / "input"
+    folder.mkdir()
+    blank = np.full((100, 900), 230, np.uint8)
+    fields = [card.field for card in drawn[:3]]
+    for number, field in enumerate(fields, start=1):
+        Image.fromarray(field).save(folder / f"single-{number}.png")
+    save_pages(folder / "pages.tif", fields[0], drawn[0].boxes[4], *fields[1:], blank)
+    result = predict("input", "--debug", "seen", cwd=tmp_path)
+    assert result.returncode == 1 and "Traceback" not in result.stderr  # a blank page has no field
+    cards = {row.pop("card"): row for row in rows(tmp_path / "vins.csv")}
+    pages = [f"pages.tif#page={number}" for number in range(1, 6)]
+    assert list(cards) == [pages[0], *pages[2:], *(f"single-{n}.png" for n in (1, 2, 3))]
+    for number, page in enumerate((pages[0], pages[2], pages[3]), start=1):
+        assert cards[page] == cards[f"single-{number}.png"] and cards[page]["vin"]
+    assert cards[pages[4]]["message"]
+    paths = [row["path"] for row in rows(tmp_path / "predictions.csv")]
+    in_boxes = [[f"{page}#box={n}" for n in range(1, 18)] for page in pages]
+    expected = [*in_boxes[0], pages[1], *in_boxes[2], *in_boxes[3], pages[4]]
+    assert paths[: len(expected)] == expected
+    assert (tmp_path / "seen/pages.tif#page=3#box=17.png").exists()
+    assert f'"{pages[2]}"' in (tmp_path / "review.html").read_text("utf-8")
+
+
+def test_further_pages_of_a_box_are_named(drawn, tmp_path):
+    save_boxes(tmp_path / "input/card", drawn[0])
+    (tmp_path / "input/card/05.png").unlink()
+    save_pages(tmp_path / "input/card/05.tif", drawn[0].boxes[4], *drawn[1].boxes[:2])
+    assert predict("input", cwd=tmp_path).returncode == 0
+    message = "only the first of the file's 3 pages is read"
+    boxes = rows(tmp_path / "predictions.csv")
+    assert len(boxes) == 17
+    assert (boxes[4]["path"], boxes[4]["status"]) == ("card/05.tif", "review")
+    assert boxes[4]["message"] == message
+    (card,) = rows(tmp_path / "vins.csv")
+    assert card["status"] == "review" and f"box 5: {message}" in card["message"]
 
 
 def test_cards_that_cannot_be_read_whole_are_reported_by_name(drawn, tmp_path):

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import predict
-from vinreader import vin
+from vinreader import command, vin
 from vinreader.boxes import normalise
 from vinreader.spec import CHARACTERS, SIDE
 from vinreader.tables import printable
@@ -128,7 +127,7 @@ def test_names_come_back_from_a_table_and_start_no_formula(paths):
     with tempfile.TemporaryDirectory() as place:
         table = Path(place, "x.csv")
         with ExitStack() as stack:
-            predict.Csv(table, ("path",), stack).writer.writerows([printable(p)] for p in paths)
+            command.Csv(table, ("path",), stack).writer.writerows([printable(p)] for p in paths)
         with table.open(newline="", encoding="utf-8") as file:
             _, *read = [row[0] for row in csv.reader(file)]
     assert [cell.removeprefix("./") for cell in read] == [p.removeprefix("./") for p in paths]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import PROJECT
+from vinreader.files import sha256
 from vintraining.cards import draw_cards
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
@@ -32,14 +33,41 @@ def predict(folder: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def test_version_tells_what_the_model_was_made_from(tmp_path):
-    card = json.loads(RELEASED.with_suffix(".json").read_text("utf-8"))
-    told = predict(tmp_path, "--version")
+def test_version_says_what_the_model_was_made_from(tmp_path):
+    description = json.loads(RELEASED.with_suffix(".json").read_text("utf-8"))
+    said = predict(tmp_path, "--version")
     for text in (
-        card["sha256"], card["fingerprint"], card["source"], *card["data"]["sha256"].values(),
-        f"tensorflow {card['versions']['tensorflow']}", '"seed": ', "ai-edge-litert",
-    ):  # fmt: skip
-        assert text in told
+        description["sha256"],
+        description["fingerprint"],
+        description["source"],
+        *description["data"]["sha256"].values(),
+        f"tensorflow {description['versions']['tensorflow']}",
+        '"seed": ',
+        "ai-edge-litert",
+    ):
+        assert text in said
+
+
+def test_code_that_is_not_what_the_model_was_made_with_is_named(folder):
+    package = PROJECT / "stages/vinreader"
+    same = {f"stages/vinreader/{name}": sha256(package / name) for name in ("lines.py", "spec.py")}
+    description = json.loads(RELEASED.with_suffix(".json").read_text("utf-8"))
+    (folder / "x.tflite").write_bytes(RELEASED.read_bytes())
+    for code, changed in (
+        (same, []),
+        # What is not part of reading, or no longer there, does not count.
+        (same | {"stages/train.py": "0", "stages/vinreader/gone.py": "0"}, []),
+        (
+            same | {"elsewhere/lines.py": "0", "stages/vinreader/boxes.py": "0"},
+            ["boxes.py", "lines.py"],
+        ),
+    ):
+        (folder / "x.json").write_text(json.dumps(description | {"code": code}))
+        said = predict(folder, "--version", "--model", "x.tflite")
+        assert ("not as they are here: " + ", ".join(changed) in said) == bool(changed)
+        predict(folder, "input", "--model", "x.tflite")
+        record = json.loads((folder / "predictions.csv.json").read_text("utf-8"))
+        assert record["changed_code"] == changed
 
 
 def test_a_table_has_a_record_of_the_model_that_made_it(folder):

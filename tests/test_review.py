@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vinreader import review, vin
+from vinreader.tables import VinRow
 
 from conftest import rows  # isort: skip
 
@@ -35,14 +36,21 @@ EUROPEAN = "WVWZZZ1JZ3W386752"
 EVIL = "=<img src=x onerror=\"document.title='hacked'\"></script><b>{{cards}} \u2028\n\u202e,'"
 
 
-def card(name, reading=EUROPEAN, doubts=(), doubtful=True, **row):
+def card(name, reading=EUROPEAN, doubts=(), status="review", **row):
     rng = np.random.default_rng(0)
     boxes = [review.picture(rng.integers(0, 256, (50, 40)).astype(np.uint8)) for _ in reading]
     confidences = [0.5 if i + 1 in doubts else 0.99 for i in range(len(reading))]
     first = zip(reading, confidences, strict=True)
     alternatives = [[likely, ("0", 0.01), ("Z", 0.001)] for likely in first]
-    row = {"card": name, "vin": reading, "raw": reading, "confidence": "0.4000", **row}
-    return review.ReviewCard(name, boxes, reading, confidences, alternatives, row, doubtful)
+    row = {"raw": reading, "confidence": "0.4000", "status": status, **row}
+    return review.ReviewCard(boxes, reading, confidences, alternatives, VinRow(name, **row))
+
+
+def write(path, cards):
+    with review.Review() as page:
+        for shown in cards:
+            page.add(review.entry(shown))
+        page.write(path)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +75,7 @@ def browser(tmp_path_factory):
 def show(browser, tmp_path):
     def show(*cards):
         path = tmp_path / "review.html"
-        review.write_review(path, cards)
+        write(path, cards)
         browser.get(path.as_uri())
         return Page(browser)
 
@@ -114,9 +122,9 @@ class Page:
 @in_browser
 def test_a_correction_is_typed_accepted_kept_and_downloaded(show):
     page = show(
-        card("sure", doubtful=False, check_digit="not required", status="ok"),
-        card("b", READ, doubts=(12,), status="review", check_digit="wrong", message="blurred"),
-        card("c", EUROPEAN, doubts=(3, 7), status="review"),
+        card("sure", status="ok", check_digit="not required"),
+        card("b", READ, doubts=(12,), check_digit="wrong", message="blurred"),
+        card("c", EUROPEAN, doubts=(3, 7)),
     )
     assert page.text("name") == "b"  # doubtful cards first
     assert page.selected == "Box 12: D, doubtful"
@@ -140,12 +148,12 @@ def test_a_correction_is_typed_accepted_kept_and_downloaded(show):
     assert page.number == RIGHT
 
     sure, b, c = page.download()
-    assert list(sure) == list(review.COLUMNS)
+    assert list(sure) == list(VinRow._fields)
     assert (sure["card"], sure["status"]) == ("sure", "ok")
     assert (b["vin"], b["raw"], b["status"], b["check_digit"]) == (RIGHT, READ, "ok", "ok")
     assert b["message"] == "blurred; corrected by a person (box 12: D -> 0)"
-    told = vin.region(RIGHT), vin.manufacturer(RIGHT), vin.model_year(RIGHT)
-    assert (b["region"], b["manufacturer"], b["model_year"]) == told
+    known = vin.region(RIGHT), vin.manufacturer(RIGHT), vin.model_year(RIGHT)
+    assert (b["region"], b["manufacturer"], b["model_year"]) == known
     assert (c["vin"], c["status"]) == (EUROPEAN, "review")  # not accepted, so not decided
 
 
@@ -194,7 +202,7 @@ def test_names_with_markup_and_formulas_do_no_harm(show):
 @in_browser
 def test_a_thousand_cards_show_the_images_of_one(browser, tmp_path):
     path = tmp_path / "review.html"
-    review.write_review(path, [card(f"card {i}", doubts=(5,)) for i in range(1000)])
+    write(path, [card(f"card {i}", doubts=(5,)) for i in range(1000)])
     browser.get(path.as_uri())
     ready = "return document.body.dataset.ready === 'true'"
     WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(ready))
@@ -229,7 +237,7 @@ def test_everything_has_a_name_and_the_boxes_are_one_tab_stop(show):
 
 def test_page_is_self_contained_and_repeatable(tmp_path):
     for name in ("a.html", "b.html"):
-        review.write_review(tmp_path / name, [card("x")])
+        write(tmp_path / name, [card("x")])
     page = (tmp_path / "a.html").read_text("utf-8")
     assert page == (tmp_path / "b.html").read_text("utf-8")
     assert "http://" not in page and "https://" not in page
@@ -237,7 +245,7 @@ def test_page_is_self_contained_and_repeatable(tmp_path):
 
 
 def test_cards_cannot_end_the_script(tmp_path):
-    review.write_review(tmp_path / "a.html", [card(EVIL)])
+    write(tmp_path / "a.html", [card(EVIL)])
     page = (tmp_path / "a.html").read_text("utf-8")
     content = page.split('id="cards">')[1].split("</script>")[0]
     assert "<" not in content
@@ -246,15 +254,15 @@ def test_cards_cannot_end_the_script(tmp_path):
 
 def test_images_are_small(tmp_path):
     big = np.zeros((500, 300), np.uint8)
-    review.write_review(
+    write(
         tmp_path / "a.html",
-        [review.ReviewCard("x", [review.picture(big)], "A", [0.5], [[("A", 0.5)]], {}, True)],
+        [review.ReviewCard([review.picture(big)], "A", [0.5], [[("A", 0.5)]], VinRow("x"))],
     )
     assert (tmp_path / "a.html").stat().st_size < 80_000
 
 
 def test_numbers_of_boxes_and_readings_must_agree(tmp_path):
     with pytest.raises(ValueError, match="'x'"):
-        wrong = review.ReviewCard("x", [], "A", [0.5], [[]], {}, True)
-        review.write_review(tmp_path / "a.html", [wrong])
+        wrong = review.ReviewCard([], "A", [0.5], [[]], VinRow("x"))
+        write(tmp_path / "a.html", [wrong])
     assert not list(tmp_path.iterdir())

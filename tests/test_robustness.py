@@ -80,9 +80,11 @@ def test_characters_without_disturbance_are_read_as_the_reader_reads_them(measur
     test = dataset.load(folder / "data/characters", "test")
     readings = reader.read(test.images)
     right = np.array(
-        [reading.character == CHARACTERS[label]
-         for reading, label in zip(readings, test.labels, strict=True)]
-    )  # fmt: skip
+        [
+            reading.character == CHARACTERS[label]
+            for reading, label in zip(readings, test.labels, strict=True)
+        ]
+    )
     both = right.reshape(2, 33)  # one of the two of each class was drawn
     assert both.all(axis=0).mean() <= table["accuracy"].iloc[0] <= both.any(axis=0).mean()
 
@@ -129,9 +131,8 @@ def test_no_decent_scan_is_worse_than_the_table_says():
         ("shading", max, "shading"),
         ("faint ink", min, "ink"),
     ):
-        limit = getattr(
-            disturbances.DISTURBANCES[name].at(disturbances.DISTURBANCES[name].decent[-1]), key
-        )
+        kind = disturbances.DISTURBANCES[name]
+        limit = getattr(kind.at(kind.decent[-1]), key)
         assert disturbance([limit, *(getattr(how, key) for how in hows)]) == limit
         assert len({getattr(how, key) for how in hows}) > 50
 

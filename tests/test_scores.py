@@ -88,8 +88,11 @@ def test_a_threshold_from_few_characters_goes_by_the_curve_of_all():
             threshold, _ = scores.review_threshold(confidence, errors, weights, 0.01)
             accepted[name].append((everyone[0] >= threshold).mean())
     assert np.std(accepted["curve"]) < 0.85 * np.std(accepted["counted"])
-    errors = [everyone[1][everyone[0] >= np.quantile(everyone[0], 1 - a)].mean()
-              for a in accepted["curve"] if a > 0]  # fmt: skip
+    errors = [
+        everyone[1][everyone[0] >= np.quantile(everyone[0], 1 - a)].mean()
+        for a in accepted["curve"]
+        if a > 0
+    ]
     assert np.mean(errors) == pytest.approx(0.01, abs=0.003)
 
 

@@ -53,8 +53,12 @@ def test_the_workflow_leaves_everything_it_promises(clone):
 
 def test_no_dataset_image_and_no_model_is_in_git(clone):
     tracked = clone.call("git", "ls-files").stdout.split()
-    assert not [name for name in tracked if name.startswith(("data/", "metrics/pictures/"))
-                and not name.endswith((".gitkeep", ".gitignore"))]  # fmt: skip
+    assert not [
+        name
+        for name in tracked
+        if name.startswith(("data/", "metrics/pictures/"))
+        and not name.endswith((".gitkeep", ".gitignore"))
+    ]
     assert not [name for name in tracked if name.endswith(".keras")]
 
 

@@ -28,7 +28,7 @@ _PLACES = {
 __all__ = list(_PLACES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """Imports what is asked for, when it is asked for: a program that only needs the rules of a
     number (`vinreader.vin`) does not wait for OpenCV."""
     if name not in _PLACES:

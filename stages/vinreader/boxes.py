@@ -37,10 +37,6 @@ TRACE = 64  # of 255: ink this strong is followed when lines and strokes are tol
 
 BLOT = 0.49  # share of full ink in the 28x28 image; EMNIST's fullest of 8,000 has 0.48
 
-# The images are so small that OpenCV's threads cost more than they bring, and forking is safe
-# only without them.
-cv2.setNumThreads(1)
-
 # Steepens the edge of a stroke at the size of the canvas: half-ink stays where it was.
 EDGE = ((np.arange(256) - 127.5) * 2 + 127.5).clip(0, 255).astype(np.uint8)
 

@@ -14,7 +14,7 @@ import io
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,18 +28,16 @@ import numpy as np
 from vinreader.files import write_bytes
 from vinreader.folders import Card
 from vinreader.images import UnreadableImage, open_pages
+from vinreader.litert import notes_held
 from vinreader.pipeline import Result, chunks, read_chunk
 from vinreader.processes import cores
 from vinreader.reader import Reader
 from vinreader.review import Entry
 from vinreader.spec import UserError
-from vinreader.tables import COLUMNS, VIN_COLUMNS, Row
+from vinreader.tables import Row, VinRow
 
-CHUNKS = 8  # in a shard: about 1,000 images, a second's work or two
+PIECES = 8  # in a shard: about 1,000 images, a second's work or two
 DOWNLOADS = 16  # files that a worker fetches at a time
-
-# Ray is silent on what goes well, and asks nobody's server for anything.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 Items = list[Card | Path]
 
@@ -74,8 +72,8 @@ def read_items(
     jobs: int | None,
     shards: Path,
     progress: Callable[[int, int], Any] = lambda done, shards: None,
-) -> Iterator[Result]:
-    """Results of items as `results.read_items` has them, read by Ray's workers.
+) -> Generator[Result, None, None]:
+    """Results of items as `pipeline.read_items` has them, read by Ray's workers.
 
     Args:
         jobs: workers; by default as many as the cluster (RAY_ADDRESS), or else this machine, has
@@ -91,7 +89,7 @@ def read_items(
     waiting = [shard for shard in plan if shard.name not in done]
     progress(len(done), len(plan))
     if waiting:
-        model = str(reader.path.absolute()), reader.threshold, reader.card["sha256"]
+        model = str(reader.path.absolute()), reader.threshold, reader.description["sha256"]
         tasks = [
             {"name": shard.name, "work": pickle.dumps((model, shard.items, root, rules, shards))}
             for shard in waiting
@@ -103,13 +101,13 @@ def read_items(
 
 
 def _identity(reader: Reader, rules: str) -> str:
-    return f"{reader.card['sha256']} {reader.threshold} {rules}"
+    return f"{reader.description['sha256']} {reader.threshold} {rules}"
 
 
 def _plan(items: Iterable[Card | Path], root: Path, identity: str) -> Iterator[Shard]:
     pieces = chunks(items)
     number = 0
-    while content := list(chain.from_iterable(islice(pieces, CHUNKS))):
+    while content := list(chain.from_iterable(islice(pieces, PIECES))):
         key = hashlib.sha256(identity.encode())
         for item in content:
             paths = item.images if isinstance(item, Card) else [item]
@@ -136,7 +134,7 @@ def _done(shards: Path, plan: list[Shard]) -> set[str]:
     return found
 
 
-def _read(tasks: list[dict], jobs: int | None) -> Iterator[int]:
+def _read(tasks: list[dict[str, Any]], jobs: int | None) -> Iterator[int]:
     """Lets Ray's workers read shards; counts those that are done."""
     try:
         import ray
@@ -152,7 +150,7 @@ def _read(tasks: list[dict], jobs: int | None) -> Iterator[int]:
 
 
 @contextmanager
-def _cluster(ray, jobs: int | None) -> Iterator[None]:
+def _cluster(ray: Any, jobs: int | None) -> Iterator[None]:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address := os.environ.get("RAY_ADDRESS"):
@@ -172,13 +170,14 @@ def _cluster(ray, jobs: int | None) -> Iterator[None]:
 @cache
 def _reader(model: str, threshold: float, sha256: str) -> Reader:
     """A worker's reader, which reads shard after shard."""
-    reader = Reader(model, threshold)
-    if reader.card["sha256"] != sha256:
+    with notes_held():
+        reader = Reader(model, threshold)
+    if reader.description["sha256"] != sha256:
         raise UserError(f"{model} is another model on this machine than where the reading began")
     return reader
 
 
-def _read_shard(task: dict) -> dict:
+def _read_shard(task: dict[str, Any]) -> dict[str, str]:
     # Made by this program a moment ago: Ray hands tasks on as it hands on everything, as pickles.
     model, items, root, rules, shards = pickle.loads(task["work"])
     reader = _reader(*model)
@@ -215,12 +214,12 @@ def _fetched(items: Items) -> Callable[[Path], list[np.ndarray]]:
 def _save(shards: Path, name: str, results: list[Result]) -> None:
     """Writes a shard, its predictions last: with them it is done."""
     rows = [row for result in results for row in result.rows]
-    cards = [result for result in results if result.vin_row and result.entry]
-    vins = [[(card.vin_row or {}).get(column, "") for column in VIN_COLUMNS] for card in cards]
-    if cards:
-        _write(shards / "vins" / f"{name}.parquet", VIN_COLUMNS, vins)
-        _write(shards / "review" / f"{name}.parquet", Entry._fields, [card.entry for card in cards])
-    _write(shards / "predictions" / f"{name}.parquet", COLUMNS, rows)
+    vins = [result.vin_row for result in results if result.vin_row]
+    entries = [result.entry for result in results if result.entry]
+    if vins:
+        _write(shards / "vins" / f"{name}.parquet", VinRow._fields, vins)
+        _write(shards / "review" / f"{name}.parquet", Entry._fields, entries)
+    _write(shards / "predictions" / f"{name}.parquet", Row._fields, rows)
 
 
 def _load(shards: Path, name: str) -> Iterator[Result]:
@@ -230,10 +229,10 @@ def _load(shards: Path, name: str) -> Iterator[Result]:
         vins = _table(shards / "vins" / f"{name}.parquet")
         entries = _table(shards / "review" / f"{name}.parquet")
         for vin, entry in zip(vins, entries, strict=True):
-            yield Result([], 0, dict(zip(VIN_COLUMNS, vin, strict=True)), Entry(*entry))
+            yield Result([], 0, VinRow(*vin), Entry(*entry))
 
 
-def _write(path: Path, columns: tuple[str, ...], rows: list) -> None:
+def _write(path: Path, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
     import pyarrow
     from pyarrow import parquet
 
@@ -249,7 +248,7 @@ def _write(path: Path, columns: tuple[str, ...], rows: list) -> None:
         path.write_bytes(content.getvalue())
 
 
-def _table(path: Path) -> Iterator[tuple]:
+def _table(path: Path) -> Iterator[tuple[Any, ...]]:
     import pyarrow
     from pyarrow import parquet
 

@@ -9,7 +9,7 @@ from vinreader.boxes import steps
 from vinreader.files import write_bytes
 from vinreader.tables import Row
 
-SIDE = 224  # pixels to which the longer side of each step is enlarged
+TILE = 224  # pixels to which the longer side of each step is enlarged
 GAP = 8
 LINE = 22  # pixels a line of text
 
@@ -30,21 +30,21 @@ def write_steps(folder: Path, grey: np.ndarray, row: Row) -> Path:
     reading = f"{row.character or '-'}  {row.confidence}"
     if row.runner_up:
         reading += f"  then {row.runner_up}  {row.runner_up_confidence}"
-    told = ": ".join(filter(None, (row.status, row.message)))
+    status = ": ".join(filter(None, (row.status, row.message)))
     strip = np.hstack(tiles)
     foot = np.full((2 * LINE + GAP, strip.shape[1]), 255, np.uint8)
-    for number, text in enumerate((reading, told), start=1):
+    for number, text in enumerate((reading, status), start=1):
         _write(foot, text, number * LINE)
     path = folder / f"{row.path}.png"
     write_bytes(path, cv2.imencode(".png", np.vstack([strip, foot]))[1].tobytes())
     return path
 
 
-def _tile(name, image):
+def _tile(name: str, image: np.ndarray) -> np.ndarray:
     height, width = image.shape
-    scale = SIDE / max(height, width)
+    scale = TILE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    tile = np.full((SIDE + LINE + GAP, SIDE + GAP), 255, np.uint8)
+    tile = np.full((TILE + LINE + GAP, TILE + GAP), 255, np.uint8)
     tile[LINE : LINE + size[1], : size[0]] = cv2.resize(
         image, size, interpolation=cv2.INTER_NEAREST
     )
@@ -52,7 +52,7 @@ def _tile(name, image):
     return tile
 
 
-def _write(image, text, baseline):
+def _write(image: np.ndarray, text: str, baseline: int) -> None:
     cv2.putText(
         image, text, (4, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0, 1, lineType=cv2.LINE_AA
     )

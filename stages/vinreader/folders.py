@@ -19,22 +19,18 @@ opened here only where its shape decides what the files around it are.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from vinreader.images import SUFFIXES, begins_as_image
 from vinreader.spec import BOXES
 
 NEARLY = range(BOXES - 2, BOXES + 3)  # counts that were meant as a card's
 SHORTEST = 5  # characters of the shortest numbers from before 1981
 WIDE = 4.0  # width / height; 17 boxes make 8 to 20, a single box hardly 2
-IMAGE_SUFFIXES = frozenset(
-    [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"]
-)
-_SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
-
 _NUMBERED = re.compile(r"(.+)_(\d{1,3})", re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
 _DIGITS = re.compile(r"\d+", re.ASCII)
@@ -78,7 +74,7 @@ class _Subfolder:
     path: Path
 
 
-def _items(root, here):
+def _items(root: Path, here: Path) -> Iterator["Card | Path | _Subfolder"]:
     """The items of one folder, with a `_Subfolder` where that one's items belong."""
     try:
         images, subfolders = _list(here)
@@ -108,7 +104,7 @@ def _items(root, here):
             yield here / entry
 
 
-def _list(here):
+def _list(here: Path) -> tuple[list[str], list[str]]:
     """Names of the images and of the folders in a folder."""
     images: list[str] = []
     subfolders: list[str] = []
@@ -131,36 +127,33 @@ def _list(here):
     return images, subfolders
 
 
-def _is_file(entry):
+def _is_file(entry: os.DirEntry[str]) -> bool:
     """True for a file, and for a link that leads nowhere or in a circle: its row says so."""
     return (entry.is_symlink() and not Path(entry.path).exists()) or entry.is_file()
 
 
-def looks_like_image(here, name):
+def looks_like_image(here: Path, name: str) -> bool:
     """Whether a file is meant as an image: by its ending, or by how its content begins."""
-    if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 (Path takes 10 times as long)
+    if os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 (Path takes 10 times as long)
         return True
     try:
         with (here / name).open("rb") as file:
-            start = file.read(12)
+            return begins_as_image(file.read(12))
     except OSError:
         return False
-    webp = start[:4] == b"RIFF" and start[8:] == b"WEBP"
-    bmp = start[:2] == b"BM" and start[6:10] == bytes(4)
-    return webp or bmp or start.startswith(_SIGNATURES)
 
 
-def natural(names):
+def natural(names: Iterable[str]) -> list[str]:
     """Names sorted so that 9 comes before 10, in every part of them."""
     return sorted(sorted(names), key=_natural_key)
 
 
-def _natural_key(name):
+def _natural_key(name: str) -> str:
     # A number is led by its length, so that text compares as numbers do.
     return _DIGITS.sub(lambda m: f"\0{len(m[0].lstrip('0')):03}{m[0].lstrip('0')}", name.casefold())
 
 
-def _numbered_cards(root, here, names):
+def _numbered_cards(root: Path, here: Path, names: list[str]) -> tuple[list[str], dict[str, Card]]:
     """Cards of files `<card>_<number>`: (the names that belong to none, cards by name)."""
     place = here.relative_to(root)
     loose: list[str] = []
@@ -182,7 +175,7 @@ def _numbered_cards(root, here, names):
     return loose, cards
 
 
-def _boxes_of_group(here, group):
+def _boxes_of_group(here: Path, group: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """The (number, name) of a group's boxes in order, or nothing if it is no card."""
     if len(group) < NEARLY[0]:
         return []
@@ -193,7 +186,7 @@ def _boxes_of_group(here, group):
     return sorted(boxes, key=lambda box: (box[0], place[box[1]])) if len(boxes) in NEARLY else []
 
 
-def _folder_card(root, here, names):
+def _folder_card(root: Path, here: Path, names: list[str]) -> tuple[Card | None, list[str]]:
     """The card that a folder's images make together, or None, and the names that stay loose."""
     if len(names) < SHORTEST:
         return None, names
@@ -213,7 +206,7 @@ def _folder_card(root, here, names):
     return card, list({*names} - {*boxes})
 
 
-def _message_of_folder(stems, below):
+def _message_of_folder(stems: list[str], below: bool) -> str | None:
     """What is wrong with the card of a folder's images, "" for nothing, None if it is no card."""
     numbers = [int(stem) for stem in stems if _NUMBER.fullmatch(stem)]
     if stems and len(numbers) == len(stems):
@@ -228,7 +221,7 @@ def _message_of_folder(stems, below):
     return None
 
 
-def _miscount(numbers):
+def _miscount(numbers: list[int]) -> str:
     """What is wrong with a card's box numbers (counted from 0 or from 1), or ""."""
     counts = Counter(numbers)
     start = 0 if 0 in counts else 1
@@ -242,16 +235,16 @@ def _miscount(numbers):
     return f"{len(numbers)} boxes, a card has {BOXES}: {'; '.join(found)}" if found else ""
 
 
-def _stem(name):
+def _stem(name: str) -> str:
     return os.path.splitext(name)[0]  # noqa: PTH122 (Path takes 10 times as long)
 
 
-def is_wide(height, width):
+def is_wide(height: int, width: int) -> bool:
     """Whether an image shows a whole field rather than one box."""
     return width >= WIDE * height
 
 
-def _is_wide_file(path):
+def _is_wide_file(path: Path) -> bool:
     """What cannot be opened is not wide: its reader will say why."""
     try:
         with path.open("rb") as file:

@@ -5,13 +5,35 @@ never its name, and whatever is wrong with it ends in `UnreadableImage` with a s
 """
 
 import os
+import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
+
+class Format(NamedTuple):
+    """suffixes: of its files' names, in lower case. beginning: pattern of their first 12 bytes."""
+
+    suffixes: tuple[str, ...]
+    beginning: bytes
+
+
+# By Pillow's name. Pillow itself knows the suffixes after a tenth of a second, which is longer
+# than a card takes to read.
+FORMATS = {
+    "PNG": Format((".png", ".apng"), rb"\x89PNG\r\n"),
+    "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff"),
+    "BMP": Format((".bmp", ".dib"), rb"BM.{4}\0{4}"),
+    "TIFF": Format((".tif", ".tiff"), rb"II\*\0|MM\0\*"),
+    "WEBP": Format((".webp",), rb"RIFF.{4}WEBP"),
+    "GIF": Format((".gif",), rb"GIF8"),
+}
+SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind.suffixes)
+_BEGINNINGS = re.compile(b"|".join(kind.beginning for kind in FORMATS.values()), re.DOTALL)
 MAX_PIXELS = 64_000_000  # of one page: two times an A4 sheet at 600 dpi, 64 MB as grey
 MAX_PIXELS_OF_FILE = 2 * MAX_PIXELS
 MAX_PAGES = 1000
@@ -26,7 +48,12 @@ class UnreadableImage(ValueError):
     """A file that cannot be read as an image; `str(error)` tells a clerk what is wrong with it."""
 
 
-def open_pages(path):
+def begins_as_image(start: bytes) -> bool:
+    """Whether a file whose first 12 bytes these are is of one of `FORMATS`."""
+    return _BEGINNINGS.match(start) is not None
+
+
+def open_pages(path: Path | IO[bytes]) -> list[np.ndarray]:
     """Read an image file.
 
     Args:
@@ -45,7 +72,7 @@ def open_pages(path):
             # Pillow warns about damage it can live with (odd EXIF, bad palette bytes). The pixels
             # decide; its size limit is replaced by our own, checked before anything is decoded.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path, formats=list(FORMATS)) as image:
                 return [_grey(page) for page in _pages(image)]
     except UnreadableImage:
         raise
@@ -74,7 +101,7 @@ def open_pages(path):
         raise UnreadableImage(DAMAGED) from None
 
 
-def _is_empty(path):
+def _is_empty(path: Path | IO[bytes]) -> bool:
     if hasattr(path, "seek"):
         return path.seek(0, os.SEEK_END) == 0
     try:
@@ -83,11 +110,11 @@ def _is_empty(path):
         return False
 
 
-def _too_large(most):
+def _too_large(most: int) -> str:
     return f"the image is larger than {most // 1_000_000} million pixels"
 
 
-def _pages(image):
+def _pages(image: Image.Image) -> Iterator[Image.Image]:
     pixels = 0
     # Most files hold one page, for which the iterator's seeking takes longer than decoding it.
     pages = ImageSequence.Iterator(image) if getattr(image, "is_animated", False) else [image]
@@ -107,7 +134,7 @@ def _pages(image):
         yield page
 
 
-def _grey(page):
+def _grey(page: Image.Image) -> np.ndarray:
     """One Pillow page as uint8 (height, width)."""
     page.load()  # notes may follow the pixels
     # A phone stores its pictures lying down and notes in EXIF how to turn them.
@@ -124,7 +151,7 @@ def _grey(page):
     return np.array(page if page.mode == "L" else page.convert("L"))
 
 
-def _eight_bits(page):
+def _eight_bits(page: Image.Image) -> np.ndarray:
     """Grey of 16 or 32 bits as uint8: the brightest 8 bits in use, so 12-bit data is not black."""
     grey = np.empty((page.height, page.width), np.uint8)
     top = max((rows.max(initial=0) for _, rows in _deep(page)), default=0)
@@ -134,7 +161,7 @@ def _eight_bits(page):
     return grey
 
 
-def _deep(page):
+def _deep(page: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
     """A page's values in pieces of `ROWS` rows: (first row, float64 (rows, width), 0 and more)."""
     for start in range(0, page.height, ROWS):
         rows = page.crop((0, start, page.width, min(start + ROWS, page.height)))

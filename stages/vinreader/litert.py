@@ -16,12 +16,17 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Probabilities, float64 (N, 33), of logits (N, 33) divided by `temperature`."""
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    probabilities: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 @contextmanager
-def _without_notes() -> Iterator[None]:
-    """Holds back what LiteRT's C++ code notes on standard error; all but notes is passed on."""
+def notes_held() -> Iterator[None]:
+    """Holds back what LiteRT's C++ code notes on standard error; all but notes is passed on.
+
+    For processes of this program's own: it redirects standard error, which in another program
+    threads may be writing to. LiteRT cannot be told from Python to note nothing.
+    """
     try:
         screen = os.dup(2)
     except OSError:  # a program without standard error
@@ -39,19 +44,25 @@ def _without_notes() -> Iterator[None]:
 
 
 class LiteRT:
-    """The interpreter of an exported model: normalised characters to logits."""
+    """The interpreter of an exported model: normalised characters to logits.
+
+    Args:
+        model: the content of a .tflite file.
+        threads: processor threads of the interpreter.
+
+    Raises:
+        ValueError, RuntimeError: not a model, or one that reads other things.
+    """
 
     def __init__(self, model: bytes, threads: int = 1):
         from ai_edge_litert.interpreter import Interpreter
 
-        with _without_notes():
-            self._interpreter = Interpreter(model_content=model, num_threads=threads)
-            self._interpreter.allocate_tensors()
+        self._interpreter = Interpreter(model_content=model, num_threads=threads)
+        self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]
-        if self._input["shape"][1:].tolist() != [SIDE, SIDE, 1] or self._output["shape"][
-            1:
-        ].tolist() != [len(CHARACTERS)]:
+        shapes = self._input["shape"][1:].tolist(), self._output["shape"][1:].tolist()
+        if shapes != ([SIDE, SIDE, 1], [len(CHARACTERS)]):
             raise ValueError(f"reads {self._input['shape']} into {self._output['shape']}")
         self._batch = 0
 

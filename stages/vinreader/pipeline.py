@@ -1,7 +1,7 @@
 """From files to rows: opening, normalising, reading and decoding, shared among processes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -11,26 +11,32 @@ from vinreader import processes, review
 from vinreader.boxes import Box, normalise
 from vinreader.debug import write_steps
 from vinreader.fields import FieldNotFound, find_boxes
-from vinreader.folders import BOXES, Card, is_wide
+from vinreader.folders import Card, is_wide
 from vinreader.images import UnreadableImage, open_pages
+from vinreader.litert import notes_held
 from vinreader.reader import CardReading, Reader, Reading
-from vinreader.tables import VIN_COLUMNS, Row, ascii_code, printable
+from vinreader.spec import BOXES
+from vinreader.tables import Row, VinRow, ascii_code, cells, printable
 
-CHUNK = 128  # images that are read together, by one process
-FEW = 4  # chunks that are read before other processes would have started
+TOGETHER = 128  # images that are read together, by one process
+FEW = 4  # pieces that are read before other processes would have started
+
+Images = list[np.ndarray]  # uint8 (height, width) each
+OpenImage = Callable[[Path], Images]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was read of one item of a folder.
+    """What was read of a card, of a page or of an image by itself.
 
-    rows: of predictions.csv, one a box or page. vin_row: of vins.csv by column, and entry: for the
-    review page; both None for a loose image. files: how many files it was read from.
+    rows: of predictions.csv, one a box or page. vin_row: of vins.csv, and entry: for the review
+    page; both None for a loose image. files: how many files it was read from, 0 for the second
+    page of a file.
     """
 
     rows: list[Row]
     files: int
-    vin_row: dict[str, str] | None = None
+    vin_row: VinRow | None = None
     entry: review.Entry | None = None
 
 
@@ -41,7 +47,7 @@ def read_items(
     rules: str = "auto",
     jobs: int | None = None,
     debug: Path | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Results of what `find_items` found, in its order, the same for any number of jobs.
 
     Memory stays flat: some hundred images are held at a time by each process.
@@ -73,11 +79,12 @@ def read_items(
 _read_chunk: Callable[[list[Card | Path]], list[Result]]
 
 
-def _begin(model: Path, threshold: float, *options) -> None:
+def _begin(model: Path, threshold: float, root: Path, rules: str, debug: Path | None) -> None:
     """Prepares a process for `_read`."""
     global _read_chunk
-    reader = Reader(model, threshold)
-    _read_chunk = lambda items: read_chunk(reader, items, *options)  # noqa: E731
+    with notes_held():
+        reader = Reader(model, threshold)
+    _read_chunk = lambda items: read_chunk(reader, items, root, rules, debug)  # noqa: E731
 
 
 def _read(items: list[Card | Path]) -> list[Result]:
@@ -85,13 +92,13 @@ def _read(items: list[Card | Path]) -> list[Result]:
 
 
 def chunks(items: Iterable[Card | Path]) -> Iterator[list[Card | Path]]:
-    """The items in lists of about `CHUNK` images, at least one item each."""
+    """The items in lists of about `TOGETHER` images, at least one item each."""
     chunk: list[Card | Path] = []
     images = 0
     for item in items:
         chunk.append(item)
         images += len(item.images) if isinstance(item, Card) else 1
-        if images >= CHUNK:
+        if images >= TOGETHER:
             yield chunk
             chunk, images = [], 0
     if chunk:
@@ -104,28 +111,32 @@ def read_chunk(
     root: Path,
     rules: str = "auto",
     debug: Path | None = None,
-    open_image: Callable[[Path], list[np.ndarray]] = open_pages,
+    open_image: OpenImage = open_pages,
 ) -> list[Result]:
-    """Results of a few hundred items, in their order; arguments as for `read_items`."""
-    opened, seen = [], []
+    """Results of a few hundred items, in their order, one a card or page.
+
+    Arguments as for `read_items`; open_image: gives the pages of a file.
+    """
+    pages: list[_Page] = []
+    seen: list[Images] = []
     for item in items:
-        one, images = _open(item, root, open_image)
-        opened.append(one)
-        if debug:  # else they are dropped at once: a scan may have millions of pixels
-            seen.append(images)
-    boxes = [box for one in opened for box in one.boxes if isinstance(box, Box)]
+        for page, images in _open(item, root, open_image):
+            pages.append(page)
+            if debug:  # else they are dropped at once: a scan may have millions of pixels
+                seen.append(images)
+    boxes = [box for page in pages for box in page.boxes if isinstance(box, Box)]
     readings = iter(reader.read_boxes(boxes))
-    read = [[b if isinstance(b, str) else next(readings) for b in one.boxes] for one in opened]
-    whole = {
-        i: seventeen for i, one in enumerate(opened)
-        if one.card and not one.message and len(seventeen := _readings(read[i])) == BOXES
-    }  # fmt: skip
-    cards = dict(zip(whole, reader.decode(list(whole.values()), rules), strict=True))
-    results = [_result(one, read[i], cards.get(i)) for i, one in enumerate(opened)]
+    read = [[b if isinstance(b, str) else next(readings) for b in page.boxes] for page in pages]
+    complete = {}
+    for index, page in enumerate(pages):
+        if page.card and not page.message and len(_readings(read[index])) == BOXES:
+            complete[index] = _readings(read[index])
+    cards = dict(zip(complete, reader.decode(list(complete.values()), rules), strict=True))
+    results = [_result(page, read[i], cards.get(i)) for i, page in enumerate(pages)]
     if debug:
         for result, images in zip(results, seen, strict=True):
-            shown = [row for row in result.rows if row.status != "error"]
-            for row, image in zip(shown, images, strict=True):
+            drawn = [row for row in result.rows if row.status != "error"]
+            for row, image in zip(drawn, images, strict=True):
                 write_steps(debug, image, row)
     return results
 
@@ -135,11 +146,12 @@ def _readings(read: list[Reading | str]) -> list[Reading]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """An item's boxes, each named; a text in place of a box says why it cannot be read.
+class _Page:
+    """A card, or a page by itself: its boxes, each named; a text in place of a box says why it
+    cannot be read.
 
-    card: its name, empty for a loose image. message: why the card cannot be read as a whole.
-    pictures: of the boxes of a card that could be opened, for the page.
+    files: how many it was read from. card: its name, empty for a loose image. message: why the
+    card cannot be read as a whole. pictures: of a card's boxes that could be opened, for the page.
     """
 
     names: list[str]
@@ -150,97 +162,93 @@ class _Opened:
     pictures: list[str] = field(default_factory=list)
 
 
-def _open(item: Card | Path, root: Path, open_image) -> tuple[_Opened, list[np.ndarray]]:
-    """An item's boxes, and the images of those that could be opened."""
+def _open(item: Card | Path, root: Path, open_image: OpenImage) -> Iterator[tuple[_Page, Images]]:
+    """A card or the pages of an image, with the images of the boxes that could be opened."""
     if isinstance(item, Card):
-        return _open_card(item, root, open_image)
+        yield _open_card(item, root, open_image)
+        return
     name = printable(item.relative_to(root).as_posix())
     try:
-        pages = open_image(item)
+        images = open_image(item)
     except UnreadableImage as error:
-        return _Opened([name], [str(error)], 1), []
-    if is_wide(*pages[0].shape):
-        return _open_field(name, pages[0])
-    names = [f"{name}#page={n}" for n in range(1, len(pages) + 1)] if len(pages) > 1 else [name]
-    return _Opened(names, [normalise(page) for page in pages], 1), pages
+        yield _Page([name], [str(error)], 1), []
+        return
+    for number, image in enumerate(images, start=1):
+        place = f"{name}#page={number}" if len(images) > 1 else name
+        files = 1 if number == 1 else 0
+        if is_wide(*image.shape):
+            yield _open_field(place, image, files)
+        else:
+            yield _Page([place], [normalise(image)], files), [image]
 
 
-def _open_field(name: str, image: np.ndarray) -> tuple[_Opened, list[np.ndarray]]:
+def _open_field(name: str, image: np.ndarray, files: int) -> tuple[_Page, Images]:
     try:
         images = find_boxes(image)
     except FieldNotFound as error:
-        return _Opened([name], [str(error)], 1, name, str(error)), []
-    names = [f"{name}#box={n}" for n in range(1, BOXES + 1)]
-    boxes: list[Box | str] = [normalise(box) for box in images]
-    return _Opened(names, boxes, 1, name, "", [review.picture(box) for box in images]), images
+        return _Page([name], [str(error)], files, name, str(error)), []
+    names = [f"{name}#box={number}" for number in range(1, BOXES + 1)]
+    boxes: list[Box | str] = [normalise(image) for image in images]
+    pictures = [review.picture(image) for image in images]
+    return _Page(names, boxes, files, name, "", pictures), images
 
 
-def _open_card(card: Card, root: Path, open_image) -> tuple[_Opened, list[np.ndarray]]:
-    names, images = [], []
+def _open_card(card: Card, root: Path, open_image: OpenImage) -> tuple[_Page, Images]:
+    names: list[str] = []
     boxes: list[Box | str] = []
+    images: Images = []
     for path in card.images:
         names.append(printable(path.relative_to(root).as_posix()))
         try:
-            image = open_image(path)[0]  # a further page of a box's file is not a further box
+            pages = open_image(path)
         except UnreadableImage as error:
             boxes.append(str(error))
         else:
-            boxes.append(normalise(image))
-            images.append(image)
+            boxes.append(_first_of(len(pages), normalise(pages[0])))
+            images.append(pages[0])
     pictures = [review.picture(image) for image in images]
     name = printable(card.name)
-    return _Opened(names, boxes, len(card.images), name, card.message, pictures), images
+    return _Page(names, boxes, len(card.images), name, card.message, pictures), images
 
 
-def _result(opened: _Opened, read: list[Reading | str], card: CardReading | None) -> Result:
-    rows = [row(name, reading) for name, reading in zip(opened.names, read, strict=True)]
-    if not opened.card:
-        return Result(rows, opened.files)
+def _first_of(pages: int, box: Box) -> Box:
+    """A box that says how many further pages its file has: they are not further boxes."""
+    if pages == 1:
+        return box
+    message = f"only the first of the file's {pages} pages is read"
+    return replace(box, message=f"{box.message}; {message}" if box.message else message)
+
+
+def _result(page: _Page, read: list[Reading | str], reading: CardReading | None) -> Result:
+    rows = [_row(name, box) for name, box in zip(page.names, read, strict=True)]
+    if not page.card:
+        return Result(rows, page.files)
     boxes = _readings(read)
-    alternatives: Sequence[Sequence[tuple[str, float]]]
-    told = {"card": opened.card}
-    if card:
-        told |= {column: getattr(card, column) for column in VIN_COLUMNS if column != "card"}
-        told["confidence"] = f"{card.confidence:.4f}"
-        reading, alternatives = card.vin, card.alternatives
+    if reading:
+        row = VinRow(page.card, **cells(reading, VinRow))
+        shown, alternatives = reading.vin, reading.alternatives
     else:
-        problems = [opened.message] if opened.message else []
-        for number, one in enumerate(read, start=1):
-            why = one if isinstance(one, str) else one.message
-            if why and why != opened.message:
-                problems.append(f"box {number}: {why}")
-        told |= {
-            "raw": "".join("-" if isinstance(r, str) else r.character or "-" for r in read),
-            "status": "review",
-            "message": "; ".join(problems),
-        }
-        reading = "".join(box.character or "-" for box in boxes)
-        alternatives = [review.likeliest(box.probabilities) for box in boxes]
-    entry = review.entry(
-        review.ReviewCard(
-            opened.card,
-            opened.pictures,
-            reading,
-            [box.confidence for box in boxes],
-            alternatives,
-            told,
-            told["status"] != "ok",
-        )
-    )
-    return Result(rows, opened.files, told, entry)
+        row = _row_of_incomplete(page, read)
+        shown = "".join(box.character or "-" for box in boxes)
+        alternatives = tuple(review.likeliest(box.probabilities) for box in boxes)
+    confidences = [box.confidence for box in boxes]
+    card = review.ReviewCard(page.pictures, shown, confidences, alternatives, row)
+    return Result(rows, page.files, row, review.entry(card))
 
 
-def row(name: str, reading: Reading | str) -> Row:
+def _row_of_incomplete(page: _Page, read: list[Reading | str]) -> VinRow:
+    """The row of a card that cannot be read as a whole: its boxes, and what is wrong with them."""
+    raw = "".join("-" if isinstance(box, str) else box.character or "-" for box in read)
+    problems = [page.message] if page.message else []
+    for number, box in enumerate(read, start=1):
+        problem = box if isinstance(box, str) else box.message
+        if problem and problem != page.message:
+            problems.append(f"box {number}: {problem}")
+    return VinRow(page.card, raw=raw, status="review", message="; ".join(problems))
+
+
+def _row(name: str, reading: Reading | str) -> Row:
     """The row of one image: its reading, or the text that says why there is none."""
     if isinstance(reading, str):
-        return Row(name, "", "", "", "", "", "error", reading)
-    return Row(
-        name,
-        reading.character,
-        ascii_code(reading.character),
-        f"{reading.confidence:.4f}",
-        reading.runner_up,
-        f"{reading.runner_up_confidence:.4f}",
-        reading.status,
-        reading.message,
-    )
+        return Row(name, status="error", message=reading)
+    return Row(name, ascii=ascii_code(reading.character), **cells(reading, Row))

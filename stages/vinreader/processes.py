@@ -21,6 +21,7 @@ MANY = 10_000  # images for which starting processes pays
 MOST = 61  # processes that Windows can wait for
 AHEAD = 3  # pieces under way or done for each process, so that none waits for another
 RESPONSE = 0.1  # seconds in which Ctrl-C is seen
+FORKS = sys.platform == "linux"
 
 
 def cores() -> int:
@@ -39,8 +40,8 @@ def in_order(
     function: Callable[[Piece], Result],
     pieces: Iterable[Piece],
     processes: int,
-    begin: Callable | None = None,
-    arguments: tuple = (),
+    begin: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
 ) -> Iterator[Result]:
     """The function's result of each piece, one after the other, whichever process made it.
 
@@ -64,13 +65,21 @@ def in_order(
         yield from _shared(function, pieces, processes, interrupted, begin, arguments)
 
 
-def _shared(function, pieces, processes, interrupted, begin, arguments):
+def _shared(
+    function: Callable[[Piece], Result],
+    pieces: Iterable[Piece],
+    processes: int,
+    interrupted: Callable[[], bool],
+    begin: Callable[..., None] | None,
+    arguments: tuple[Any, ...],
+) -> Iterator[Result]:
     import multiprocessing
     from concurrent.futures import Future, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool
 
     # Forked workers start at once and do not run the caller's script again, as spawned ones do.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    # All of them are forked with the first piece.
+    context = multiprocessing.get_context("fork" if FORKS else "spawn")
     pool = ProcessPoolExecutor(min(processes, MOST), context, _begin, (begin, arguments))
     waiting: deque[Future[Any]] = deque()
     pieces = iter(pieces)
@@ -79,7 +88,8 @@ def _shared(function, pieces, processes, interrupted, begin, arguments):
         waiting.extend(pool.submit(function, piece) for piece in islice(pieces, number))
 
     try:
-        submit(AHEAD * processes)
+        with _opencv_without_threads():
+            submit(AHEAD * processes)
         while waiting and not interrupted():
             if wait([waiting[0]], timeout=RESPONSE).done:
                 result = waiting.popleft().result()
@@ -89,13 +99,32 @@ def _shared(function, pieces, processes, interrupted, begin, arguments):
         if not interrupted():
             raise UserError(
                 "a process was ended from outside, perhaps for want of memory; nothing was "
-                "changed. Try again with fewer of them (predict.py: --jobs 1)"
+                "changed. Try again with fewer of them (--jobs 1)"
             ) from None
     finally:
         if interrupted():  # what is being done may take long, and nobody wants it
             for worker in multiprocessing.active_children():
                 worker.terminate()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _opencv_without_threads() -> Iterator[None]:
+    """Ends OpenCV's threads for the block in which workers are forked, which inherit one thread.
+
+    A forked process has none of the threads, only the record of them: OpenCV would wait for them
+    for ever. Here they start again when they are next needed.
+    """
+    cv2 = sys.modules.get("cv2")  # its import takes as long as the start of a process
+    if not cv2:
+        yield
+        return
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @contextmanager
@@ -122,9 +151,13 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
             before(signal.SIGINT, None)
 
 
-def _begin(begin: Callable | None, arguments: tuple) -> None:
+def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     import threading
 
+    if not FORKS:
+        import cv2
+
+        cv2.setNumThreads(1)  # the images are small, and every core has a process
     # Ctrl-C goes to every process: the one that started the others ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

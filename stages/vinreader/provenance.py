@@ -4,7 +4,7 @@ import json
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vinreader.files import sha256, write_json
 from vinreader.reader import Reader
@@ -24,22 +24,40 @@ def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     return found
 
 
-def tell(reader: Reader) -> str:
-    """What `predict.py --version` prints."""
-    card = reader.card
-    data = card.get("data", {})
+def origin(reader: Reader) -> str:
+    """What the model was made from, and what reads here: lines for `--version`."""
+    description = reader.description
+    data = description.get("data", {})
+    code = f"{len(description.get('code', {}))} files, SHA-256 of each in {reader.description_path}"
+    if changed := changed_code(reader):
+        code += f"; not as they are here: {', '.join(changed)}"
     lines = [
         ("model", reader.path),
-        ("sha256", card["sha256"]),
-        ("fingerprint", f"{card['fingerprint']} (of data, parameters and code)"),
-        ("data", f"{card['source']}, from {data.get('from', 'unknown')}"),
+        ("sha256", description["sha256"]),
+        ("fingerprint", f"{description['fingerprint']} (of data, parameters and code)"),
+        ("data", f"{description['source']}, from {data.get('from', 'unknown')}"),
         *(("", f"{digest} {name}") for name, digest in data.get("sha256", {}).items()),
-        ("parameters", json.dumps(card.get("parameters", {}))),
-        ("code", f"{len(card.get('code', {}))} files, SHA-256 of each in {reader.card_path}"),
-        ("made with", _list(card.get("versions", {}))),
+        ("parameters", json.dumps(description.get("parameters", {}))),
+        ("code", code),
+        ("made with", _list(description.get("versions", {}))),
         ("reads with", _list(versions())),
     ]
     return "\n".join(f"{name:12} {text}" for name, text in lines)
+
+
+def changed_code(reader: Reader) -> list[str]:
+    """Files of this package that are not those which the model was made with, sorted.
+
+    Its thresholds were chosen with what was read then. Only files that the model's description
+    lists and that are here are compared, whatever folder they were in; line ends do not count.
+    """
+    here = Path(__file__).parent
+    found = []
+    for path, digest in reader.description.get("code", {}).items():
+        file = here / PurePosixPath(path).name
+        if file.is_file() and sha256(file.read_bytes().replace(b"\r\n", b"\n")) != digest:
+            found.append(file.name)
+    return sorted(found)
 
 
 def _list(found: dict[str, str]) -> str:
@@ -58,12 +76,13 @@ def write_record(reader: Reader, rules: str, tables: list[Path]) -> None:
         {
             "model": {
                 "path": str(reader.path),
-                **{key: reader.card[key] for key in ("sha256", "fingerprint", "source")},
+                **{key: reader.description[key] for key in ("sha256", "fingerprint", "source")},
             },
             "threshold": reader.threshold,
-            "vin_review_threshold": reader.card["vin_review_threshold"],
+            "vin_review_threshold": reader.description["vin_review_threshold"],
             "rules": rules,
             "versions": versions(),
+            "changed_code": changed_code(reader),
             "tables": {table.name: sha256(table) for table in tables},
         },
     )

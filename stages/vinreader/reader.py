@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,8 +105,8 @@ class Reader:
         self, model: Path | str | None = None, threshold: float | None = None, threads: int = 1
     ):
         self.path = Path(model) if model is not None else RELEASED
-        self.card = self._load_card()
-        self.threshold = self.card["review_threshold"] if threshold is None else threshold
+        self.description = self._load_description()
+        self.threshold = self.description["review_threshold"] if threshold is None else threshold
         try:
             content = self.path.read_bytes()
         except OSError as error:
@@ -113,51 +114,49 @@ class Reader:
                 f"no model at {self.path} ({error.strerror}); name one with --model, "
                 "or make one with dvc repro"
             ) from None
-        if sha256(content) != self.card["sha256"]:
-            raise ModelError(f"{self.path} is not the model that {self.card_path} describes")
+        if sha256(content) != self.description["sha256"]:
+            raise ModelError(f"{self.path} is not the model that {self.description_path} describes")
         try:
             self._litert = LiteRT(content, threads)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self.path} is not a VIN reader's model: {error}") from None
 
     @property
-    def card_path(self) -> Path:
+    def description_path(self) -> Path:
         return self.path.with_suffix(".json")
 
-    def _load_card(self) -> dict:
+    def _load_description(self) -> dict[str, Any]:
+        path = self.description_path
         try:
-            card = json.loads(self.card_path.read_text("utf-8"))
-            labels, temperature = card["labels"], card["temperature"]
-            texts = [card[key] for key in ("source", "sha256", "fingerprint")]
-            vin_thresholds = card["vin_review_threshold"]
+            description: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            labels, temperature = description["labels"], description["temperature"]
+            texts = [description[key] for key in ("source", "sha256", "fingerprint")]
+            vin_thresholds = description["vin_review_threshold"]
             numbers = [
                 temperature,
-                card["review_threshold"],
+                description["review_threshold"],
                 *(vin_thresholds[key] for key in ("check_digit", "no_check_digit")),
-                card["test"]["balanced_accuracy"],
+                description["test"]["balanced_accuracy"],
             ]
         except OSError as error:
             raise ModelError(
-                f"no {self.card_path} beside the model ({error.strerror}); name a model with "
+                f"no {path} beside the model ({error.strerror}); name a model with "
                 "--model, or make one with dvc repro"
             ) from None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ModelError(
-                f"{self.card_path} does not describe a VIN reader: {error!r}"
-            ) from None
+            raise ModelError(f"{path} does not describe a VIN reader: {error!r}") from None
         usable = all(type(n) in (int, float) and 0 <= n < math.inf for n in numbers)
         if labels != CHARACTERS or not usable or temperature == 0:
             raise ModelError(
-                f"{self.card_path}: labels, temperature, thresholds or accuracy are not a VIN "
-                "reader's"
+                f"{path}: labels, temperature, thresholds or accuracy are not a VIN reader's"
             )
         if not all(isinstance(text, str) for text in texts):
-            raise ModelError(f"{self.card_path}: source, sha256 or fingerprint is not a text")
-        return card
+            raise ModelError(f"{path}: source, sha256 or fingerprint is not a text")
+        return description
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Probabilities, float64 (N, 33), of normalised characters, uint8 (N, 28, 28)."""
-        return softmax(self._litert.logits(pixels), self.card["temperature"])
+        return softmax(self._litert.logits(pixels), self.description["temperature"])
 
     def read(self, images: Sequence[np.ndarray]) -> list[Reading]:
         """Readings of box images, in their order.
@@ -211,7 +210,7 @@ class Reader:
         Raises:
             UnreadableImage: the file is not a readable image; the text says why.
         """
-        return self.read(open_pages(path))
+        return self.read(open_pages(Path(path)))
 
     def _reading(self, box: Box, probabilities: np.ndarray, likeliest: list[int]) -> Reading:
         if box.blank:
@@ -232,7 +231,7 @@ class Reader:
 
     def _card_reading(self, boxes: Sequence[Reading], decoding: vins.Decoding) -> CardReading:
         required = vins.check_digit_required(decoding.vin)
-        threshold = self.card["vin_review_threshold"][
+        threshold = self.description["vin_review_threshold"][
             "check_digit" if required else "no_check_digit"
         ]
         problems = [

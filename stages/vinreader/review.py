@@ -7,12 +7,12 @@ becomes markup: the JSON cannot end its script element, and the page only sets t
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import NamedTuple
+from typing import IO, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from vinreader import vin
 from vinreader.files import replacing
 from vinreader.spec import CHARACTERS
-from vinreader.tables import VIN_COLUMNS
+from vinreader.tables import VinRow
 
 BOX_PIXELS = 64  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
@@ -30,21 +30,17 @@ DOUBTFUL_BOX = 0.95  # confidence under which a box is marked
 
 @dataclass(frozen=True, slots=True)
 class ReviewCard:
-    """A card (or a single loose box) as a person shall see it.
+    """A card (or a single loose box) as a person shall see it; doubtful unless its row is `ok`.
 
-    name: what it is called in vins.csv. boxes: `picture` of each, any number.
-    reading: one character a box. confidences: of each, 0 to 1. alternatives: for each box
-    (character, probability), best first. row: its vins.csv columns (`VIN_COLUMNS`) by name.
-    doubtful: whether a person has to look at it.
+    boxes: `picture` of each, any number. reading: one character a box. confidences: of each, 0 to
+    1. alternatives: for each box (character, probability), best first. row: of vins.csv.
     """
 
-    name: str
-    boxes: list[str]
+    boxes: Sequence[str]
     reading: str
-    confidences: list[float]
+    confidences: Sequence[float]
     alternatives: Sequence[Sequence[tuple[str, float]]]
-    row: Mapping[str, object]
-    doubtful: bool
+    row: VinRow
 
 
 class Entry(NamedTuple):
@@ -60,25 +56,25 @@ class Review:
     A context manager; nothing is written before `write`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
         self._parts = {True: _spool(), False: _spool()}  # doubtful, not doubtful
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         for part in self._parts.values():
             part.close()
 
-    def add(self, entry):
+    def add(self, entry: Entry) -> None:
         """Add the `Entry` of the next card in vins.csv."""
         part = self._parts[entry.doubtful]
         part.write(b"," if part.tell() else b"")
         part.write(f'{entry.json},"order":{self.count}}}'.encode())
         self.count += 1
 
-    def write(self, path):
+    def write(self, path: Path) -> None:
         """Write the page, the doubtful cards first, each kind in the order they were added.
 
         The file is complete or not there at all. The same cards give the same bytes.
@@ -90,12 +86,12 @@ class Review:
         page = resources.files("vinreader").joinpath("review.html").read_text("utf-8")
         head, tail = page.split("{{cards}}")  # only the template is searched, never a card's text
         head = head.replace("{{settings}}", _json(_settings(digest.hexdigest()[:24])))
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(head.encode())
             file.writelines(self._content())
             file.write(tail.encode())
 
-    def _content(self):
+    def _content(self) -> Iterator[bytes]:
         doubtful, sure = self._parts[True], self._parts[False]
         yield b"["
         yield from _blocks(doubtful)
@@ -104,47 +100,40 @@ class Review:
         yield b"]"
 
 
-def write_review(path, cards):
-    """Write the page for `ReviewCard`s; see `Review.write` and `entry`."""
-    with Review() as page:
-        for card in cards:
-            page.add(entry(card))
-        page.write(path)
-
-
-def entry(card):
-    """A `ReviewCard` as the page holds it.
+def entry(card: ReviewCard) -> Entry:
+    """A card as the page holds it.
 
     Raises: ValueError if a card's boxes, reading, confidences and alternatives differ in number.
     """
+    name = card.row.card
     count = len(card.boxes)
     if not count == len(card.reading) == len(card.confidences) == len(card.alternatives):
-        raise ValueError(f"card {card.name!r}: boxes, reading, confidences and alternatives differ")
+        raise ValueError(f"card {name!r}: boxes, reading, confidences and alternatives differ")
+    doubtful = card.row.status != "ok"
     shown = {
-        "name": card.name,
+        "name": name,
         "boxes": card.boxes,
         "reading": card.reading,
         "confidences": [round(float(confidence), 4) for confidence in card.confidences],
         "alternatives": [
             [[c, round(float(p), 4)] for c, p in box[:ALTERNATIVES]] for box in card.alternatives
         ],
-        "row": {"card": card.name, "vin": card.reading}
-        | {column: str(card.row[column]) for column in VIN_COLUMNS if column in card.row},
-        "doubtful": bool(card.doubtful),
+        "row": card.row._replace(vin=card.reading)._asdict(),
+        "doubtful": doubtful,
     }
-    return Entry(shown["doubtful"], _json(shown)[:-1])
+    return Entry(doubtful, _json(shown)[:-1])
 
 
-def likeliest(probabilities):
+def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     """The few most probable characters of a box as `ReviewCard.alternatives` has them."""
     order = np.argsort(-probabilities, kind="stable")[:ALTERNATIVES]
-    return [(CHARACTERS[index], float(probabilities[index])) for index in order]
+    return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
-def _settings(key):
+def _settings(key: str) -> dict[str, object]:
     return {
         "key": key,
-        "columns": VIN_COLUMNS,
+        "columns": VinRow._fields,
         "characters": CHARACTERS,
         "values": vin.VALUES,
         "weights": vin.WEIGHTS,
@@ -157,23 +146,23 @@ def _settings(key):
     }
 
 
-def _spool():
+def _spool() -> SpooledTemporaryFile[bytes]:
     return SpooledTemporaryFile(IN_MEMORY, "w+b")
 
 
-def _blocks(file):
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
     while block := file.read(1 << 20):
         yield block
 
 
-def picture(box):
+def picture(box: np.ndarray) -> str:
     """A grey uint8 (height, width) image of a box as a small PNG in a data: URI."""
     if not box.size:
         box = np.full((1, 1), 255, np.uint8)
     scale = BOX_PIXELS / max(box.shape)
     if scale < 1:
-        size = [max(round(side * scale), 1) for side in box.shape[::-1]]
+        size = [max(round(pixels * scale), 1) for pixels in box.shape[::-1]]
         box = cv2.resize(box, size, interpolation=cv2.INTER_AREA)
     ok, png = cv2.imencode(".png", box, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     if not ok:
@@ -181,7 +170,7 @@ def picture(box):
     return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
 
 
-def _json(content):
+def _json(content: object) -> str:
     """JSON that may stand in a script element: no <, and so no </script> and no comment."""
     text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c")

@@ -1,35 +1,47 @@
-"""The columns of the files that a reading writes: predictions.csv and vins.csv."""
+"""The rows of the files that a reading writes: predictions.csv and vins.csv.
+
+A column is a field here; its cell is the attribute of that name of a `Reading` or `CardReading`.
+"""
 
 import os
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """A row of predictions.csv."""
+    """A row of predictions.csv: a box, or a file that cannot be read."""
 
     path: str
-    character: str
-    ascii: str
-    confidence: str
-    runner_up: str
-    runner_up_confidence: str
-    status: str
-    message: str
+    character: str = ""
+    ascii: str = ""
+    confidence: str = ""
+    runner_up: str = ""
+    runner_up_confidence: str = ""
+    status: str = ""
+    message: str = ""
 
 
-COLUMNS = Row._fields
-VIN_COLUMNS = (
-    "card",
-    "vin",
-    "raw",
-    "confidence",
-    "check_digit",
-    "status",
-    "region",
-    "manufacturer",
-    "model_year",
-    "message",
-)
+class VinRow(NamedTuple):
+    """A row of vins.csv: a card."""
+
+    card: str
+    vin: str = ""
+    raw: str = ""
+    confidence: str = ""
+    check_digit: str = ""
+    status: str = ""
+    region: str = ""
+    manufacturer: str = ""
+    model_year: str = ""
+    message: str = ""
+
+
+def cells(source: object, row: type[Row] | type[VinRow]) -> dict[str, str]:
+    """The cells of a row that `source` has an attribute for; probabilities with four digits."""
+    values = {name: getattr(source, name) for name in row._fields if hasattr(source, name)}
+    return {
+        name: f"{value:.4f}" if isinstance(value, float) else value
+        for name, value in values.items()
+    }
 
 
 def printable(path: str) -> str:

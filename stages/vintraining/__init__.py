@@ -2,3 +2,9 @@
 
 It imports `vinreader`, the reading part, never the other way round.
 """
+
+import cv2
+
+# The images are so small that OpenCV's threads cost more than they bring, and forking is safe
+# only without them.
+cv2.setNumThreads(1)

@@ -21,10 +21,6 @@ from vinreader import processes as pool
 from vinreader.files import write_bytes
 from vinreader.spec import CHARACTERS, INDEX, SIDE
 
-# The images are so small that OpenCV's threads cost more than they bring, and forking is safe
-# only without them.
-cv2.setNumThreads(1)
-
 ALLOGRAPHS = Path(__file__).with_name("handwriting.yaml")
 
 EXTENT = 24  # the longer side of a character within it, as in EMNIST

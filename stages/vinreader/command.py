@@ -1,0 +1,302 @@
+"""Reads images of VIN boxes, one handwritten character in each, and whole cards, into CSV files."""
+
+import argparse
+import csv
+import os
+import sys
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from itertools import chain
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+
+from vinreader import provenance
+from vinreader.files import replacing
+from vinreader.folders import Card, find_items
+from vinreader.litert import notes_held
+from vinreader.pipeline import Result, read_items
+from vinreader.reader import Reader
+from vinreader.review import Review
+from vinreader.spec import UserError
+from vinreader.tables import Row, VinRow
+
+EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+Counts = Counter[str]  # how many boxes, and cards as `vin ...`, have which status
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
+
+
+def number(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+# What is read, how, and where with: each option with the arguments of `add_argument`.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "input": {
+        "nargs": "?",
+        "help": "folder of images (with its subfolders), or one image; with --engine ray also a "
+        "URL such as s3://bucket/cards",
+    },
+    "--output": {
+        "type": Path,
+        "help": "CSV file to write (default: predictions.csv; with --engine ray none)",
+    },
+    "--format": {
+        "choices": ("csv", "ascii"),
+        "default": "csv",
+        "help": "csv: write --output; ascii: print lines '065, path'",
+    },
+    "--model": {
+        "type": Path,
+        "help": "a .tflite model with its .json beside it (default: the released reader)",
+    },
+    "--threshold": {
+        "type": share,
+        "metavar": "0..1",
+        "help": "confidence under which a reading is for review (default: the model's own)",
+    },
+    "--rules": {
+        "choices": ("auto", "none"),
+        "default": "auto",
+        "help": "auto: a card's VIN is read under the rules of its world region; none: box by box "
+        "(default: %(default)s)",
+    },
+    "--jobs": {
+        "type": number,
+        "metavar": "N",
+        "help": "processes that read (default: one a core)",
+    },
+    "--debug": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "write a picture of each box into DIR: how it was read",
+    },
+    "--version": {
+        "action": "store_true",
+        "help": "print what the model was made from, and what reads here",
+    },
+    "--engine": {
+        "choices": ("local", "ray"),
+        "default": "local",
+        "help": "local: this machine's processes; ray: a Ray cluster's (default: %(default)s)",
+    },
+    "--shards": {
+        "default": "predictions.parquet",
+        "metavar": "DIR",
+        "help": "with --engine ray: folder or URL of the Parquet files; what is in them is not "
+        "read again (default: %(default)s)",
+    },
+}
+
+
+def parse(argv: list[str] | None, program: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=program, description=__doc__)
+    for name, settings in OPTIONS.items():
+        parser.add_argument(name, **settings)
+    options = parser.parse_args(argv)
+    if not (options.input or options.version):
+        parser.error("name a folder of images, or one image")
+    if options.engine == "local":
+        options.output = options.output or Path("predictions.csv")
+    elif options.debug:
+        parser.error("--debug is for --engine local")
+    return options
+
+
+def find(source: Path) -> tuple[Iterator[Card | Path], Path]:
+    """Cards and images in natural order, and the folder their names are relative to."""
+    if source.is_file():
+        return iter([source]), source.parent
+    if not source.is_dir():
+        raise UserError(f"{source}: no such folder or image")
+    items = find_items(source)
+    first = next(items, None)
+    if first is None:
+        raise UserError(f"{source}: there are no images in this folder")
+    return chain([first], items), source
+
+
+class Csv:
+    """A CSV file that takes the place of an older one only when it is whole."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], stack: ExitStack):
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no ordinary file"
+            raise UserError(f"{path} is {kind}; --output names the file to write")
+        file = stack.enter_context(
+            stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8")
+        )
+        # csv quotes a line end within a cell only if it is in its own; the file's lines end in LF.
+        lines = SimpleNamespace(write=lambda row: file.write(row.removesuffix("\r\n") + "\n"))
+        self.writer = csv.writer(lines, lineterminator="\r\n")
+        self.writer.writerow(columns)
+
+
+def count(result: Result, counts: Counts) -> None:
+    counts.update(row.status for row in result.rows)
+    if result.vin_row:
+        counts[f"vin {result.vin_row.status}"] += 1
+
+
+def write_files(results: Iterable[Result], output: Path, counts: Counts) -> list[Path]:
+    """predictions.csv, and for cards vins.csv and review.html beside it: all of them or none.
+
+    Returns the tables.
+    """
+    tables = [output]
+    with ExitStack() as stack:
+        predictions = Csv(output, Row._fields, stack)
+        vins = page = None
+        for result in results:
+            predictions.writer.writerows(result.rows)
+            count(result, counts)
+            if not (result.vin_row and result.entry):
+                continue
+            if not (vins and page):
+                tables.append(output.with_name("vins.csv"))
+                vins = Csv(tables[-1], VinRow._fields, stack)
+                page = stack.enter_context(Review())
+            vins.writer.writerow(result.vin_row)
+            page.add(result.entry)
+        if page:
+            page.write(output.with_name("review.html"))
+    return tables
+
+
+def one_line(name: str) -> str:
+    """A name in which no character ends the line or commands the terminal: those as `\\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def print_ascii(results: Iterable[Result], counts: Counts) -> None:
+    for result in results:
+        for row in result.rows:
+            counts[row.status] += 1
+            if row.ascii:
+                print(f"{row.ascii}, {one_line(row.path)}")
+            else:
+                print(f"{one_line(row.path)}: {row.message}", file=sys.stderr)
+
+
+def with_bar(results: Iterator[Result], source: Path) -> Generator[Result, None, None]:
+    """The results, counted on a bar where a person watches."""
+    if not sys.stderr.isatty():
+        yield from results
+        return
+    from tqdm import tqdm  # its import takes a tenth of the time in which a card is read
+
+    tqdm.monitor_interval = 0  # no thread beside the processes to be forked
+    files = sum(len(files) for *_, files in os.walk(source)) or 1
+    with tqdm(total=files, unit=" files", leave=False) as bar:
+        for result in results:
+            yield result
+            bar.update(result.files)
+
+
+def read(reader: Reader, options: argparse.Namespace) -> Generator[Result, None, None]:
+    if options.engine == "local":
+        items, root = find(Path(options.input))
+        results = read_items(reader, items, root, options.rules, options.jobs, options.debug)
+        return with_bar(results, Path(options.input))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it asks nobody's server for anything
+    from vinreader import cluster
+
+    items, root = find(cluster.location(options.input))
+    shards = cluster.location(options.shards)
+    return cluster.read_items(
+        reader, items, root, options.rules, options.jobs, shards, print_progress
+    )
+
+
+def print_progress(done: int, shards: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done == shards else ""
+        print(f"\r{done:,} of {shards:,} shards read", end=end, file=sys.stderr, flush=True)
+
+
+def short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def summary(counts: Counts, output: Path | None) -> str:
+    """What was read, for the person who waits, and in which files it is, if in any."""
+    boxes = counts["ok"] + counts["review"] + counts["error"]
+    cards = counts["vin ok"] + counts["vin review"]
+    text = (
+        f"{boxes:,} boxes: {counts['ok']:,} read, {counts['review']:,} doubtful, "
+        f"{counts['error']:,} unreadable"
+    )
+    if output:
+        text += f"; see {output}"
+    if cards:
+        text += f"\n{cards:,} cards: {counts['vin ok']:,} read, {counts['vin review']:,} doubtful"
+        if output:
+            vins, page = output.with_name("vins.csv"), output.with_name("review.html")
+            text += f"; see {vins} and check {page}"
+    return text
+
+
+def run(options: argparse.Namespace) -> int:
+    """Reads what the options name.
+
+    Raises: UserError, OSError.
+    """
+    notes = sys.stderr if options.format == "ascii" else sys.stdout
+    with notes_held():
+        reader = Reader(options.model, options.threshold)
+    if options.version:
+        print(provenance.origin(reader))
+        return EXIT_READ
+    made_from = reader.description
+    print(
+        f"Reader {short(reader.path)}: trained on {made_from['source']}; read "
+        f"{made_from['test']['balanced_accuracy']:.1%} of its test characters right",
+        file=notes,
+    )
+    counts = Counts()
+    with closing(read(reader, options)) as results:
+        if options.format == "ascii":
+            print_ascii(results, counts)
+        elif options.output:
+            tables = write_files(results, options.output, counts)
+            provenance.write_record(reader, options.rules, tables)
+        else:
+            for result in results:
+                count(result, counts)
+    print(summary(counts, options.output if options.format == "csv" else None), file=notes)
+    return EXIT_SOME_UNREADABLE if counts["error"] else EXIT_READ
+
+
+def main(argv: list[str] | None = None, program: str = "vin-reader") -> int:
+    """The command; gives its exit status. `argv`: its arguments, by default the process's."""
+    options = parse(argv, program)
+    kept = "nothing was changed"
+    if options.engine == "ray":
+        kept = f"what was read is in {options.shards}, from where the same command goes on"
+    # The images are so small that OpenCV's threads cost more than they bring.
+    cv2.setNumThreads(1)
+    try:
+        return run(options)
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return EXIT_CANNOT_RUN
+    except OSError as error:
+        where = error.filename or "input/output"
+        print(f"{program}: {where}: {error.strerror or error}; {kept}", file=sys.stderr)
+        return EXIT_CANNOT_RUN
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; {kept}", file=sys.stderr)
+        return EXIT_INTERRUPTED

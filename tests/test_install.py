@@ -1,0 +1,99 @@
+"""The project as strangers install it: with the pip that a new environment comes with, and no more.
+
+Nothing here uses uv, which does not look at a package's upper bound of Python's version.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT, rows
+
+SCRIPTS = "Scripts" if os.name == "nt" else "bin"
+VERSIONS = ("3.11", "3.12", "3.13")
+REQUIREMENTS = sorted(PROJECT.glob("requirements*.txt"))
+
+
+def run(*command: object, cwd: Path) -> str:
+    """Standard output of a command that succeeds, whose environment says nothing of this one's."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "VIRTUAL_ENV", "COV"))
+    }
+    result = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env=environment | {"PYTHONNOUSERSITE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+def installed(place: Path, *what: object, cwd: Path) -> Path:
+    """The folder of commands of a new environment into which pip has installed something."""
+    run(sys.executable, "-m", "venv", place, cwd=cwd)
+    run(place / SCRIPTS / "python", "-m", "pip", "install", "--quiet", *what, cwd=cwd)
+    return place / SCRIPTS
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """The tracked files as they are now, and nothing else."""
+    folder = tmp_path_factory.mktemp("checkout")
+    names = run("git", "ls-files", "-z", cwd=PROJECT).split("\0")[:-1]
+    for name in filter(lambda name: (PROJECT / name).is_file(), names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((PROJECT / name).read_bytes())
+    return folder
+
+
+def test_a_clerk_s_environment_draws_cards_and_reads_them(checkout, tmp_path):
+    commands = installed(tmp_path / "venv", "-r", "requirements-reader.txt", cwd=checkout)
+
+    def python(*arguments: object) -> str:
+        return run(commands / "python", *arguments, cwd=checkout)
+
+    assert "6 cards" in python("stages/draw_cards.py", "input/")
+    assert "102 boxes" in python("stages/predict.py", "input/", "--debug", "seen")
+    assert len(rows(checkout / "predictions.csv")) == 6 * 17
+    assert len(rows(checkout / "vins.csv")) == 6
+    assert len(list((checkout / "seen").rglob("*.png"))) == 6 * 17
+    assert len(python("stages/predict.py", "input/", "--format", "ascii").splitlines()) <= 6 * 17
+    assert "fingerprint" in python("stages/predict.py", "--version")
+
+
+def test_the_package_is_installed_whole_and_alone(checkout, tmp_path):
+    commands = installed(tmp_path / "venv", ".", cwd=checkout)
+    run(sys.executable, PROJECT / "stages/draw_cards.py", tmp_path / "input", cwd=tmp_path)
+    found = run(
+        commands / "python", "-c", "import vinreader; print(vinreader.__file__)", cwd=tmp_path
+    )
+    package = Path(found.strip()).parent
+    assert package.is_relative_to(tmp_path / "venv")
+    source = PROJECT / "stages/vinreader"
+    files = {path.name for path in source.iterdir() if path.suffix != ".pyc" and path.is_file()}
+    assert files == {path.name for path in package.iterdir() if path.is_file()}
+    assert {"py.typed", "review.html"} <= files
+    assert not (package.parent / "vintraining").exists()
+    run(commands / "python", "-m", "doctest", package / "__init__.py", cwd=tmp_path)
+    assert "102 boxes" in run(commands / "vin-reader", "input", cwd=tmp_path)
+    assert len(rows(tmp_path / "vins.csv")) == 6
+
+
+@pytest.mark.parametrize("requirements", REQUIREMENTS, ids=lambda path: path.stem)
+def test_pip_takes_every_file_of_requirements(requirements, tmp_path):
+    """Every pinned package has a file that pip accepts here, with a hash that stands there."""
+    pip = (sys.executable, "-m", "venv", tmp_path / "venv")
+    run(*pip, cwd=tmp_path)
+    run(
+        tmp_path / "venv" / SCRIPTS / "python",
+        *("-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--require-hashes"),
+        *("-r", requirements),
+        cwd=tmp_path,
+    )
