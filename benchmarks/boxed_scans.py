@@ -22,7 +22,8 @@ from score_model import labelled
 
 from test_fields import compose, cut_right
 from vinreader import fields
-from vinreader.boxes import normalise, open_pages
+from vinreader.boxes import normalise
+from vinreader.images import open_pages
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
 

@@ -1,9 +1,10 @@
 """Draw vehicle cards to try the reader with: folders of 17 box images, and what is written in them.
 
-    python stages/draw_cards.py input/ --cards 6 --seed 1981
+    python stages/draw_cards.py input/ --cards 8 --seed 1981
 
-writes input/card-01/01.png … 17.png, one folder a card, and input/truth.csv (card,vin).
-Files which are there already and differ are never overwritten.
+writes input/card-01/01.png … 17.png, one folder a card, and input/truth.csv (card,vin,flaw): the
+number on each card, and what in it a reader should doubt, if anything. Files which are there
+already and differ are never overwritten.
 """
 
 import argparse
@@ -11,33 +12,37 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 
-from vintraining.cards import draw_cards
+from vintraining.cards import DrawnCard, draw_cards
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where to write; made if it is not there")
-    parser.add_argument("--cards", type=int, default=6, help="how many cards (default: 6)")
+    parser.add_argument("--cards", type=int, default=8, help="how many cards (default: 8)")
     parser.add_argument("--seed", type=int, default=1981, help="another seed, other cards")
     parser.add_argument(
         "--whole", action="store_true", help="one wide image a card instead of its 17 boxes"
     )
     arguments = parser.parse_args()
     try:
-        files = draw(arguments.cards, arguments.seed, arguments.whole)
-        save(files, arguments.folder)
+        cards = draw_cards(arguments.cards, arguments.seed)
+        save(card_files(cards, arguments.whole), arguments.folder)
     except (ValueError, OSError) as error:
         sys.exit(f"draw_cards: {error}")
-    print(f"{arguments.cards} cards in {arguments.folder}, what they say in truth.csv")
+    print(f"{len(cards)} cards in {arguments.folder}, what they say in truth.csv")
+    flaws = [f"{_name(n)}: {card.flaw}" for n, card in enumerate(cards, 1) if card.flaw]
+    if flaws:
+        print(f"to be doubted: {'; '.join(flaws)}")
 
 
-def draw(count, seed, whole=False):
-    """The files of `count` cards: relative path -> bytes."""
-    files, truth = {}, ["card,vin"]
-    for number, card in enumerate(draw_cards(count, seed), 1):
-        name = f"card-{number:02}"
-        truth.append(f"{name},{card.vin}")
+def card_files(cards: list[DrawnCard], whole: bool = False) -> dict[str, bytes]:
+    """The files of cards: relative path -> bytes. whole: one image a card."""
+    files, truth = {}, ["card,vin,flaw"]
+    for number, card in enumerate(cards, 1):
+        name = _name(number)
+        truth.append(f"{name},{card.vin},{card.flaw}")
         if whole:
             files[f"{name}.png"] = _png(card.field)
         else:
@@ -47,7 +52,11 @@ def draw(count, seed, whole=False):
     return files
 
 
-def save(files, folder):
+def _name(number: int) -> str:
+    return f"card-{number:02}"
+
+
+def save(files: dict[str, bytes], folder: Path) -> None:
     """Write files (relative path -> bytes) into a folder.
 
     Raises:
@@ -64,7 +73,7 @@ def save(files, folder):
         (folder / path).write_bytes(content)
 
 
-def _png(image):
+def _png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from vinreader.boxes import normalise
 from vinreader.files import write_csv, write_json
 from vinreader.reader import Reader
 from vintraining import charts, dataset, disturbances
+from vintraining.cards import draw_cards
 from vintraining.console import stage
 from vintraining.parameters import load
 
@@ -19,9 +23,9 @@ def main() -> None:
     seed = parameters.seed
     test = dataset.load(CHARACTERS, "test")
     characters = disturbances.sample(test, parameters.robustness.per_class, seed)
-    source = Reader(MODEL).description["source"]  # says so here, once, when there is no model
+    reader = Reader(MODEL)  # says so here, once, when there is no model
     table = disturbances.measure(MODEL, characters, seed)
-    figures = disturbances.summary(table, len(characters), source)
+    figures = disturbances.summary(table, len(characters), reader.description["source"])
     write_csv(METRICS / "robustness.csv", table)
     write_json(METRICS / "robustness.json", figures)
     charts.robustness(METRICS / "robustness.png", table, disturbances.TARGET)
@@ -30,6 +34,9 @@ def main() -> None:
         disturbances.examples(seed),
         "Disturbances; *: no longer a decent scan",
     )
+    boxes = draw_cards(1, seed)[0].boxes
+    seen = np.stack([normalise(box).pixels for box in boxes])
+    charts.card(METRICS / "card.png", boxes, seen, reader.read_card(boxes))
     decent = figures["decent"]
     print(
         f"{figures['accuracy']:.2%} of {len(characters):,} characters right; on decent scans at "

@@ -175,10 +175,48 @@ def test_a_stem_apart_belongs_to_the_character():
     assert difference(seen, pixels(boxed(image))) < 0.3  # but the box's lines do not
 
 
+def test_the_bar_of_a_5_apart_from_it_belongs_to_it():
+    image = np.full((90, 80), 210, np.uint8)
+    hook = np.array([(30, 40), (29, 54), (44, 52), (50, 62), (42, 72), (26, 72)])
+    cv2.polylines(image, [hook], False, 60, 4)
+    cv2.line(image, (32, 30), (58, 28), 60, 4)
+    seen = pixels(image)
+    assert seen[:5].max() > 200 and (seen[6:8].max(1) < 60).any()
+    assert difference(seen, pixels(boxed(image))) < 0.3  # but the box's lines do not
+
+
 def test_neighbours_lines_go():
     image = draw("0", side=64, scale=1.3)
     doubled = boxed(boxed(image), inset=0, sides="lr", thickness=1)
     assert difference(pixels(image), pixels(doubled)) < 0.3
+
+
+def written(points, shape, ink=90, thickness=8):
+    """A stroke through the points, (x, y) each, on a sheet of (height, width) `shape`."""
+    image = np.full(shape, 205, np.uint8)
+    cv2.polylines(image, [np.array(points)], False, ink, thickness)
+    return image
+
+
+def cut_within_its_box(image):
+    """The image with printed lines 5 pixels thick at its sides, less where the cut went through."""
+    image = image.copy()
+    image[:1] = image[-3:] = image[:, 1:6] = image[:, -4:] = 85
+    return image
+
+
+def test_lines_of_which_some_are_cut_go_in_their_whole_thickness():
+    ends_in_line = (10, 30), (22, 18), (34, 20), (34, 30), (22, 44), (13, 48), (30, 47), (52, 51)
+    image = written(ends_in_line, (69, 60))
+    assert difference(pixels(image), pixels(cut_within_its_box(image))) < 0.3
+
+
+def test_thick_lines_around_a_slashed_zero_do_not_turn_the_polarity():
+    image = written([(24, 46), (38, 24)], (70, 59), thickness=7)
+    cv2.ellipse(image, (31, 36), (11, 17), 8, 0, 360, 90, 10)
+    framed = cut_within_its_box(image[::-1])[::-1]
+    assert difference(pixels(image), pixels(framed)) < 0.1
+    assert difference(pixels(image), pixels(255 - framed)) < 0.1
 
 
 @pytest.mark.parametrize("character", "LEZ")

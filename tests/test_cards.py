@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from vinreader import boxes
+from vinreader import Reader, boxes
 from vinreader.vin import check_digit_required, check_digit_status
-from vintraining.cards import draw_card, draw_cards
+from vintraining.cards import Sample, draw_card, draw_cards
 
 SCRIPT = Path(__file__).parents[1] / "stages" / "draw_cards.py"
 
@@ -29,10 +29,38 @@ def test_a_card_is_a_field_and_17_boxes(cards):
 
 
 def test_the_numbers_are_valid(cards):
-    statuses = [check_digit_status(card.vin) for card in cards]
-    assert statuses[::2] == ["ok", "ok"] and "wrong" not in statuses
-    assert [check_digit_required(card.vin) for card in cards] == [True, False] * 2
-    assert len({card.vin for card in cards}) == 4
+    more = draw_cards(17, seed=1981)
+    assert [card.vin for card in more[:4]] == [card.vin for card in cards]
+    assert len({card.vin for card in more}) == 17
+    assert {check_digit_status(card.vin) for card in more} == {"ok", "not required"}
+    required = [card for card in more if check_digit_required(card.vin)]
+    assert len(required) > len(more) / 2
+    assert all(check_digit_status(card.vin) == "ok" for card in required)
+
+
+def test_most_cards_are_read_and_the_flawed_ones_are_doubted():
+    reader = Reader()
+    drawn = draw_cards(8)
+    readings = [reader.read_card(card.boxes) for card in drawn]
+    assert [card.flaw for card in drawn if card.flaw] == [
+        "box 13 crossed out", "box 12 U or V", "box 14 blot"
+    ]  # fmt: skip
+    for card, reading in zip(drawn, readings, strict=True):
+        assert reading.status == ("review" if card.flaw else reading.status)
+        assert card.flaw or reading.vin == card.vin
+    assert sum(reading.status == "ok" for reading in readings) >= 4
+
+
+def test_drawing_needs_only_what_reading_needs_and_yaml():
+    code = (
+        "import sys; import draw_cards;"
+        "print({'scipy', 'sklearn', 'pandas', 'matplotlib', 'tensorflow'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(
+        command, cwd=SCRIPT.parent, capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.strip() == "set()"
 
 
 def test_every_box_holds_dark_ink_on_light_paper(cards):
@@ -53,6 +81,16 @@ def test_the_boxes_hold_characters_and_remains_of_printed_lines(cards):
     assert edges > 10
 
 
+def test_nothing_of_worn_printed_lines_stays_beside_the_characters():
+    for card in draw_cards(16):
+        for box in card.boxes:
+            ink = (boxes.normalise(box).pixels > 60).astype(np.uint8)
+            pieces = cv2.connectedComponentsWithStats(ink)[2][1:]
+            thin = pieces[:, 2:4].min(1) <= 2
+            long = pieces[:, 2:4].max(1) >= 15
+            assert len(pieces) == 1 or not (thin & long).any()
+
+
 def test_the_same_seed_draws_the_same_cards(cards):
     again = draw_cards(2, seed=1981)
     assert [card.vin for card in again] == [card.vin for card in cards[:2]]
@@ -61,13 +99,13 @@ def test_the_same_seed_draws_the_same_cards(cards):
 
 
 def test_another_number_is_another_writer():
-    vin = "1M8GDM9AXKP042788"
-    assert draw_card(vin, 1, 0).field.tobytes() != draw_card(vin, 1, 1).field.tobytes()
+    sample = Sample("1M8GDM9AXKP042788")
+    assert draw_card(sample, 1, 0).field.tobytes() != draw_card(sample, 1, 1).field.tobytes()
 
 
 def test_what_is_no_vin_is_refused():
     with pytest.raises(ValueError, match="17 characters"):
-        draw_card("1M8GDM9AXKP04278")
+        draw_card(Sample("1M8GDM9AXKP04278"))
     with pytest.raises(ValueError, match="at least 1"):
         draw_cards(0)
 
@@ -85,8 +123,8 @@ def test_the_script_writes_folders_and_truth_and_overwrites_nothing(tmp_path):
     found = [path.relative_to(folder).as_posix() for path in folder.rglob("*.*")]
     assert sorted(found) == sorted([*expected, "truth.csv"])
     header, *rows = (folder / "truth.csv").read_text().splitlines()
-    assert header == "card,vin"
-    assert rows == [f"card-{n:02},{card.vin}" for n, card in enumerate(draw_cards(2), 1)]
+    assert header == "card,vin,flaw"
+    assert rows == [f"card-{n:02},{card.vin}," for n, card in enumerate(draw_cards(2), 1)]
     image = cv2.imread(str(folder / "card-01/01.png"), cv2.IMREAD_UNCHANGED)
     assert (image == draw_cards(1)[0].boxes[0]).all()
 

@@ -59,7 +59,7 @@ def test_a_clerk_s_environment_draws_cards_and_reads_them(checkout, tmp_path):
     def python(*arguments: object) -> str:
         return run(commands / "python", *arguments, cwd=checkout)
 
-    assert "6 cards" in python("stages/draw_cards.py", "input/")
+    assert "8 cards" in python("stages/draw_cards.py", "input/")
     assert "102 boxes" in python("stages/predict.py", "input/", "--debug", "seen")
     assert len(rows(checkout / "predictions.csv")) == 6 * 17
     assert len(rows(checkout / "vins.csv")) == 6

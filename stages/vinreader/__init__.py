@@ -8,7 +8,7 @@
 1 ok (33,)
 >>> card = reader.read_card(images)
 >>> print(card.vin, card.check_digit, card.region, card.model_year)
-1C6BV9142NF247306 ok North America 1992
+1HGCP2F35BA052714 ok North America 2011
 >>> all(0 <= box.confidence <= 1 for box in card.boxes)
 True
 """

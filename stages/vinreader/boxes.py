@@ -9,13 +9,21 @@ uneven brightness, ink of any strength, either polarity, and the lines of the bo
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vinreader import processes as pool
-from vinreader.lines import are_certain, crossings, erasable, find_lines, turned
+from vinreader.lines import Line, are_certain, crossings, erasable, find_lines, turned
 from vinreader.spec import SIDE
+
+# What OpenCV returns is of any type to the type checker. Here both are uint8 (height, width).
+Grey = NDArray[Any]  # 0 to 255
+Mask = NDArray[Any]  # 0 or 1
+# As OpenCV gives them: how many, their labels (height, width), a row of figures each, centres.
+Components = tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]
 
 WORK = 96  # longer side at which ink and lines are looked for: a stroke is 2 to 15 pixels wide
 CANVAS = 4 * SIDE  # the character is drawn at this size, near EMNIST's 128, and then reduced
@@ -29,10 +37,13 @@ MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a
 SCRAP = 0.3  # of the image's height or width: what is lower or narrower is no character by itself
 RING = 0.2  # of the image's height or width, along its edge: where a box is
 CORNER = 0.35  # of both: where the corners of a box are
+FRAME = 0.35  # of the image's height or width: how far inside its edges a frame ends
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
+BAR = 0.4  # of the character's width and ink: a stroke above it as large may be its bar
 STEM = 0.7  # of the character's size: a stroke as tall may be its second stem
 MARGIN = 2  # pixels of soft edge around a character
 FAINTEST = 128  # of 255: a stroke this much weaker than the strongest one is still a stroke
+FAINT_LINE = 24  # of 255: ink of a printed line far paler than the pen
 TRACE = 64  # of 255: ink this strong is followed when lines and strokes are told apart
 
 BLOT = 0.49  # share of full ink in the 28x28 image; EMNIST's fullest of 8,000 has 0.48
@@ -51,12 +62,12 @@ class Box:
         message: why the content is doubtful, '' when it is not: 'no ink', 'blot'.
     """
 
-    pixels: np.ndarray
+    pixels: Grey
     blank: bool
     message: str
 
 
-def normalise(grey):
+def normalise(grey: Grey) -> Box:
     """Bring the image of a box to the form of EMNIST.
 
     Args:
@@ -72,7 +83,7 @@ def normalise(grey):
     return _fit(_remove_lines(_stretch(raw), raw))
 
 
-def steps(grey):
+def steps(grey: Grey) -> list[tuple[str, Grey]]:
     """The images `normalise` goes through, for people: (name, uint8 array) in order."""
     work = _reduce(grey)
     raw = _find_ink(work)
@@ -86,7 +97,7 @@ def steps(grey):
     ]
 
 
-def normalise_batch(images, processes=None):
+def normalise_batch(images: NDArray[np.uint8], processes: int | None = None) -> NDArray[np.uint8]:
     """`normalise` of every image of a stack.
 
     Args:
@@ -104,14 +115,14 @@ def normalise_batch(images, processes=None):
     return np.concatenate(list(pool.in_order(_pixels, pieces, processes)))
 
 
-def _pixels(images):
+def _pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     pixels = np.empty((len(images), SIDE, SIDE), np.uint8)
     for index, image in enumerate(images):
         pixels[index] = normalise(image).pixels
     return pixels
 
 
-def _reduce(grey):
+def _reduce(grey: Grey) -> Grey:
     if grey.ndim != 2 or grey.dtype != np.uint8 or grey.size == 0:
         raise ValueError(f"expected a uint8 (height, width) image, got {grey.dtype} {grey.shape}")
     longer = max(grey.shape)
@@ -121,14 +132,14 @@ def _reduce(grey):
     return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _find_ink(work):
+def _find_ink(work: Grey) -> Grey:
     """Ink as uint8 of the same shape: by how many grey levels it differs from the paper."""
     even = _lit_evenly(work)
     light = even if _is_light_on_dark(even) else cv2.bitwise_not(even)
     return cv2.subtract(light, _paper(light))
 
 
-def _paper(light):
+def _paper(light: Grey) -> Grey:
     """What remains when everything narrower than half the box is taken away."""
     longer = max(light.shape)
     kernel = np.ones((longer // 2 | 1,) * 2, np.uint8)
@@ -136,7 +147,7 @@ def _paper(light):
     return cv2.blur(paper, (longer // 4 | 1,) * 2)
 
 
-def _lit_evenly(work):
+def _lit_evenly(work: Grey) -> Grey:
     """Take a slope of brightness away, as a shadow leaves it: the plane through the paper."""
     height, width = work.shape
     step = max(1, max(height, width) // 20)  # a sample is enough to lay a plane through
@@ -156,64 +167,94 @@ def _lit_evenly(work):
     # A plane that does not explain most of the differences is not a shadow.
     if _median(off) > 0.5 * spread:
         return work
-    return np.rint(work - tilt[0] * down - tilt[1] * across).clip(0, 255).astype(np.uint8)
+    level: Grey = np.rint(work - tilt[0] * down - tilt[1] * across).clip(0, 255).astype(np.uint8)
+    return level
 
 
-def _median(values):
+def _median(values: NDArray[np.float64]) -> float:
     """As np.median, without its checks: for a few hundred values they take most of the time."""
     ordered = np.sort(values)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
-def _is_light_on_dark(work):
+def _is_light_on_dark(work: Grey) -> bool:
     """Which of the two is ink: the rarer one, standing out from its surroundings.
 
     A frame of ink along the image's edge can make ink the commoner one. So where the edge does
     not look like paper, or all of it is a frame around something else, the inside decides.
     """
     bright = cv2.threshold(work, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+    dark = 1 - bright
     light_ink = _stands_out_light(work)
-    paper = 1 - bright if light_ink else bright
-    height, width = work.shape
-    rows = cv2.reduce(paper, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
-    columns = cv2.reduce(paper, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
-    edge = (int(rows[0]) + int(rows[-1]) + int(columns[0]) + int(columns[-1])) / 2
-    if edge >= 0.9 * (height + width):
-        down, across = np.flatnonzero(rows < 0.9 * width), np.flatnonzero(columns < 0.9 * height)
-        if not down.size or not across.size:
+    paper = dark if light_ink else bright
+    if _edge(paper) >= 0.9:
+        inside = _inside(paper)
+        if inside.size < 0.3 * work.size or _edge(inside) >= 0.2:
             return light_ink
-        inside = np.s_[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
-        inner = paper[inside]
-        sides = (inner[0], inner[-1], inner[:, 0], inner[:, -1])
-        edges = sum(np.count_nonzero(side) / len(side) for side in sides) / 4
-        if inner.size < 0.3 * work.size or edges >= 0.2:
-            return light_ink
+    # A blunt pen's strokes and blots are as wide as the paper around them; a frame is not.
+    if _frames(dark) != _frames(bright):
+        return _frames(bright)
     # Strokes are narrow, paper is wide.
-    of_light, of_dark = _widest(bright), _widest(1 - bright)
+    of_light, of_dark = _widest(bright), _widest(dark)
     if max(of_light, of_dark) >= 1.2 * min(of_light, of_dark):
         return of_light < of_dark
     return _stands_out_light(_centre(work))
 
 
-def _centre(image):
+def _inside(mask: Mask) -> Mask:
+    """The part of a mask from the first to the last row and column that are not nearly all 1."""
+    height, width = mask.shape
+    rows = np.flatnonzero(_sums(mask, 1) < 0.9 * width)
+    columns = np.flatnonzero(_sums(mask, 0) < 0.9 * height)
+    if not rows.size or not columns.size:
+        return mask[:0, :0]
+    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _frames(mask: Mask) -> bool:
+    """Whether there is a frame at the four sides of a mask, and something else along its inside."""
+    height, width = mask.shape
+    rows = np.flatnonzero(_sums(mask, 1) >= 0.8 * width)
+    columns = np.flatnonzero(_sums(mask, 0) >= 0.8 * height)
+    top, bottom = rows[rows < FRAME * height], rows[rows >= (1 - FRAME) * height]
+    left, right = columns[columns < FRAME * width], columns[columns >= (1 - FRAME) * width]
+    if not (top.size and bottom.size and left.size and right.size):
+        return False
+    # A frame that leans a little does not end in one row.
+    inside = mask[top[-1] + 3 : bottom[0] - 2, left[-1] + 3 : right[0] - 2]
+    return inside.size >= 0.15 * mask.size and _edge(inside) < 0.2
+
+
+def _sums(mask: Mask, axis: int) -> NDArray[Any]:
+    """As mask.sum(axis), faster."""
+    return cv2.reduce(mask, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+
+
+def _edge(mask: Mask) -> float:
+    """Share of the pixels along a mask's four sides that are 1, each side as important."""
+    sides = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+    return sum(np.count_nonzero(side) / len(side) for side in sides) / 4
+
+
+def _centre(image: Grey) -> Grey:
     height, width = image.shape
     return image[height // 5 : height - height // 5, width // 5 : width - width // 5]
 
 
-def _stands_out_light(grey):
+def _stands_out_light(grey: Grey) -> bool:
     """Skewness of the detail: few light points among many darker ones make it positive."""
     detail = grey.astype(np.float32)
     detail -= cv2.blur(detail, (max(grey.shape) | 1,) * 2)
     return float((detail * detail * detail).sum()) > 0
 
 
-def _widest(mask):
+def _widest(mask: Mask) -> float:
     """Radius of the largest disc that fits into the mask."""
     padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     return float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
 
 
-def _stretch(ink):
+def _stretch(ink: Grey) -> Grey:
     """Ink in full strength: paper with its noise 0, the middle of strokes 255; all 0 if blank."""
     if min(ink.shape) < MIN_SIDE:
         return np.zeros_like(ink)
@@ -232,13 +273,13 @@ def _stretch(ink):
 
 
 @lru_cache(maxsize=1024)
-def _contrast(low, high):
+def _contrast(low: float, high: float) -> NDArray[np.uint8]:
     """Table of grey levels that brings `low` to 0 and `high` to 255."""
     levels = (np.arange(256) - low) * (255 / (high - low))
     return levels.clip(0, 255).astype(np.uint8)
 
 
-def _levels(ink):
+def _levels(ink: Grey) -> tuple[int, float, int]:
     """Grey level of the paper, its spread about that, and the level of the strokes."""
     counts = np.bincount(ink.ravel(), minlength=256)
     threshold = int(cv2.threshold(ink, 0, 255, cv2.THRESH_OTSU)[0]) + 1
@@ -252,16 +293,16 @@ def _levels(ink):
     return middle, (most - least) / 2, high
 
 
-def _quantile(counts, share):
+def _quantile(counts: NDArray[np.int64], share: float) -> int:
     """The first level of a histogram at or under which `share` of the pixels lie."""
     below = counts.cumsum()
     return int(below.searchsorted(share * below[-1]))
 
 
-def _remove_lines(ink, raw):
+def _remove_lines(ink: Grey, raw: Grey) -> Grey:
     """Ink in full strength, stretched from `raw`, without box, neighbours' strokes and dust."""
     mask = _trace(ink)
-    lines = find_lines(mask) if _may_have_lines(mask) else {}
+    lines = _find_lines(ink, mask) if _may_have_lines(mask) else {}
     lined = np.zeros(mask.shape, bool)
     if lines:
         erased = erasable(mask, lines)
@@ -275,21 +316,31 @@ def _remove_lines(ink, raw):
                 if through.any():
                     ink = _without(raw, lined)
                     mask = _trace(ink)
-    components = cv2.connectedComponentsWithStats(mask)
+    components = _components(mask)
     remains = _remains_of_box(components, lined)
     if remains.any():
         remains = cv2.dilate(remains, np.ones((3, 3), np.uint8)) > 0
         rest = _without(raw, lined | remains)
         if rest.any():
             ink, mask = rest, _trace(rest)
-            components = cv2.connectedComponentsWithStats(mask)
+            components = _components(mask)
     character = _character(mask, components)
     if character is not mask:
         ink = _stretch(cv2.multiply(ink, character))
     return _even_pressure(ink)
 
 
-def _without(raw, printed):
+def _find_lines(ink: Grey, mask: Mask) -> dict[int, Line]:
+    """Lines of the box, faint ones too where these are full: together they make it certain."""
+    lines = find_lines(mask)
+    if len(lines) == 4:
+        return lines
+    faint = (ink > FAINT_LINE).view(np.uint8)
+    more = find_lines(faint)
+    return more if len(more) > len(lines) and are_certain(more, faint.shape) else lines
+
+
+def _without(raw: Grey, printed: NDArray[np.bool_]) -> Grey:
     """Ink in full strength without what is printed, which may have been darker than the writing.
 
     What is left has levels of its own.
@@ -297,7 +348,7 @@ def _without(raw, printed):
     return _stretch(np.where(printed, np.minimum(raw, _levels(raw)[0]), raw))
 
 
-def _was_the_character(rest, lines):
+def _was_the_character(rest: Mask, lines: dict[int, Line]) -> bool:
     """Whether what was taken for lines left but a scrap: an S has four such sides, a B also.
 
     Args:
@@ -305,7 +356,7 @@ def _was_the_character(rest, lines):
     """
     if not rest.any():
         return False
-    rest = _character(rest, cv2.connectedComponentsWithStats(rest))
+    rest = _character(rest, _components(rest))
     x, y, width, height = cv2.boundingRect(rest)
     if height >= SCRAP * len(rest):
         return False
@@ -323,7 +374,12 @@ def _was_the_character(rest, lines):
     return max(abs(down - 0.5), abs(across - 0.5)) < 0.25 and met >= (1 if narrow else 2)
 
 
-def _even_pressure(ink):
+def _components(mask: Mask) -> Components:
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(mask)
+    return count, labels, stats, centres
+
+
+def _even_pressure(ink: Grey) -> Grey:
     """Bring strokes of a light hand up to the strength of the others."""
     around = max(ink.shape) // 5 | 1
     strongest = cv2.dilate(ink, np.ones((around, around), np.uint8))
@@ -331,11 +387,11 @@ def _even_pressure(ink):
     return cv2.divide(ink, np.maximum(strongest, FAINTEST), scale=255)
 
 
-def _trace(ink):
+def _trace(ink: Grey) -> Mask:
     return (ink > TRACE).view(np.uint8)
 
 
-def _may_have_lines(mask):
+def _may_have_lines(mask: Mask) -> bool:
     """Cheap first: ink that reaches the image's edge, or goes into the corners of its rectangle."""
     height, width = mask.shape
     x, y, w, h = cv2.boundingRect(mask)
@@ -344,14 +400,14 @@ def _may_have_lines(mask):
         return True
     high, wide = h // 8 + 1, w // 8 + 1
     corners = [
-        mask[top : top + high, left : left + wide].any()
+        bool(mask[top : top + high, left : left + wide].any())
         for top in (y, y + h - high)
         for left in (x, x + w - wide)
     ]
     return sum(corners) >= 3
 
 
-def _character(mask, components):
+def _character(mask: Mask, components: Components) -> Mask:
     """The components of a mask that make the character."""
     count, labels, stats, _ = components
     if count < 2:
@@ -382,10 +438,15 @@ def _character(mask, components):
     gap = np.maximum.reduce([x - right[main], x[main] - right, y - bottom[main], y[main] - bottom])
     apart = gap > 0.12 * max(w[main], h[main])
     if np.count_nonzero(apart & pieces) == 1:
-        # One piece alone, beside it, as tall: the other stem of an H whose bar does not reach it.
-        shared = np.minimum(bottom, bottom[main]) - np.maximum(y, y[main])
-        stem = (shared >= STEM * max(w[main], h[main])) & (h <= 1.2 * h[main]) & ~at_edge
-        apart &= ~stem | (gap > 0.4 * max(w[main], h[main]))
+        # One piece alone, beside it, as tall: the other stem of an H whose bar does not reach it;
+        # or above it, as wide: the bar of a 5.
+        size = max(w[main], h[main])
+        beside = np.minimum(bottom, bottom[main]) - np.maximum(y, y[main])
+        stem = (beside >= STEM * size) & (h <= 1.2 * h[main])
+        above = np.minimum(right, right[main]) - np.maximum(x, x[main])
+        bar = (above >= BAR * w[main]) & (w <= 2 * w[main]) & (area >= BAR * area[main])
+        bar &= bottom <= y[main] + h[main] / 4
+        apart &= at_edge | ~(stem | bar) | (gap > 0.4 * size)
     keep &= ~apart
     if keep.all():
         return mask
@@ -394,7 +455,7 @@ def _character(mask, components):
     return table[labels]
 
 
-def _is_frame(labels, stats):
+def _is_frame(labels: NDArray[np.int32], stats: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Which components go around another one, leaving their own middle to it."""
     x, y, w, h, _ = stats.T
     frame = np.zeros(len(stats), bool)
@@ -409,7 +470,7 @@ def _is_frame(labels, stats):
     return frame
 
 
-def _remains_of_box(components, lined):
+def _remains_of_box(components: Components, lined: NDArray[np.bool_]) -> Mask:
     """Mask of components that are left of a printed box: at the image's edge, around something.
 
     Dashes, ticks at the corners, a line's pieces: none is a line by itself. Where printed lines
@@ -439,7 +500,7 @@ def _remains_of_box(components, lined):
     return table[labels]
 
 
-def _fit(ink):
+def _fit(ink: Grey) -> Box:
     """The character in the size, the place and the softness of EMNIST."""
     x, y, width, height = cv2.boundingRect((ink > 127).view(np.uint8))
     if max(width, height) <= MIN_EXTENT * min(ink.shape):

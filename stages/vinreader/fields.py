@@ -6,10 +6,20 @@ Combs of 14 to 20 boxes are compared, and 17 must win clearly. Whatever stays un
 `FieldNotFound`: a wrong cut would be a wrong number.
 """
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vinreader.spec import BOXES
+
+# What OpenCV returns is of any type to the type checker.
+Grey = NDArray[Any]  # uint8 (height, width); of a mask 0 or 1
+Floats = NDArray[Any]
+Ints = NDArray[Any]
+RowAndSlope = tuple[float, float]  # of a line: y at the left edge, rise over run
 
 COUNTS = range(14, 21)  # numbers of boxes compared
 WORKING_WIDTH = 1400  # pixels to which a field is scaled while its boxes are looked for
@@ -29,7 +39,7 @@ class FieldNotFound(ValueError):
     """The image does not show 17 boxes clearly enough to cut it; the message says what it shows."""
 
 
-def find_boxes(grey):
+def find_boxes(grey: Grey) -> list[Grey]:
     """Cut the image of a whole field into its boxes.
 
     Args:
@@ -55,7 +65,7 @@ def find_boxes(grey):
     return boxes
 
 
-def locate_boxes(grey):
+def locate_boxes(grey: Grey) -> Floats:
     """(17, 4, 2) float corners (x, y) in pixels of the boxes' insides: top left, top right, bottom
     right, bottom left. Arguments and errors as for `find_boxes`."""
     if grey.ndim != 2 or grey.dtype != np.uint8:
@@ -76,8 +86,8 @@ def locate_boxes(grey):
             continue
         rotation, rotated = _straighten(ink)
         for top, bottom in _line_pairs(rotated):
-            warp, field = _rectify(rotated, top, bottom)
-            comb = _best_comb(field)
+            warp, strip = _rectify(rotated, top, bottom)
+            comb = _best_comb(strip)
             if best is None or comb.score > best[0].score:
                 best = comb, warp @ np.vstack([rotation, [0, 0, 1]])
     if best is None:
@@ -94,14 +104,15 @@ def locate_boxes(grey):
     return np.stack([_corners(back, left, right, comb.inset) for left, right in comb.edges])
 
 
-def _corners(back, left, right, inset):
+def _corners(back: Floats, left: float, right: float, inset: float) -> Floats:
     top, bottom = MARGIN + inset, MARGIN + BOX_HEIGHT - inset
     left, right = left + inset, right - inset
     box = np.array([[[left, top], [right, top], [right, bottom], [left, bottom]]])
-    return cv2.perspectiveTransform(box.astype(np.float64), back)[0]
+    corners: Floats = cv2.perspectiveTransform(box.astype(np.float64), back)[0]
+    return corners
 
 
-def _ink(grey, contrast):
+def _ink(grey: Grey, contrast: float) -> Grey:
     """Mask (0 or 1) of what is darker than the paper around it, in uneven light too.
 
     `contrast`: how dark, as a share of what divides pen and paper best.
@@ -112,21 +123,22 @@ def _ink(grey, contrast):
     darkness = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, kernel)
     otsu, _ = cv2.threshold(darkness, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     grain = 2.5 * np.median(darkness)
-    return (darkness > max(contrast * otsu, grain, 12)).astype(np.uint8)
+    ink: Grey = (darkness > max(contrast * otsu, grain, 12)).astype(np.uint8)
+    return ink
 
 
-def _row_profile(x, y, slope, height):
+def _row_profile(x: Floats, y: Ints, slope: float, height: int) -> Floats:
     rows = np.round(y - slope * x).astype(int)
     return np.bincount(rows[(rows >= 0) & (rows < height)], minlength=height).astype(float)
 
 
-def _best_slope(x, y, slopes, height):
+def _best_slope(x: Floats, y: Ints, slopes: Floats, height: int) -> float:
     """The slope along which the ink lies in the fewest rows."""
     sharpness = [np.sum(_row_profile(x, y, slope, height) ** 2) for slope in slopes]
-    return slopes[int(np.argmax(sharpness))]
+    return float(slopes[int(np.argmax(sharpness))])
 
 
-def _straighten(ink):
+def _straighten(ink: Grey) -> tuple[Floats, Grey]:
     """The (2, 3) rotation that lays the long lines level, and the rotated mask."""
     height, width = ink.shape
     # only what is part of something longer than high: the lines, not the characters
@@ -145,7 +157,7 @@ def _straighten(ink):
     return rotation, cv2.warpAffine(ink, rotation, (width, height + 2 * spare))
 
 
-def _line_pairs(ink):
+def _line_pairs(ink: Grey) -> list[tuple[RowAndSlope, RowAndSlope]]:
     """Candidates for the field's top and bottom line, each as (y at the left edge, slope)."""
     height, width = ink.shape
     level = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, 15), np.uint8))
@@ -170,7 +182,7 @@ def _line_pairs(ink):
     return [(lines[a], lines[b]) for a in rows for b in rows if least <= b - a <= most]
 
 
-def _rectify(ink, top, bottom):
+def _rectify(ink: Grey, top: RowAndSlope, bottom: RowAndSlope) -> tuple[Floats, Grey]:
     """The (3, 3) warp that makes the strip between two lines a rectangle, and the warped mask."""
     width = ink.shape[1]
     (top_left, top_slope), (bottom_left, bottom_slope) = top, bottom
@@ -188,17 +200,24 @@ def _rectify(ink, top, bottom):
     return warp, cv2.warpPerspective(ink, warp, (across, low + MARGIN))
 
 
+@dataclass(slots=True)
 class _Comb:
     """A row of equal boxes laid on the straightened field, and how well it fits."""
 
-    def __init__(self, score, count, left, right, gap):
-        self.score, self.count, self.left, self.right, self.gap = score, count, left, right, gap
-        self.lead, self.rival, self.inset, self.edges = 0.0, None, 0.0, []
+    score: float
+    count: int
+    left: float
+    right: float
+    gap: float
+    lead: float = 0.0
+    rival: int = 0
+    inset: float = 0.0
+    edges: list[tuple[float, float]] = field(default_factory=list)
 
 
-def _best_comb(field):
+def _best_comb(strip: Grey) -> _Comb:
     """Compare combs of all `COUNTS`, gaps and places, and fit the best one to the uprights."""
-    inside = field[MARGIN : MARGIN + BOX_HEIGHT]
+    inside = strip[MARGIN : MARGIN + BOX_HEIGHT]
     upright = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((9, 1), np.uint8))
     upright = cv2.morphologyEx(upright, cv2.MORPH_OPEN, np.ones((13, 1), np.uint8))
     thick = cv2.dilate(upright, np.ones((1, 3), np.uint8))  # leaning a little is still upright
@@ -207,7 +226,7 @@ def _best_comb(field):
     posts = np.clip((posts - 0.4) / 0.4, 0, 1)
     ends = np.concatenate([thick[3:11], thick[-11:-3]]).mean(axis=0)  # and seldom so near the lines
     posts *= np.clip(ends / 0.6, 0, 1)
-    rails = [field[MARGIN - 3 : MARGIN + 4], field[-MARGIN - 3 : -MARGIN + 4]]
+    rails = [strip[MARGIN - 3 : MARGIN + 4], strip[-MARGIN - 3 : -MARGIN + 4]]
     rails = np.mean([rail.max(axis=0) for rail in rails], axis=0)
     rails = cv2.blur(rails[None], (BOX_HEIGHT // 4, 1))[0]
     combs = [_place(posts, rails, count) for count in COUNTS]
@@ -218,7 +237,7 @@ def _best_comb(field):
     return best
 
 
-def _place(posts, rails, count):
+def _place(posts: Floats, rails: Floats, count: int) -> _Comb:
     """The best comb of `count` boxes."""
     width = len(posts)
     reach = BOX_HEIGHT // 20
@@ -241,10 +260,11 @@ def _place(posts, rails, count):
         return _Comb(0.0, count, 0, width - 1, 0.0)
     covered = np.concatenate([[0], np.cumsum(rails)])
 
-    def share(start, stop):
+    def share(start: Floats, stop: Floats) -> Floats:
         """Share of the way from `start` to `stop` along which there is a long line."""
         first, last = (np.clip(np.round(x), 0, width).astype(int) for x in (start, stop))
-        return (covered[last] - covered[first]) / (stop - start)
+        lined: Floats = (covered[last] - covered[first]) / (stop - start)
+        return lined
 
     # Share of the comb that has long lines, and of the long lines that the comb spans ...
     within = share(left, right)
@@ -260,7 +280,7 @@ def _place(posts, rails, count):
     likely = np.argsort(-outer, kind="stable")[:PLACES]
     left, right, outer = left[likely], right[likely], outer[likely]
 
-    best = None
+    best = _Comb(-np.inf, count, 0, width - 1, 0.0)
     for gap in GAPS:
         pitch = (right - left) / (count - gap)
         starts = left[:, None] + pitch[:, None] * np.arange(count)
@@ -276,12 +296,12 @@ def _place(posts, rails, count):
         # A needless gap explains no more.
         score = 0.4 * hit + 0.3 * used + outer - 0.01 * (gap > 0)
         winner = int(score.argmax())
-        if best is None or score[winner] > best.score:
+        if score[winner] > best.score:
             best = _Comb(float(score[winner]), count, left[winner], right[winner], gap)
     return best
 
 
-def _fit(comb, posts):
+def _fit(comb: _Comb, posts: Floats) -> None:
     """Set `edges` (left and right of every box) and `inset` (half a line's width)."""
     pitch = (comb.right - comb.left) / (comb.count - comb.gap)
     width = (1 - comb.gap) * pitch

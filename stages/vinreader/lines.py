@@ -5,11 +5,17 @@ little, with gaps. What makes it a printed line and not a stroke is the company 
 from edge to edge of the image, or from one printed line to another, or four of them make a box.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[Any]  # uint8 (height, width), 1 where there is ink
+Flags = NDArray[np.bool_]
 
 # A printed line may lean up to 4 degrees, rise over run.
 SLOPES = np.array([0, 0.012, -0.012, 0.025, -0.025, 0.037, -0.037, 0.05, -0.05, 0.065, -0.065])
@@ -33,20 +39,20 @@ class Line:
 
     At column x from `start` to `end` it covers the rows from `top` + `shift`[x] to
     `bottom` + `shift`[x], both included; `inked` tells in which columns its outside has ink, short
-    gaps closed.
+    gaps closed; `filled` how many columns have ink in each row searched, [] of a doubled line.
     """
 
-    shift: np.ndarray
-    inked: np.ndarray
+    shift: NDArray[np.intp]
+    inked: NDArray[np.bool_]
     top: int
     bottom: int
     start: int
     end: int
     whole: bool
     sharp: bool
-    filled: list | None
+    filled: list[int]
 
-    def band(self, shape, margin):
+    def band(self, shape: tuple[int, ...], margin: int) -> Flags:
         """The line with `margin` more rows above and below, as a bool mask of `shape`."""
         rows = np.arange(shape[0])[:, None] - self.shift
         band = (rows >= self.top - margin) & (rows <= self.bottom + margin)
@@ -55,7 +61,7 @@ class Line:
         return band
 
 
-def turned(image, side):
+def turned(image: NDArray[Any], side: int) -> NDArray[Any]:
     """A view of an image with its side 0 (top), 1 (right), 2 (bottom) or 3 (left) up."""
     if side == 0:
         return image
@@ -64,7 +70,7 @@ def turned(image, side):
     return image[::-1, ::-1] if side == 2 else image[::-1].T
 
 
-def find_lines(mask):
+def find_lines(mask: Mask) -> dict[int, Line]:
     """Lines of the box around a character.
 
     Args:
@@ -88,7 +94,7 @@ def find_lines(mask):
 
 
 @lru_cache(maxsize=64)
-def _leanings(height, width):
+def _leanings(height: int, width: int) -> tuple[int, int, NDArray[np.intp], NDArray[np.intp]]:
     """For a side of this size: depth searched, rows needed, shifts, and indices into these rows."""
     depth = round(DEPTH * height)
     reach = int(SLOPES.max() * width / 2) + 1
@@ -98,7 +104,7 @@ def _leanings(height, width):
     return depth, reach, shifts, (rows * width + column).reshape(-1, width)
 
 
-def _line_at_top(mask):
+def _line_at_top(mask: Mask) -> Line | None:
     """The straightest, fullest line across the upper part of a mask, or None."""
     height, width = mask.shape
     depth, reach, shifts, indices = _leanings(height, width)
@@ -113,9 +119,9 @@ def _line_at_top(mask):
     if cv2.reduce(rows, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < PIECES * width:
         return None
     leaning = padded.ravel()[indices]  # (slope x row, column)
-    filled = cv2.reduce(leaning, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).reshape(len(SLOPES), depth)
-    slope, fullest = divmod(int(filled.argmax()), depth)
-    filled, leaning = filled[slope].tolist(), leaning.reshape(-1, depth, width)[slope]
+    sums = cv2.reduce(leaning, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).reshape(len(SLOPES), depth)
+    slope, fullest = divmod(int(sums.argmax()), depth)
+    filled, leaning = sums[slope].tolist(), leaning.reshape(-1, depth, width)[slope]
     most = filled[fullest]
     if most < PIECES * width:
         return None
@@ -139,23 +145,32 @@ def _line_at_top(mask):
     around = filled[max(0, top - 2) : max(0, top - 1)] + filled[bottom + 2 : bottom + 3]
     sharp = max(around, default=0) <= 0.4 * most
     doubled = any(filled[row] < 0.6 * most for row in range(top, bottom))
-    filled = None if doubled else filled
-    return Line(shifts[slope], inked > 0, top, bottom, start, end, whole, sharp, filled)
+    return Line(
+        shifts[slope], inked > 0, top, bottom, start, end, whole, sharp, [] if doubled else filled
+    )
 
 
-def _set_apart(lines):
-    """Printed lines are of one thickness: what is thicker has a stroke lying along it."""
+def _set_apart(lines: Collection[Line]) -> None:
+    """Printed lines are of one thickness: what is thicker has a stroke lying along it.
+
+    Except for rows that are inked from end to end, as no stroke along a line is: where the image
+    was cut within some of the lines, these are thinner than the others.
+    """
     single = [line for line in lines if line.filled]
     if len(single) < 3:
         return
     thickness = sorted(line.bottom - line.top for line in single)[(len(single) - 1) // 2]
     for line in single:
         tops = range(line.top, max(line.top, line.bottom - thickness) + 1)
-        line.top = max(tops, key=lambda top: sum(line.filled[top : top + thickness + 1]))
-        line.bottom = min(line.bottom, line.top + thickness)
+        top = max(tops, key=lambda top: sum(line.filled[top : top + thickness + 1]))
+        full = 0.95 * max(line.filled)
+        bottom = min(line.bottom, top + thickness)
+        while bottom < line.bottom and line.filled[bottom + 1] >= full:
+            bottom += 1
+        line.top, line.bottom = top, bottom
 
 
-def _is_box(lines, shape):
+def _is_box(lines: dict[int, Line], shape: tuple[int, ...]) -> bool:
     """Whether the lines of four sides meet in corners, however broken; then fits their ends."""
     if len(lines) < 4:
         return False
@@ -186,7 +201,7 @@ def _is_box(lines, shape):
     return True
 
 
-def _is_anchored(lines, side, shape):
+def _is_anchored(lines: dict[int, Line], side: int, shape: tuple[int, ...]) -> bool:
     """Both ends of a line are at the image's edge or make a square corner with another line."""
     line = lines[side]
     height, width = shape if side % 2 == 0 else shape[::-1]
@@ -205,16 +220,16 @@ def _is_anchored(lines, side, shape):
     )
 
 
-def _ends_well(start, inked, crossing, column, slack):
+def _ends_well(start: int, inked: Flags, crossing: Line | None, column: int, slack: int) -> bool:
     if crossing is None:
         return start <= slack
     # A stroke near the crossing line is not yet one that comes out of it.
     outer, inner = (row + int(crossing.shift[column]) for row in (crossing.top, crossing.bottom))
-    comes_out = inked[inner + 2 : inner + 4 + slack].any()
+    comes_out = bool(inked[inner + 2 : inner + 4 + slack].any())
     return comes_out and (start <= slack or abs(outer - start) <= slack + 1)
 
 
-def erasable(mask, lines):
+def erasable(mask: Mask, lines: dict[int, Line]) -> Flags:
     """Where the lines are, as a bool mask, except where a stroke meets them from inside."""
     bands = [(side, line, line.band(turned(mask, side).shape, 1)) for side, line in lines.items()]
     erased = np.zeros(mask.shape, bool)
@@ -239,7 +254,7 @@ def erasable(mask, lines):
     return erased
 
 
-def are_certain(lines, shape):
+def are_certain(lines: dict[int, Line], shape: tuple[int, ...]) -> bool:
     """Whether no strokes were taken for lines: these are full, at the edge, half of them sharp."""
     return 2 * sum(line.sharp for line in lines.values()) >= len(lines) and all(
         line.inked.mean() >= FULL and line.bottom < OUTER * shape[side % 2]
@@ -247,7 +262,7 @@ def are_certain(lines, shape):
     )
 
 
-def crossings(writing, lines):
+def crossings(writing: Mask, lines: dict[int, Line]) -> Flags:
     """Where strokes go through the lines, straight or aslant, as a bool mask.
 
     Args:

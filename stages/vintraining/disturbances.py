@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -170,7 +171,7 @@ def measure(
     )
 
 
-def summary(table: pd.DataFrame, characters: int, source: str) -> dict[str, object]:
+def summary(table: pd.DataFrame, characters: int, source: str) -> dict[str, Any]:
     """The headline figures; drops in points of the accuracy."""
     plain, mixed = table.iloc[0], table.iloc[-1]
     single = table.iloc[1:-1]
