@@ -1,9 +1,12 @@
 """The embedded handwriting: a model of how people write the 33 characters, without any image.
 
 `handwriting.yaml` holds the forms (allographs) of each character as strokes. A `Writer` is sampled
-once (slant, width, roundness, pen, tremor, favourite allographs, habits) and then writes any
-character any number of times, each time a little differently. Everything a writer does follows from
-`(seed, number)`, so the images depend neither on the number of processes nor on other writers.
+once (school, slant, width, roundness, pen, tremor, favourite allographs, habits) and then writes
+any character any number of times, each time a little differently. Everything a writer does follows
+from `(seed, number)`, so the images depend neither on the number of processes nor on other writers.
+
+The school a writer went to decides which forms go together: whoever begins the 1 with a long
+upstroke bars the 7 and the Z.
 """
 
 import sys
@@ -11,10 +14,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import yaml
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from vinreader import processes as pool
@@ -24,6 +29,14 @@ from vinreader.spec import CHARACTERS, INDEX, SIDE
 # The images are so small that OpenCV's threads cost more than they bring, and forking is safe
 # only without them.
 cv2.setNumThreads(1)
+
+# Where people learned to write, and their share of all writers; the file of allographs names them.
+SCHOOLS = {
+    "american": 0.4,  # the Palmer and Zaner-Bloser methods and print
+    "european": 0.3,  # Central Europe: the joined hand of German-speaking and neighbouring schools
+    "soviet": 0.3,  # the Cyrillic hand, Ukraine's too; Latin letters are learned later, as print
+}
+BORROWED = 0.1  # share of a writer's forms that are as common as among writers of all schools
 
 ALLOGRAPHS = Path(__file__).with_name("handwriting.yaml")
 
@@ -35,6 +48,7 @@ DENSITY = 4  # points drawn for each point in the file
 RUN = 4  # drawn points between two changes of the pen's pressure
 WRITERS_PER_TASK = 8
 PAGE = 99  # characters written in one go, at most
+NAME_WIDTH, GAP = 92, 6  # of the sheet: room for a school's name, and above and below its rows
 PAPER_GRAIN = 4 * PAGE * SIDE * OVERSAMPLING  # rows of grain, in pixels of the canvas
 
 
@@ -44,7 +58,7 @@ class Allograph:
 
     Attributes:
         name: as in the file.
-        weight: how common it is among the character's allographs, > 0.
+        weights: how common it is among the character's allographs in each of `SCHOOLS`, >= 0.
         points: float64 (n, 2), the points of all strokes, x to the right, y down, about 100 high.
         paths: float64 (3, m, n): what to multiply the points with to get the m points of the pen's
             path, drawn with straight lines, as a smooth curve, and with corners cut.
@@ -55,16 +69,19 @@ class Allograph:
     """
 
     name: str
-    weight: float
+    weights: tuple[float, ...]
     points: np.ndarray
     paths: np.ndarray
-    strokes: tuple
+    strokes: tuple[slice, ...]
     ends: np.ndarray
     stroke_of: np.ndarray
 
 
+Allographs = dict[str, list[Allograph]]
+
+
 @cache
-def load(path=ALLOGRAPHS):
+def load(path: str | Path = ALLOGRAPHS) -> Allographs:
     """Read a file of allographs.
 
     Returns:
@@ -85,30 +102,40 @@ def load(path=ALLOGRAPHS):
         raise ValueError(f"{path}: {unknown[0]!r} is not a VIN character (digits need quotes)")
     allographs = {}
     for character in CHARACTERS:
-        if not forms.get(character):
-            raise ValueError(f"{path}: character {character!r} has no allograph")
         try:
-            allographs[character] = [_allograph(entry) for entry in forms[character]]
+            allographs[character] = _allographs(forms.get(character))
         except ValueError as error:
             raise ValueError(f"{path}: character {character!r}: {error}") from None
-        names = [allograph.name for allograph in allographs[character]]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise ValueError(f"{path}: character {character!r}: two allographs named {twice[0]!r}")
     return allographs
 
 
-def _allograph(entry):
+def _allographs(entries: Any) -> list[Allograph]:
+    """The forms of one character, from its entry of the file."""
+    if not (isinstance(entries, list) and entries):
+        raise ValueError(f"has no allograph, but {entries!r}; expected '- name: {{...}}' lines")
+    forms = [_allograph(entry) for entry in entries]
+    names = [form.name for form in forms]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"two allographs named {twice[0]!r}")
+    for number, school in enumerate(SCHOOLS):
+        if not any(form.weights[number] for form in forms):
+            raise ValueError(f"no allograph with a weight in the {school} school")
+    return forms
+
+
+def _allograph(entry: Any) -> Allograph:
     try:
         ((name, form),) = entry.items()
-        weight, strokes = float(form["weight"]), form["strokes"]
+        weight, strokes = form["weight"], form["strokes"]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(
             f"expected '- name: {{weight: 1, strokes: [\"x,y x,y\", ...]}}', got {entry!r}"
         ) from None
-    if not (0 < weight < np.inf and isinstance(strokes, list) and strokes):
-        raise ValueError(f"allograph {name!r} needs a weight above 0 and at least one stroke")
+    if not (isinstance(strokes, list) and strokes):
+        raise ValueError(f"allograph {name!r} needs at least one stroke")
     try:
+        weights = _weights(weight)
         drawn = [_stroke(text) for text in strokes]
     except ValueError as error:
         raise ValueError(f"allograph {name!r}: {error}") from None
@@ -127,10 +154,27 @@ def _allograph(entry):
         stroke_of += [number] * len(points)
         n, m = last_n, last_m
     points = np.concatenate([points for points, _ in drawn])
-    return Allograph(str(name), weight, points, all_paths, tuple(slices), ends, np.array(stroke_of))
+    return Allograph(
+        str(name), weights, points, all_paths, tuple(slices), ends, np.array(stroke_of)
+    )
 
 
-def _stroke(text):
+def _weights(weight: Any) -> tuple[float, ...]:
+    """A number, or a mapping from schools to numbers -> the weight in each of `SCHOOLS`."""
+    if not isinstance(weight, dict):
+        weight = dict.fromkeys(SCHOOLS, weight)
+    unknown = [school for school in weight if school not in SCHOOLS]
+    if unknown:
+        raise ValueError(f"there is no school {unknown[0]!r}, only {', '.join(SCHOOLS)}")
+    weights = list(weight.values())
+    if not (weights and all(isinstance(w, int | float) and 0 < w < np.inf for w in weights)):
+        raise ValueError(
+            f"needs a weight above 0, or one for each school that has it, not {weight}"
+        )
+    return tuple(float(weight.get(school, 0)) for school in SCHOOLS)
+
+
+def _stroke(text: Any) -> tuple[np.ndarray, np.ndarray]:
     """'x,y x,y! ...' -> its points (n, 2) and the matrices (3, m, n) of its path."""
     try:
         words = text.split()
@@ -148,7 +192,7 @@ def _stroke(text):
 
 
 @cache
-def _paths(corner):
+def _paths(corner: tuple[bool, ...]) -> np.ndarray:
     """The matrices (3, m, n) from a stroke's n points to its path; see `Allograph.paths`.
 
     `corner` says of each point whether the pen turns sharply there.
@@ -168,7 +212,7 @@ def _paths(corner):
     return np.stack([straight, _spline(corner), cut])
 
 
-def _spline(corner):
+def _spline(corner: tuple[bool, ...]) -> np.ndarray:
     """The matrix (m, n) to a smooth curve through the points: Catmull-Rom's.
 
     The tangent at a point is parallel to the line between its neighbours; at a corner the curve
@@ -201,10 +245,25 @@ class Writer:
         seed: integer >= 0 of the whole population.
         number: integer >= 0, which writer of the population.
         allographs: the forms to choose from; those of the project unless given.
+        school: one of `SCHOOLS`; unless given, drawn by their shares. Nothing but the choice of
+            forms depends on it.
+
+    Raises:
+        ValueError: there is no such school.
     """
 
-    def __init__(self, seed, number, allographs=None):
+    def __init__(
+        self,
+        seed: int,
+        number: int,
+        allographs: Allographs | None = None,
+        school: str | None = None,
+    ) -> None:
         self.rng = rng = np.random.default_rng((seed, number))
+        drawn = str(rng.choice(list(SCHOOLS), p=list(SCHOOLS.values())))
+        self.school = drawn if school is None else school
+        if self.school not in SCHOOLS:
+            raise ValueError(f"there is no school {school!r}, only {', '.join(SCHOOLS)}")
         self.slant = float(np.clip(rng.normal(0.15, 0.26), -0.4, 0.9))
         self.width = float(np.exp(rng.normal(0.10, 0.25)))
         self.haste = float(rng.uniform())  # 0 stops at every point, 1 cuts every corner
@@ -220,14 +279,24 @@ class Writer:
         forms = [(allographs or load())[character] for character in CHARACTERS]
         self.forms = [form for allographs in forms for form in allographs]
         self.first = np.cumsum([0, *map(len, forms)])  # of each character's forms
-        weights = np.array([form.weight for form in self.forms])
+        weights = self._weights()
         self.cumulative = np.cumsum([0, *weights])
         # Two times in three the favourite form, else any.
         favourites = self._choose(np.arange(len(CHARACTERS)))
         weights[favourites] += 2 * np.add.reduceat(weights, self.first[:-1])
         self.cumulative = np.cumsum([0, *weights])
 
-    def _choose(self, indices):
+    def _weights(self) -> np.ndarray:
+        """How common each form is with this writer, float64 (forms,)."""
+        weights = np.array([form.weights for form in self.forms])
+        sums = np.add.reduceat(weights, self.first[:-1]).repeat(np.diff(self.first), axis=0)
+        weights /= np.where(sums > 0, sums, 1)
+        shares = BORROWED * np.array(list(SCHOOLS.values()))
+        shares[list(SCHOOLS).index(self.school)] += 1 - BORROWED
+        common: np.ndarray = weights @ shares
+        return common
+
+    def _choose(self, indices: np.ndarray) -> np.ndarray:
         """A form for each index of a character, as often as the weights say: its number, int."""
         first, last = self.first[indices], self.first[indices + 1]
         low, high = self.cumulative[first], self.cumulative[last]
@@ -235,7 +304,7 @@ class Writer:
         # Rounding may bring a choice to the very end, where the next character's forms begin.
         return np.minimum(np.searchsorted(self.cumulative, at, side="right"), last) - 1
 
-    def strokes(self, text):
+    def strokes(self, text: str) -> list[list[np.ndarray]]:
         """Write characters.
 
         Args:
@@ -291,7 +360,7 @@ class Writer:
             for form, start in zip(forms, starts, strict=True)
         ]
 
-    def write(self, text):
+    def write(self, text: str) -> np.ndarray:
         """Write characters as images.
 
         Args:
@@ -311,18 +380,20 @@ class Writer:
         return _ink(canvas, self)
 
 
-def _extremes(path, starts):
+def _extremes(path: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest x and y, float (k, 2) each, of the parts of a path that start there."""
     return np.minimum.reduceat(path, starts), np.maximum.reduceat(path, starts)
 
 
-def _matrices(a, b, c, d):
+def _matrices(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> np.ndarray:
     """(k, 2, 2) of rows (a, b), (c, d), numbers or (k,) each."""
-    a, b, c, d = np.broadcast_arrays(a, b, c, d)
-    return np.stack([np.stack([a, b], -1), np.stack([c, d], -1)], -2)
+    values = np.stack(np.broadcast_arrays(a, b, c, d), -1)
+    return values.reshape(*values.shape[:-1], 2, 2)
 
 
-def draw_strokes(canvas, strokes, pens, writer):
+def draw_strokes(
+    canvas: np.ndarray, strokes: list[np.ndarray], pens: np.ndarray, writer: Writer
+) -> None:
     """Draw pen paths into `canvas` (uint8, in place) in white, as `writer` presses the pen.
 
     Args:
@@ -344,7 +415,9 @@ def draw_strokes(canvas, strokes, pens, writer):
         cv2.polylines(canvas, paths, False, 255, width, cv2.LINE_8, FRACTION_BITS)
 
 
-def _fit(characters, pens):
+def _fit(
+    characters: list[list[np.ndarray]], pens: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Strokes as on the canvas of `Writer.write`, each character's ink filling its extent.
 
     Args:
@@ -376,14 +449,15 @@ def _fit(characters, pens):
 
 
 @cache
-def _grain():
+def _grain() -> np.ndarray:
     """Paper's grain, uint8 (PAPER_GRAIN, a canvas' width), mean 128: ink spreads along it."""
     noise = np.random.default_rng(0).normal(0, 1, (PAPER_GRAIN, SIDE * OVERSAMPLING))
     cloud = cv2.GaussianBlur(noise, (0, 0), 2.2, borderType=cv2.BORDER_REFLECT)
-    return np.clip(128 + 50 * cloud / np.std(cloud), 0, 255).astype(np.uint8)
+    grain: np.ndarray = np.clip(128 + 50 * cloud / np.std(cloud), 0, 255).astype(np.uint8)
+    return grain
 
 
-def _ink(canvas, writer):
+def _ink(canvas: np.ndarray, writer: Writer) -> np.ndarray:
     """What the pen left on the paper, seen by a scanner: uint8 (k, 28, 28)."""
     rng, height = writer.rng, len(canvas)
     start = rng.integers(0, PAPER_GRAIN - height)
@@ -397,10 +471,18 @@ def _ink(canvas, writer):
     # A scanner stretches the contrast: thin and blurred strokes come out white, too.
     brightest = ink.max(axis=(1, 2)).astype(np.float32)
     gain = 255 / np.maximum(1, brightest) * rng.uniform(0.97, 1.15, len(ink)).astype(np.float32)
-    return np.minimum(np.rint(ink * gain[:, None, None]), 255).astype(np.uint8)
+    seen: np.ndarray = np.minimum(np.rint(ink * gain[:, None, None]), 255).astype(np.uint8)
+    return seen
 
 
-def write(per_class=600, writers=300, seed=1981, first_writer=0, progress=True, processes=None):
+def write(
+    per_class: int = 600,
+    writers: int = 300,
+    seed: int = 1981,
+    first_writer: int = 0,
+    progress: bool = True,
+    processes: int | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Let writers write all 33 characters.
 
     Args:
@@ -432,9 +514,11 @@ def write(per_class=600, writers=300, seed=1981, first_writer=0, progress=True, 
     processes = processes or pool.suggested(per_class * len(CHARACTERS))
     batches = [tasks[i : i + WRITERS_PER_TASK] for i in range(0, len(tasks), WRITERS_PER_TASK)]
     bar = tqdm(
-        total=per_class * len(CHARACTERS), desc="handwriting", unit="character",
+        total=per_class * len(CHARACTERS),
+        desc="handwriting",
+        unit="character",
         disable=not (progress and sys.stderr.isatty()),
-    )  # fmt: skip
+    )
     written = []
     _grain()  # made once, before there are several processes
     with bar:
@@ -447,7 +531,7 @@ def write(per_class=600, writers=300, seed=1981, first_writer=0, progress=True, 
     return np.concatenate(written), labels, np.repeat(numbers, shares * len(CHARACTERS))
 
 
-def _write_batch(tasks):
+def _write_batch(tasks: list[tuple[int, int, int]]) -> np.ndarray:
     """Images of some (seed, number, pages), a page holding each of the 33 characters once."""
     images = []
     for seed, number, pages in tasks:
@@ -456,16 +540,27 @@ def _write_batch(tasks):
     return np.concatenate(images)
 
 
-def sheet(path, writers=16, seed=1981, first_writer=0):
+def sheet(path: str | Path, writers: int = 6, seed: int = 1981) -> None:
     """Save a picture of handwriting, dark ink on white: a row a writer, a column a character.
+
+    Args:
+        path: of the PNG file.
+        writers: how many of each school, >= 1; the school's name stands before their rows.
+        seed: integer >= 0.
 
     Raises:
         OSError: the picture cannot be written.
     """
-    images, _, _ = write(writers, writers, seed, first_writer, progress=False, processes=1)
-    rows = images.reshape(writers, len(CHARACTERS), SIDE, SIDE)
-    picture = 255 - rows.transpose(0, 2, 1, 3).reshape(writers * SIDE, len(CHARACTERS) * SIDE)
-    done, png = cv2.imencode(".png", picture)
+    height, width = writers * SIDE, len(CHARACTERS) * SIDE
+    bands = []
+    for school in SCHOOLS:
+        rows = [Writer(seed, number, school=school).write(CHARACTERS) for number in range(writers)]
+        ink = np.stack(rows).transpose(0, 2, 1, 3).reshape(height, width)
+        name = np.zeros((height, NAME_WIDTH), np.uint8)
+        middle = (6, height // 2 + 5)
+        cv2.putText(name, school, middle, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1, cv2.LINE_AA)
+        bands.append(np.pad(np.hstack([name, ink]), ((GAP, GAP), (0, 0))))
+    done, png = cv2.imencode(".png", 255 - np.concatenate(bands))
     if not done:
         raise OSError(f"cannot encode {path}")
     write_bytes(Path(path), png.tobytes())
