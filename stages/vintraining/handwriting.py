@@ -38,6 +38,8 @@ SCHOOLS = {
 }
 BORROWED = 0.1  # share of a writer's forms that are as common as among writers of all schools
 
+FINE_PENS = 0.3  # share of writers who write with one
+
 ALLOGRAPHS = Path(__file__).with_name("handwriting.yaml")
 
 EXTENT = 24  # the longer side of a character within it, as in EMNIST
@@ -267,13 +269,15 @@ class Writer:
         self.slant = float(np.clip(rng.normal(0.15, 0.26), -0.4, 0.9))
         self.width = float(np.exp(rng.normal(0.10, 0.25)))
         self.haste = float(rng.uniform())  # 0 stops at every point, 1 cuts every corner
-        self.pen = float(np.clip(np.exp(rng.normal(0.95, 0.45)), 1.3, 5.5))  # width, pixels
+        blunt = np.clip(np.exp(rng.normal(0.95, 0.45)), 1.3, 5.5)
+        fine = rng.uniform(0.7, 1.4)  # a ballpoint pen that fills a large box
+        self.pen = float(fine if rng.random() < FINE_PENS else blunt)  # width, pixels
         self.pressure = float(rng.uniform(0, 0.22))  # how much the pen's width varies in a stroke
         self.tremor = float(rng.exponential(0.5))
         self.carelessness = float(rng.uniform(0.7, 1.5))  # how unlike its characters are
         self.overshoot = float(rng.normal(0, 0.35))
         self.bleed = float(rng.uniform(0, 0.7))  # roughness of the ink's edge
-        self.softness = float(rng.uniform(0.3, 0.75))  # blur, pixels
+        self.softness = float(rng.uniform(0.2, 0.75))  # blur, pixels
         # The lasting part of how the writer bends the plane; see `_paths`.
         self.habits = rng.normal(0, 0.10, (len(CHARACTERS), 3, 2))
         forms = [(allographs or load())[character] for character in CHARACTERS]
@@ -302,7 +306,9 @@ class Writer:
         low, high = self.cumulative[first], self.cumulative[last]
         at = low + self.rng.random(len(indices)) * (high - low)
         # Rounding may bring a choice to the very end, where the next character's forms begin.
-        return np.minimum(np.searchsorted(self.cumulative, at, side="right"), last) - 1
+        numbers = np.searchsorted(self.cumulative, at, side="right")
+        chosen: np.ndarray = np.minimum(numbers, last) - 1
+        return chosen
 
     def strokes(self, text: str) -> list[list[np.ndarray]]:
         """Write characters.
@@ -314,9 +320,24 @@ class Writer:
             For each character a list of float64 (m, 2) arrays, a pen's path each: x to the right,
             y down, in hundredths of a capital's height, about its middle.
         """
-        rng, careless = self.rng, self.carelessness
         indices = np.array([INDEX[character] for character in text])
         forms = [self.forms[number] for number in self._choose(indices)]
+        lengths = np.array([form.paths.shape[1] for form in forms])
+        starts = np.cumsum([0, *lengths[:-1]])
+        path = self._bent(self._traced(forms, starts, lengths), starts, lengths, indices)
+        return [
+            [path[start + stroke.start : start + stroke.stop] for stroke in form.strokes]
+            for form, start in zip(forms, starts, strict=True)
+        ]
+
+    def _traced(
+        self, forms: list[Allograph], starts: np.ndarray, lengths: np.ndarray
+    ) -> np.ndarray:
+        """The pen's path through forms, float64 (n, 2), each off its points a little.
+
+        Each form's part of the path begins at `starts` and is `lengths` long, int (forms,).
+        """
+        rng, careless = self.rng, self.carelessness
         points = np.concatenate([form.points for form in forms])
         points += rng.normal(0, 2.6 * careless, points.shape)
         pieces = [len(form.strokes) for form in forms]
@@ -328,8 +349,6 @@ class Writer:
         hasty = rng.uniform(0, 1, len(forms)) * self.haste
         mixtures = np.stack([stiff, 1 - stiff - hasty, hasty], axis=1)
 
-        lengths = [form.paths.shape[1] for form in forms]
-        starts = np.cumsum([0, *lengths[:-1]])
         path, n = np.empty((sum(lengths), 2)), 0
         for form, mixture, start, length in zip(forms, mixtures, starts, lengths, strict=True):
             count = len(form.points)
@@ -338,27 +357,32 @@ class Writer:
             mixed = (mixture @ form.paths.reshape(3, -1)).reshape(length, count)
             np.matmul(mixed, own, out=path[start : start + length])
             n += count
+        return path
 
-        # The hand does not move evenly over the paper: bend the plane a little (x², xy, y²).
+    def _bent(
+        self, path: np.ndarray, starts: np.ndarray, lengths: np.ndarray, indices: np.ndarray
+    ) -> np.ndarray:
+        """The path as the hand moves over the paper, each character's part about its middle.
+
+        The hand does not move evenly: the plane is bent a little (x², xy, y²).
+        """
+        rng, careless, count = self.rng, self.carelessness, len(indices)
         low, high = _extremes(path, starts)
-        bends = self.habits[indices] + rng.normal(0, 0.05 * careless, (len(text), 3, 2))
+        bends = self.habits[indices] + rng.normal(0, 0.05 * careless, (count, 3, 2))
         # Upper parts go to the right.
-        width = self.width * np.exp(rng.normal(0, 0.10, len(text)))
-        slant = self.slant + rng.normal(0, 0.06, len(text))
-        turn = rng.normal(0, 0.06, len(text))
+        width = self.width * np.exp(rng.normal(0, 0.10, count))
+        slant = self.slant + rng.normal(0, 0.06, count)
+        turn = rng.normal(0, 0.06, count)
         shear = _matrices(width, 0, -slant, 1)
         rotation = _matrices(np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn))
-        of = np.repeat(np.arange(len(text)), lengths)
+        of = np.repeat(np.arange(count), lengths)
         x, y = ((path - (low + high)[of] / 2) / 50).T
         path = 50 * np.stack([x, y], 1)
         path += 50 * np.einsum("nk,nkc->nc", np.stack([x * x, x * y, y * y], 1), bends[of])
         shaking = rng.normal(0, self.tremor, (len(path) // 2 + 2, 2)).repeat(2, 0)
         path += (shaking[: len(path)] + shaking[1 : len(path) + 1]) / 2
-        path = np.einsum("nk,nkc->nc", path, (shear @ rotation)[of])
-        return [
-            [path[start + stroke.start : start + stroke.stop] for stroke in form.strokes]
-            for form, start in zip(forms, starts, strict=True)
-        ]
+        bent: np.ndarray = np.einsum("nk,nkc->nc", path, (shear @ rotation)[of])
+        return bent
 
     def write(self, text: str) -> np.ndarray:
         """Write characters as images.
@@ -513,22 +537,17 @@ def write(
     ]
     processes = processes or pool.suggested(per_class * len(CHARACTERS))
     batches = [tasks[i : i + WRITERS_PER_TASK] for i in range(0, len(tasks), WRITERS_PER_TASK)]
-    bar = tqdm(
-        total=per_class * len(CHARACTERS),
-        desc="handwriting",
-        unit="character",
-        disable=not (progress and sys.stderr.isatty()),
-    )
-    written = []
+    hidden = not (progress and sys.stderr.isatty())
+    bar = tqdm(total=len(CHARACTERS) * per_class, desc="handwriting", disable=hidden)
     _grain()  # made once, before there are several processes
+    written = []
     with bar:
         for images in pool.in_order(_write_batch, batches, processes):
             written.append(images)
             bar.update(len(images))
-    shares = np.array([share for _, _, share in tasks])
-    numbers = np.array([number for _, number, _ in tasks], np.int32)
-    labels = np.tile(np.arange(len(CHARACTERS), dtype=np.uint8), shares.sum())
-    return np.concatenate(written), labels, np.repeat(numbers, shares * len(CHARACTERS))
+    labels = np.tile(np.arange(len(CHARACTERS), dtype=np.uint8), per_class)
+    numbers = [number for _, number, share in tasks for _ in range(share * len(CHARACTERS))]
+    return np.concatenate(written), labels, np.array(numbers, np.int32)
 
 
 def _write_batch(tasks: list[tuple[int, int, int]]) -> np.ndarray:
