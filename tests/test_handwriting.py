@@ -206,7 +206,7 @@ def test_sheet_shows_a_row_a_writer_and_a_column_a_character_school_by_school(tm
     names = picture[:, : handwriting.NAME_WIDTH].reshape(len(SCHOOLS), band, -1)
     assert (names.min(axis=(1, 2)) < 60).all(), "every school is named"
     assert len({name.tobytes() for name in names}) == len(SCHOOLS)
-    last = Writer(5, 1, school=list(SCHOOLS)[-1]).write(CHARACTERS)
+    last = Writer(5, 5, school=list(SCHOOLS)[-1]).write(CHARACTERS)
     assert (picture[-handwriting.GAP - 28 : -handwriting.GAP, -28:] == 255 - last[-1]).all()
 
 
