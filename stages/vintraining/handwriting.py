@@ -283,14 +283,14 @@ class Writer:
         forms = [(allographs or load())[character] for character in CHARACTERS]
         self.forms = [form for allographs in forms for form in allographs]
         self.first = np.cumsum([0, *map(len, forms)])  # of each character's forms
-        weights = self._weights()
+        weights = self._commonness()
         self.cumulative = np.cumsum([0, *weights])
         # Two times in three the favourite form, else any.
         favourites = self._choose(np.arange(len(CHARACTERS)))
         weights[favourites] += 2 * np.add.reduceat(weights, self.first[:-1])
         self.cumulative = np.cumsum([0, *weights])
 
-    def _weights(self) -> np.ndarray:
+    def _commonness(self) -> np.ndarray:
         """How common each form is with this writer, float64 (forms,)."""
         weights = np.array([form.weights for form in self.forms])
         sums = np.add.reduceat(weights, self.first[:-1]).repeat(np.diff(self.first), axis=0)
