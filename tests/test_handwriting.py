@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from vinreader.spec import CHARACTERS
+from vinreader.spec import CHARACTERS, INDEX
 from vintraining import handwriting
-from vintraining.handwriting import Writer, load, sheet, write
+from vintraining.handwriting import SCHOOLS, Writer, load, sheet, write
 
 FORMS = [(character, form.name) for character in CHARACTERS for form in load()[character]]
 
@@ -98,9 +98,50 @@ def test_a_page_has_room_for_so_many_characters():
             Writer(1, 0).write(text)
 
 
-def test_forms_common_in_europe_are_there():
-    names = set(FORMS)
-    assert {("7", "barred"), ("Z", "barred"), ("0", "slashed"), ("1", "long upstroke")} <= names
+def test_a_writer_goes_to_a_school_by_the_stated_shares():
+    drawn = [Writer(1, number).school for number in range(1000)]
+    for school, share in SCHOOLS.items():
+        assert drawn.count(school) / len(drawn) == pytest.approx(share, abs=0.05)
+
+
+def test_a_school_may_be_chosen():
+    assert {school: Writer(1, 0, school=school).school for school in SCHOOLS}.items() == {
+        (school, school) for school in SCHOOLS
+    }
+    writers = [Writer(1, 0, school=school) for school in SCHOOLS]
+    assert len({writer.slant for writer in writers}) == 1, "all else stays"
+    assert len({writer.write("1247AZ").tobytes() for writer in writers}) == len(SCHOOLS)
+    with pytest.raises(ValueError, match="no school 'martian', only american"):
+        Writer(1, 0, school="martian")
+
+
+def _names(writer, character, count=1):
+    """Names of the forms in which a writer writes a character so many times."""
+    return [writer.forms[n].name for n in writer._choose(np.full(count, INDEX[character]))]
+
+
+def _share(school, character, part):
+    """How often writers of a school use a form of the character whose name contains `part`."""
+    writers = [Writer(1, number, school=school) for number in range(150)]
+    return np.mean([part in name for writer in writers for name in _names(writer, character, 8)])
+
+
+@pytest.mark.parametrize("character", ["7", "Z"])
+def test_central_europeans_bar_the_7_and_the_z(character):
+    assert _share("european", character, "bar") > 0.5 > 0.3 > _share("american", character, "bar")
+
+
+def test_a_school_makes_forms_go_together():
+    stroke = {True: [], False: []}
+    for number in range(600):
+        writer = Writer(1, number)
+        barred = "bar" in _names(writer, "7")[0]
+        stroke[barred].append(_names(writer, "1")[0] in ("bar", "bowed bar"))
+    assert np.mean(stroke[True]) < 0.7 * np.mean(stroke[False])
+
+
+def test_forms_of_another_school_are_borrowed_now_and_then():
+    assert 0 < _share("american", "1", "caret") < 0.1 < _share("european", "1", "caret")
 
 
 def test_a_smooth_stroke_runs_through_its_points():
@@ -126,6 +167,14 @@ def test_only_a_hasty_pen_rounds_a_corner():
         ('[{plain: {weight: 1, strokes: ["4,4 4,4"]}}]', "same point twice"),
         ('[{plain: {weight: 1, strokes: ["4,4 900,4"]}}]', "leaves the paper"),
         ('[{plain: {weight: 0, strokes: ["4,4 9,9"]}}]', "weight above 0"),
+        ('[{plain: {weight: x, strokes: ["4,4 9,9"]}}]', "weight above 0"),
+        ('[{plain: {weight: {}, strokes: ["4,4 9,9"]}}]', "weight above 0"),
+        ('[{plain: {weight: {soviet: 0}, strokes: ["4,4 9,9"]}}]', "weight above 0"),
+        ('[{plain: {weight: {swiss: 1}, strokes: ["4,4 9,9"]}}]', "no school 'swiss', only"),
+        (
+            '[{plain: {weight: {soviet: 1, european: 1}, strokes: ["4,4 9,9"]}}]',
+            "no allograph with a weight in the american school",
+        ),
         ("[{plain: {weight: 1, strokes: []}}]", "at least one stroke"),
         ('[{plain: {strokes: ["4,4 9,9"]}}]', "expected '- name:"),
         ("[]", "no allograph"),
@@ -159,14 +208,18 @@ def test_a_character_outside_the_alphabet_is_refused(tmp_path):
         load(path)
 
 
-def test_sheet_shows_a_row_a_writer_and_a_column_a_character(tmp_path):
+def test_sheet_shows_a_row_a_writer_and_a_column_a_character_school_by_school(tmp_path):
     sheet(tmp_path / "sheet.png", writers=2, seed=5)
     picture = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_GRAYSCALE)
-    first = write(2, 2, seed=5, processes=1)[0][0]
-    assert picture.shape == (2 * 28, 33 * 28)
-    assert (picture[:28, :28] == 255 - first).all()
+    band = 2 * 28 + 2 * handwriting.GAP
+    assert picture.shape == (len(SCHOOLS) * band, handwriting.NAME_WIDTH + 33 * 28)
+    names = picture[:, : handwriting.NAME_WIDTH].reshape(len(SCHOOLS), band, -1)
+    assert (names.min(axis=(1, 2)) < 60).all(), "every school is named"
+    assert len({name.tobytes() for name in names}) == len(SCHOOLS)
+    last = Writer(5, 5, school=list(SCHOOLS)[-1]).write(CHARACTERS)
+    assert (picture[-handwriting.GAP - 28 : -handwriting.GAP, -28:] == 255 - last[-1]).all()
 
 
 def test_allographs_cannot_be_changed_by_accident():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        load()["7"][0].weight = 0
+        load()["7"][0].weights = ()
