@@ -6,6 +6,7 @@ import pytest
 
 from vinreader.boxes import normalise, normalise_batch, steps
 from vinreader.spec import SIDE
+from vintraining.cards import draw_cards
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
 # Characters whose straight strokes look most like printed lines.
@@ -344,3 +345,14 @@ def test_steps_end_with_what_the_network_sees():
     assert names == ("input", "ink", "lines removed", "final")
     assert np.array_equal(images[-1], pixels(image))
     assert all(step.dtype == np.uint8 and step.ndim == 2 for step in images)
+
+
+def test_ink_is_found_in_every_box_that_a_writer_has_filled():
+    # Among them a P whose bowl has ink along all of its rectangle, in a box without its left line.
+    messages = [
+        normalise(box).message
+        for card in draw_cards(24)
+        for number, box in enumerate(card.boxes, 1)
+        if not card.flaw.startswith(f"box {number} ")
+    ]
+    assert len(messages) == 24 * 17 - 9 and not any(messages)

@@ -37,6 +37,7 @@ MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a
 SCRAP = 0.3  # of the image's height or width: what is lower or narrower is no character by itself
 RING = 0.2  # of the image's height or width, along its edge: where a box is
 CORNER = 0.35  # of both: where the corners of a box are
+CLEARLY = 2.0  # times as wide: what is narrower is ink, whatever lies at the edge
 FRAME = 0.35  # of the image's height or width: how far inside its edges a frame ends
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
 BAR = 0.4  # of the character's width and ink: a stroke above it as large may be its bar
@@ -191,12 +192,13 @@ def _is_light_on_dark(work: Grey) -> bool:
         inside = _inside(paper)
         if inside.size < 0.3 * work.size or _edge(inside) >= 0.2:
             return light_ink
-    # A blunt pen's strokes and blots are as wide as the paper around them; a frame is not.
-    if _frames(dark) != _frames(bright):
-        return _frames(bright)
     # Strokes are narrow, paper is wide.
     of_light, of_dark = _widest(bright), _widest(dark)
-    if max(of_light, of_dark) >= 1.2 * min(of_light, of_dark):
+    narrow, wide = sorted((of_light, of_dark))
+    # A blunt pen's strokes and blots are as wide as the paper around them; a frame is not.
+    if wide < CLEARLY * narrow and _frames(dark) != _frames(bright):
+        return _frames(bright)
+    if wide >= 1.2 * narrow:
         return of_light < of_dark
     return _stands_out_light(_centre(work))
 
