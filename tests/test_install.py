@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from conftest import PROJECT, rows
 
@@ -116,6 +118,17 @@ def test_pip_takes_what_reading_needs_for_every_python(dry_run, version, tmp_pat
 def test_what_is_installed_is_what_is_tested(requirements):
     """Version and hashes of every package are those of requirements-dev.txt."""
     assert pins(requirements).items() <= pins(PROJECT / "requirements-dev.txt").items()
+
+
+def test_every_package_takes_every_python():
+    """uv, with which the tests are installed, resolves and installs without the upper bounds."""
+    for package in pins(PROJECT / "requirements-dev.txt"):
+        try:
+            metadata = distribution(package.split("==")[0]).metadata
+        except PackageNotFoundError:
+            continue  # for another system or Python
+        bounds = SpecifierSet(metadata["Requires-Python"] or "")
+        assert all(f"{version}.9" in bounds for version in VERSIONS), package
 
 
 def pins(requirements: Path) -> dict[str, set[str]]:
