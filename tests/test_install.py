@@ -4,11 +4,16 @@ Nothing here uses uv, which does not look at a package's upper bound of Python's
 """
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from conftest import PROJECT, rows
 
@@ -59,12 +64,15 @@ def test_a_clerk_s_environment_draws_cards_and_reads_them(checkout, tmp_path):
     def python(*arguments: object) -> str:
         return run(commands / "python", *arguments, cwd=checkout)
 
-    assert "8 cards" in python("stages/draw_cards.py", "input/")
-    assert "102 boxes" in python("stages/predict.py", "input/", "--debug", "seen")
-    assert len(rows(checkout / "predictions.csv")) == 6 * 17
-    assert len(rows(checkout / "vins.csv")) == 6
-    assert len(list((checkout / "seen").rglob("*.png"))) == 6 * 17
-    assert len(python("stages/predict.py", "input/", "--format", "ascii").splitlines()) <= 6 * 17
+    python("stages/draw_cards.py", "input/")
+    cards = len(list((checkout / "input").glob("card-*")))
+    assert cards and f"{17 * cards} boxes" in python("stages/predict.py", "input/")
+    assert len(rows(checkout / "predictions.csv")) == 17 * cards
+    assert len(rows(checkout / "vins.csv")) == cards
+    lines = python("stages/predict.py", "input/", "--format", "ascii").splitlines()
+    assert lines[0].endswith(", card-01/01.png") and len(lines) <= 17 * cards
+    python("stages/predict.py", "input/", "--debug", "seen")
+    assert len(list((checkout / "seen").rglob("*.png"))) == 17 * cards
     assert "fingerprint" in python("stages/predict.py", "--version")
 
 
@@ -82,18 +90,54 @@ def test_the_package_is_installed_whole_and_alone(checkout, tmp_path):
     assert {"py.typed", "review.html"} <= files
     assert not (package.parent / "vintraining").exists()
     run(commands / "python", "-m", "doctest", package / "__init__.py", cwd=tmp_path)
-    assert "102 boxes" in run(commands / "vin-reader", "input", cwd=tmp_path)
-    assert len(rows(tmp_path / "vins.csv")) == 6
+    cards = len(list((tmp_path / "input").glob("card-*")))
+    assert f"{17 * cards} boxes" in run(commands / "vin-reader", "input", cwd=tmp_path)
+    assert len(rows(tmp_path / "vins.csv")) == cards
+
+
+@pytest.fixture(scope="module")
+def dry_run(tmp_path_factory) -> Callable[..., str]:
+    """Lets pip find a file of every pinned package, look whether it takes it, and hash it."""
+    folder = tmp_path_factory.mktemp("pip")
+    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
+    pip = folder / "venv" / SCRIPTS / "python", "-m", "pip", "install", "--quiet", "--dry-run"
+    return partial(run, *pip, "--no-deps", "--require-hashes", "-r", cwd=folder)
+
+
+def test_pip_takes_every_package_of_the_project(dry_run):
+    dry_run(PROJECT / "requirements-dev.txt")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_pip_takes_what_reading_needs_for_every_python(dry_run, version, tmp_path):
+    options = "--python-version", version, "--only-binary=:all:", "--target", tmp_path / "there"
+    dry_run(PROJECT / "requirements-reader.txt", *options)
 
 
 @pytest.mark.parametrize("requirements", REQUIREMENTS, ids=lambda path: path.stem)
-def test_pip_takes_every_file_of_requirements(requirements, tmp_path):
-    """Every pinned package has a file that pip accepts here, with a hash that stands there."""
-    pip = (sys.executable, "-m", "venv", tmp_path / "venv")
-    run(*pip, cwd=tmp_path)
-    run(
-        tmp_path / "venv" / SCRIPTS / "python",
-        *("-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--require-hashes"),
-        *("-r", requirements),
-        cwd=tmp_path,
-    )
+def test_what_is_installed_is_what_is_tested(requirements):
+    """Version and hashes of every package are those of requirements-dev.txt."""
+    assert pins(requirements).items() <= pins(PROJECT / "requirements-dev.txt").items()
+
+
+def test_every_package_takes_every_python():
+    """uv, with which the tests are installed, resolves and installs without the upper bounds."""
+    for package in pins(PROJECT / "requirements-dev.txt"):
+        try:
+            metadata = distribution(package.split("==")[0]).metadata
+        except PackageNotFoundError:
+            continue  # for another system or Python
+        bounds = SpecifierSet(metadata["Requires-Python"] or "")
+        assert all(f"{version}.9" in bounds for version in VERSIONS), package
+
+
+def pins(requirements: Path) -> dict[str, set[str]]:
+    """`name==version` of every package, and its hashes."""
+    found: dict[str, set[str]] = {}
+    for line in requirements.read_text("utf-8").splitlines():
+        if "==" in line and not line.startswith(" "):
+            package = line.split()[0]
+            found[package] = set()
+        elif hash := re.search(r"--hash=(\S+)", line):
+            found[package].add(hash[1])
+    return found
