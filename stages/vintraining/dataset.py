@@ -38,6 +38,14 @@ class Characters:
         return np.bincount(self.labels, minlength=len(CHARACTERS))
 
 
+def joined(sets: list[Characters]) -> Characters:
+    """All characters of at least one set, in order."""
+    return Characters(
+        np.concatenate([characters.images for characters in sets]),
+        np.concatenate([characters.labels for characters in sets]),
+    )
+
+
 def save(folder: Path, part: str, characters: Characters) -> None:
     save_array(folder / f"{part}-images.npy", characters.images)
     save_array(folder / f"{part}-labels.npy", characters.labels)

@@ -6,7 +6,7 @@ what each one does.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -81,10 +81,17 @@ class Filter(Section):
     fold: Annotated[str, AfterValidator(_lowercase_letters)]
 
 
+class LabelledFolder(Section):
+    weight: Annotated[int, Field(ge=1, le=1000)]
+    validation: Annotated[int, Field(ge=0)]
+    test: Annotated[int, Field(ge=0)]
+
+
 class Split(Section):
     validation: Annotated[Number, Field(gt=0, lt=0.5)]
     cap: Annotated[int, Field(ge=0)]
     embedded_share: Annotated[Number, Field(ge=0, le=0.9)]
+    labelled: dict[str, LabelledFolder]
 
 
 class Augmentation(Section):
@@ -152,7 +159,8 @@ def _explain(error: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         model: Any = Parameters
         for part in error["loc"][:-1]:
-            model = model.model_fields[part].annotation
+            fields = getattr(model, "model_fields", None)
+            model = fields[part].annotation if fields else get_args(model)[1]
         return f"{name}: no such parameter; allowed here: {', '.join(model.model_fields)}"
     if kind == "missing":
         return f"{name}: missing; add it (README.md, 'Parameters', lists them all)"
