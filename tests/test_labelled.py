@@ -132,6 +132,14 @@ def test_a_folder_without_labels_says_what_it_should_hold(tmp_path):
         read(tmp_path)
 
 
+def test_a_link_that_dvc_would_not_follow_is_refused(tmp_path, boxes):
+    put_writers(tmp_path / "elsewhere/hands", boxes, 2)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/hands").symlink_to(tmp_path / "elsewhere/hands")
+    with pytest.raises(dataset.DataError, match="in/hands is a link.*copy"):
+        read(tmp_path / "in")
+
+
 def test_what_cannot_be_used_is_left_out_and_counted(tmp_path, boxes):
     images = {f"{at}.png": image for at, (_, image) in enumerate(boxes[:3])}
     images |= {"empty.png": np.full((50, 50), 250, np.uint8), "copy.png": boxes[0][1]}

@@ -78,6 +78,11 @@ def read_rows(folder: Path) -> list[Row]:
             lines and says what to do.
     """
     table = folder / "labels.csv"
+    for place in (folder, folder / "images"):
+        if place.is_symlink():  # DVC would not see what changes behind it
+            raise dataset.DataError(
+                f"{place} is a link, which DVC does not follow; copy the folder"
+            )
     try:
         text = table.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
