@@ -1,0 +1,98 @@
+"""How the reading carries over to other hands: one calibration for all of them, one table.
+
+A network is surest of itself on what it was trained on. So temperature and review threshold go by
+validation characters of every origin, none of which was trained on, and the threshold is the
+strictest of those that each origin needs by itself.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinreader.litert import softmax
+from vinreader.spec import CHARACTERS, DIGITS
+from vintraining import accepting, scores
+from vintraining.dataset import class_weights
+
+IS_DIGIT = np.array([character in DIGITS for character in CHARACTERS])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the network said about a set: logits, float (N, 33), and the truth, int (N,)."""
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+    def probabilities(self, temperature: float) -> NDArray[np.float64]:
+        return softmax(self.logits, temperature)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """temperature: divides logits; thresholds: what each origin needs, by name, 0 to 1.01."""
+
+    temperature: float
+    thresholds: dict[str, float]
+
+    @property
+    def threshold(self) -> float:
+        """The confidence from which readings of any of the origins are accepted."""
+        return max(self.thresholds.values())
+
+
+def calibrate(
+    validation: dict[str, Answers], accepted_error: float, certainty: float
+) -> Calibration:
+    """Temperature and thresholds, from validation characters of every origin.
+
+    Every origin weighs the same in the temperature, and in an origin every class that occurs.
+
+    Args:
+        validation: by origin, at least one; none of them trained on.
+        accepted_error, certainty: as for `accepting.threshold`.
+    """
+    weights = {name: class_weights(answers.labels) for name, answers in validation.items()}
+    temperature = scores.temperature(
+        np.concatenate([answers.logits for answers in validation.values()]),
+        np.concatenate([answers.labels for answers in validation.values()]),
+        np.concatenate([weights[name] for name in validation]) / len(validation),
+    )
+    thresholds = {}
+    for name, answers in validation.items():
+        probabilities = answers.probabilities(temperature)
+        wrong = probabilities.argmax(axis=1) != answers.labels
+        thresholds[name] = accepting.threshold(
+            probabilities.max(axis=1), wrong, accepted_error, certainty, weights[name]
+        )
+    return Calibration(temperature, thresholds)
+
+
+def right_of_kind(
+    probabilities: NDArray[np.float64], labels: NDArray[np.uint8]
+) -> NDArray[np.bool_]:
+    """Which characters, bool (N,), are right where one knows beforehand: a digit, or a letter."""
+    possible = IS_DIGIT[labels][:, None] == IS_DIGIT
+    found: NDArray[np.bool_] = np.where(possible, probabilities, -1).argmax(axis=1) == labels
+    return found
+
+
+def figures(answers: Answers, calibration: Calibration, bins: int) -> dict[str, Any]:
+    """A set's line in the table; in all figures but `accuracy` its classes count alike.
+
+    `accuracy` is the share right among 33, `kind_known` that among the digits or the letters
+    alone, `ece` the calibration error; `accepted` and what follows, at the deployed threshold.
+    """
+    probabilities = answers.probabilities(calibration.temperature)
+    right = probabilities.argmax(axis=1) == answers.labels
+    weights = class_weights(answers.labels)
+    of_kind = right_of_kind(probabilities, answers.labels)
+    accepted = accepting.at(calibration.threshold, probabilities.max(axis=1), ~right, weights)
+    return {
+        "accuracy": round(float(right.mean()), 5),
+        "balanced_accuracy": round(float(weights @ right), 5),
+        "kind_known": round(float(weights @ of_kind), 5),
+        "ece": round(scores.calibration_error(probabilities, answers.labels, weights, bins), 5),
+    } | accepted.figures()
