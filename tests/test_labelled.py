@@ -136,7 +136,7 @@ def test_a_link_that_dvc_would_not_follow_is_refused(tmp_path, boxes):
     put_writers(tmp_path / "elsewhere/hands", boxes, 2)
     (tmp_path / "in").mkdir()
     (tmp_path / "in/hands").symlink_to(tmp_path / "elsewhere/hands")
-    with pytest.raises(dataset.DataError, match="in/hands is a link.*copy"):
+    with pytest.raises(dataset.DataError, match=r"in/hands is a link.*copy"):
         read(tmp_path / "in")
 
 

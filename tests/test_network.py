@@ -16,7 +16,6 @@ from vintraining import augmentation, dataset, handwriting, network
 from vintraining.parameters import Augmentation, Train, load
 
 from conftest import PROJECT  # isort: skip
-from train import with_paper  # isort: skip
 
 PARAMETERS = load(PROJECT / "params.yaml")
 network.be_reproducible(seed=1, threads=2)  # before TensorFlow has run anything
@@ -168,7 +167,7 @@ def test_training_keeps_the_best_epoch_and_tells_it(trained, characters):
     weights = dataset.class_weights(characters.labels)
     assert weights @ (predicted == characters.labels) == pytest.approx(
         kept["val_accuracy"],
-        abs=0.02,  # measured in bfloat16 while it was trained
+        abs=1e-6,
     )
 
 
@@ -222,13 +221,3 @@ def test_8_bit_weights_compute_nearly_the_same_whatever_is_read_with_an_image(ch
     int8, expected = LiteRT(content).logits(images), network.logits(model, images)
     assert 0 < np.abs(int8 - expected).max() < 0.1 * expected.std()
     assert np.array_equal(int8, np.concatenate([LiteRT(content).logits(i[None]) for i in images]))
-
-
-def test_a_share_of_the_training_characters_comes_back_from_scans(characters):
-    assert np.array_equal(with_paper(characters, 0.0, 1).images, characters.images)
-    mixed, again, other = (with_paper(characters, 0.5, seed) for seed in (1, 1, 2))
-    changed = (mixed.images != characters.images).any(axis=(1, 2))
-    assert 0.35 < changed.mean() <= 0.5 and np.array_equal(mixed.labels, characters.labels)
-    assert np.array_equal(mixed.images, again.images)
-    assert not np.array_equal(mixed.images, other.images)
-    assert (mixed.images.max(axis=(1, 2)) > 127).all()

@@ -109,12 +109,13 @@ def transfer(path: Path, sets: dict[str, dict[str, Any]], stated: float, title: 
         values = np.array([figures[key] for figures in sets.values()])
         if key == "accepted_error":
             ends = np.array([figures[f"{key}_95_percent_interval"] for figures in sets.values()])
+            values[[not figures["accepted"] for figures in sets.values()]] = np.nan
             spread = np.abs(ends.T - values)
             axis.errorbar(values, places, xerr=spread, fmt="o", color="crimson", capsize=3)
             axis.axvline(stated, color="gray", linestyle="--")
             axis.set_xlim(left=0)
         else:
-            axis.barh(places, values, height=0.6)
+            axis.barh(places, values, height=0.6, alpha=0.5)
             for place, value in zip(places, values, strict=True):
                 axis.text(value, place, f"{value:.1%} ", fontsize=7, ha="right", va="center")
             low = float(values.min()) if key != "accepted" else 0.0

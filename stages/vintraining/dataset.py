@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
 
 from vinreader.files import save_array
 from vinreader.spec import CHARACTERS, INDEX, UserError
@@ -109,5 +110,5 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
     Returns:
         float64 (N,).
     """
-    counts = np.bincount(labels, minlength=len(CHARACTERS))
-    return 1.0 / (counts[labels] * np.count_nonzero(counts))
+    weights: np.ndarray = compute_sample_weight("balanced", labels)
+    return weights / len(labels)

@@ -161,32 +161,6 @@ def one_hot(labels: np.ndarray) -> np.ndarray:
     return np.eye(len(CHARACTERS), dtype=np.float32)[labels]
 
 
-class _KeepBest(keras.callbacks.Callback):
-    """Remembers the weights of the epoch with the smallest validation loss.
-
-    Not of the one with the most right: a rare letter has 30 characters in validation, so the mean
-    of recalls goes up and down by chance where the loss already tells the epochs apart.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.loss = np.inf
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs["val_loss"] < self.loss:
-            self.loss, self.accuracy = float(logs["val_loss"]), float(logs["val_accuracy"])
-            self.epoch, self.weights = epoch, self.model.get_weights()
-
-
-def _bfloat16_is_native() -> bool:
-    """Whether this processor multiplies in bfloat16 (AMX, AVX512-BF16); known on Linux only."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text("ascii", "ignore")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
 @contextlib.contextmanager
 def _computing_in(precision: str):
     """Layers built meanwhile compute in `precision`; weights and sums stay float32 in any case."""
@@ -227,10 +201,7 @@ def fit(
         The network of the best epoch, and a summary: epochs run, best epoch (from 1), its mean
         per-class recall on validation, parameters.
     """
-    precision = train.precision
-    if precision == "auto":
-        precision = "bfloat16" if _bfloat16_is_native() else "float32"
-    with _computing_in(precision):
+    with _computing_in(train.precision):
         network = build(
             train.widths, train.depths, train.dropout, _FusedBatchNormalization, _WeightedAverage
         )
@@ -253,14 +224,15 @@ def fit(
         loss=_loss(batches.rates, train.label_smoothing),
         weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
-    best = _KeepBest()
+    # The epoch with the smallest loss is kept, not the one with the most right: a rare letter has
+    # 30 characters in validation, so the mean of recalls goes up and down by chance where the loss
+    # already tells the epochs apart.
+    best = keras.callbacks.EarlyStopping(
+        "val_loss", patience=train.patience, mode="min", restore_best_weights=True
+    )
     history_csv.parent.mkdir(parents=True, exist_ok=True)
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaging else []
-    callbacks += [
-        best,
-        keras.callbacks.CSVLogger(str(history_csv)),
-        keras.callbacks.EarlyStopping("val_loss", patience=train.patience, mode="min"),
-    ]
+    callbacks += [best, keras.callbacks.CSVLogger(str(history_csv))]
     history = network.fit(
         batches,
         epochs=train.epochs,
@@ -275,13 +247,13 @@ def fit(
         verbose=verbose,
     )
     kept = build(train.widths, train.depths, train.dropout)
-    kept.set_weights(best.weights)
+    kept.set_weights(network.get_weights())
+    figures = {name: values[best.best_epoch] for name, values in history.history.items()}
     return kept, {
         "epochs": len(history.epoch),
-        "best_epoch": best.epoch + 1,
-        "precision": precision,
-        "validation_balanced_accuracy": round(best.accuracy, 6),
-        "validation_loss": round(best.loss, 6),
+        "best_epoch": best.best_epoch + 1,
+        "validation_balanced_accuracy": round(figures["val_accuracy"], 6),
+        "validation_loss": round(figures["val_loss"], 6),
         "parameters": kept.count_params(),
     }
 
