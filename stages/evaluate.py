@@ -125,7 +125,7 @@ def carried_over(
             sets[name] |= {key: told[key] for key in ("weight", "rows", "sha256")}
             sets[name]["groups"] = {part: n["groups"] for part, n in told["parts"].items()}
         probabilities = answered[name].probabilities(calibration.temperature)
-        confident_errors(PICTURES / f"wrong {name}.png", name, characters, probabilities)
+        confident_errors(PICTURES / f"wrong-{name}.png", name, characters, probabilities)
     write_json(
         METRICS / "transfer.json",
         {
