@@ -25,13 +25,14 @@ def origins() -> dict[str, transfer.Answers]:
 
 def test_the_threshold_keeps_the_stated_error_in_every_origin_by_itself(origins):
     found = transfer.calibrate(origins, accepted_error=0.01, certainty=0.9)
-    assert found.threshold == max(found.thresholds.values()) == found.thresholds["abroad"]
-    assert found.thresholds["home"] < found.thresholds["abroad"]
-    for name, seed, right, classes in (("home", 11, 6.0, 33), ("abroad", 12, 4.0, 10)):
+    assert list(found.thresholds) == ["home", "abroad", "together"]
+    assert found.threshold == max(found.thresholds.values()) >= found.thresholds["abroad"]
+    assert found.thresholds["home"] < found.thresholds["together"]
+    for seed, right, classes in ((11, 6.0, 33), (12, 4.0, 10)):
         others = answers(seed, 2.0, right, classes)  # nobody chose anything on these
         probabilities = others.probabilities(found.temperature)
         wrong = probabilities.argmax(axis=1) != others.labels
-        accepted = accepting.at(found.thresholds[name], probabilities.max(axis=1), wrong)
+        accepted = accepting.at(found.threshold, probabilities.max(axis=1), wrong)
         assert accepted.accepted > 0.1 and accepted.interval[0] <= 0.01
 
 
@@ -43,6 +44,17 @@ def test_one_origin_alone_does_as_accepting_does(origins):
     assert found.threshold == accepting.threshold(
         probabilities.max(axis=1), wrong, 0.01, 0.9, class_weights(home.labels)
     )
+
+
+def test_an_origin_too_small_to_be_certain_does_not_end_all_acceptance(origins):
+    few = answers(5, 2.0, 6.0, classes=10)
+    few = transfer.Answers(few.logits[:200], few.labels[:200])
+    probabilities = few.probabilities(1.0)
+    wrong = probabilities.argmax(axis=1) != few.labels
+    by_itself = accepting.threshold(probabilities.max(axis=1), wrong, 0.005, 0.9)
+    assert by_itself == accepting.NOTHING
+    found = transfer.calibrate({"home": origins["home"], "few": few}, 0.005, 0.9)
+    assert found.threshold < 1
 
 
 def test_origins_weigh_the_same_in_the_temperature_however_large(origins):

@@ -1,8 +1,9 @@
 """How the reading carries over to other hands: one calibration for all of them, one table.
 
 A network is surest of itself on what it was trained on. So temperature and review threshold go by
-validation characters of every origin, none of which was trained on, and the threshold is the
-strictest of those that each origin needs by itself.
+validation characters of every origin, none of which was trained on. The threshold keeps the stated
+error with the stated certainty for all of them together, and in each origin by itself as likely as
+not: a few writers are too few to be certain of more, and would else close the door for everybody.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from vinreader.spec import CHARACTERS, DIGITS
 from vintraining import accepting, scores
 from vintraining.dataset import class_weights
 
+EVEN = 0.5  # certainty: as likely as not
 IS_DIGIT = np.array([character in DIGITS for character in CHARACTERS])
 
 
@@ -32,7 +34,8 @@ class Answers:
 
 @dataclass(frozen=True)
 class Calibration:
-    """temperature: divides logits; thresholds: what each origin needs, by name, 0 to 1.01."""
+    """temperature: divides logits; thresholds: what each origin needs, and all `together`, by name,
+    0 to 1.01."""
 
     temperature: float
     thresholds: dict[str, float]
@@ -52,22 +55,38 @@ def calibrate(
 
     Args:
         validation: by origin, at least one; none of them trained on.
-        accepted_error, certainty: as for `accepting.threshold`.
+        accepted_error, certainty: as for `accepting.threshold`, of all origins together.
     """
-    weights = {name: class_weights(answers.labels) for name, answers in validation.items()}
-    temperature = scores.temperature(
-        np.concatenate([answers.logits for answers in validation.values()]),
-        np.concatenate([answers.labels for answers in validation.values()]),
-        np.concatenate([weights[name] for name in validation]) / len(validation),
-    )
-    thresholds = {}
-    for name, answers in validation.items():
-        probabilities = answers.probabilities(temperature)
-        wrong = probabilities.argmax(axis=1) != answers.labels
-        thresholds[name] = accepting.threshold(
-            probabilities.max(axis=1), wrong, accepted_error, certainty, weights[name]
+    logits, labels, weights = (
+        np.concatenate(arrays)
+        for arrays in zip(
+            *((a.logits, a.labels, class_weights(a.labels)) for a in validation.values()),
+            strict=True,
         )
+    )
+    weights /= len(validation)
+    temperature = scores.temperature(logits, labels, weights)
+    thresholds = {
+        name: _threshold(answers, class_weights(answers.labels), temperature, accepted_error, EVEN)
+        for name, answers in validation.items()
+    }
+    thresholds["together"] = _threshold(
+        Answers(logits, labels), weights, temperature, accepted_error, certainty
+    )
     return Calibration(temperature, thresholds)
+
+
+def _threshold(
+    answers: Answers,
+    weights: NDArray[np.float64],
+    temperature: float,
+    accepted_error: float,
+    certainty: float,
+) -> float:
+    probabilities = answers.probabilities(temperature)
+    wrong = probabilities.argmax(axis=1) != answers.labels
+    confidence = probabilities.max(axis=1)
+    return accepting.threshold(confidence, wrong, accepted_error, certainty, weights)
 
 
 def right_of_kind(
