@@ -23,17 +23,20 @@ def origins() -> dict[str, transfer.Answers]:
     return {"home": answers(1, 2.0, 6.0), "abroad": answers(2, 2.0, 4.0, classes=10)}
 
 
-def test_the_threshold_keeps_the_stated_error_in_every_origin_by_itself(origins):
+def test_the_threshold_keeps_the_stated_error_together_and_nearly_in_every_origin(origins):
     found = transfer.calibrate(origins, accepted_error=0.01, certainty=0.9)
     assert list(found.thresholds) == ["home", "abroad", "together"]
     assert found.threshold == max(found.thresholds.values()) >= found.thresholds["abroad"]
     assert found.thresholds["home"] < found.thresholds["together"]
+    errors = []
     for seed, right, classes in ((11, 6.0, 33), (12, 4.0, 10)):
         others = answers(seed, 2.0, right, classes)  # nobody chose anything on these
         probabilities = others.probabilities(found.temperature)
         wrong = probabilities.argmax(axis=1) != others.labels
         accepted = accepting.at(found.threshold, probabilities.max(axis=1), wrong)
-        assert accepted.accepted > 0.1 and accepted.interval[0] <= 0.01
+        assert accepted.accepted > 0.5
+        errors.append(accepted.wrong)
+    assert max(errors) <= 0.015 and np.mean(errors) <= 0.01
 
 
 def test_one_origin_alone_does_as_accepting_does(origins):

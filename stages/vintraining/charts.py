@@ -12,12 +12,13 @@ from vinreader.spec import CHARACTERS
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 matplotlib.rcParams.update({"font.family": "DejaVu Sans", "axes.grid": True, "grid.alpha": 0.3})
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, metadata={"Software": None})
     plt.close(figure)
@@ -71,7 +72,9 @@ def reliability(path: Path, rows: list[dict[str, float]], title: str) -> None:
     _save(figure, path)
 
 
-def coverage(path: Path, accepted: np.ndarray, error: np.ndarray, mark: tuple, title: str) -> None:
+def coverage(
+    path: Path, accepted: np.ndarray, error: np.ndarray, mark: tuple[float, float], title: str
+) -> None:
     """Risk-coverage curve; `mark` is (accepted, error) at the review threshold."""
     figure, axis = plt.subplots(figsize=(6, 4))
     axis.plot(accepted, error, label="all thresholds")

@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault(
@@ -43,7 +44,9 @@ class _FusedBatchNormalization(layers.BatchNormalization):
     For training only: the weights are the stock layer's, and the saved network has that one.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if not training:
             return super().call(inputs, training=False)
         normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -65,7 +68,7 @@ class _WeightedAverage(layers.DepthwiseConv2D):
     gradient takes less time than a convolution's. For training only, as above.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(inputs * self.kernel[..., 0], axis=[1, 2], keepdims=True) + self.bias
 
 
@@ -73,9 +76,9 @@ def build(
     widths: list[int],
     depths: list[int],
     dropout: float,
-    normalization=layers.BatchNormalization,
-    average=layers.DepthwiseConv2D,
-):
+    normalization: type[layers.Layer] = layers.BatchNormalization,
+    average: type[layers.Layer] = layers.DepthwiseConv2D,
+) -> keras.Model:
     """The network: convolutions at 28x28, 14x14 and 7x7 pixels, then a learned average.
 
     Args:
@@ -162,7 +165,7 @@ def one_hot(labels: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _computing_in(precision: str):
+def _computing_in(precision: str) -> Iterator[None]:
     """Layers built meanwhile compute in `precision`; weights and sums stay float32 in any case."""
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     try:
@@ -171,7 +174,7 @@ def _computing_in(precision: str):
         keras.config.set_dtype_policy("float32")
 
 
-def _loss(rates: np.ndarray, smoothing: float):
+def _loss(rates: np.ndarray, smoothing: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Cross-entropy under the class shares trained with, so that the bare logits carry none.
 
     Balanced softmax (Ren et al., arXiv 2007.10740): logits for characters that are equally likely,
@@ -189,7 +192,7 @@ def fit(
     seed: int,
     history_csv: Path,
     verbose: int | str = "auto",
-) -> tuple[keras.Model, dict]:
+) -> tuple[keras.Model, dict[str, int | float]]:
     """Trains the network on normalised characters.
 
     Args:
@@ -332,4 +335,5 @@ def to_litert(network: keras.Model, int8: bool = False) -> bytes:
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     with contextlib.redirect_stdout(io.StringIO()):
-        return converter.convert()
+        model: bytes = converter.convert()
+    return model

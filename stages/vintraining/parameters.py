@@ -21,7 +21,7 @@ class ParameterError(UserError):
     """params.yaml cannot be used; the text names the parameter, its value and what is allowed."""
 
 
-def _number_from_text(value):
+def _number_from_text(value: object) -> object:
     # YAML 1.1 reads 1e-3 as text because it has no dot; whoever types it means the number.
     if isinstance(value, str):
         try:
