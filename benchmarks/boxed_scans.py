@@ -18,14 +18,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from score_model import labelled
-
 from test_fields import compose, cut_right
 from vinreader import fields
 from vinreader.boxes import normalise
 from vinreader.images import open_pages
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
+from vintraining import labelled
 
 
 def ink_extent(scan: np.ndarray) -> tuple[int, int, int, int]:
@@ -166,7 +165,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1981)
     options = parser.parse_args()
     reader = Reader(options.model)
-    paths, labels = labelled(options.scans)
+    rows = labelled.read_rows(options.scans)
+    paths, labels = [row.path for row in rows], np.array([row.label for row in rows])
     scans = [open_pages(path)[0] for path in paths]
 
     plain = share_right(reader, scans, labels)

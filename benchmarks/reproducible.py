@@ -66,11 +66,13 @@ def change(path: Path, settings: list[str]) -> None:
 
 
 def clone(folder: Path, settings: list[str]) -> None:
-    """The last commit in `folder`, with the EMNIST files of this workspace in reach."""
+    """The last commit in `folder`, with the EMNIST files and labelled folders of this workspace."""
     call("git", "clone", "--quiet", PROJECT, folder, cwd=PROJECT)
     for file in (PROJECT / "data/emnist").glob("*"):
         (folder / "data/emnist").mkdir(exist_ok=True)
         (folder / "data/emnist" / file.name).symlink_to(file.resolve())
+    # Copied, for DVC does not follow links to folders.
+    shutil.copytree(PROJECT / "data/labelled", folder / "data/labelled", dirs_exist_ok=True)
     if settings:
         change(folder / "params.yaml", settings)
 

@@ -8,7 +8,6 @@ most confident.
 """
 
 import argparse
-import csv
 import sys
 import tempfile
 from pathlib import Path
@@ -19,8 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
 from vinreader.boxes import normalise_batch
 from vinreader.reader import Reader
-from vinreader.spec import INDEX
-from vintraining import archive, dataset, emnist
+from vintraining import archive, dataset, emnist, labelled
 
 
 def archive_test(path: Path, split: str) -> dataset.Characters:
@@ -38,18 +36,12 @@ def archive_test(path: Path, split: str) -> dataset.Characters:
     return dataset.Characters(normalise_batch(upright), classes[kept].astype(np.uint8))
 
 
-def labelled(folder: Path) -> tuple[list[Path], np.ndarray]:
-    """The images that labels.csv (file,character) names, and their classes, int (N,)."""
-    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    labels = np.array([INDEX[row["character"]] for row in rows])
-    return [folder / row["file"] for row in rows], labels
-
-
 def scanned(folder: Path, reader: Reader) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (N, 33) and labels (N,) of the images that labels.csv names."""
-    paths, labels = labelled(folder)
-    readings = [reader.read_file(path)[0] for path in paths]
+    """Probabilities (N, 33) and labels (N,) of the images that labels.csv names; an empty box is
+    read as anything."""
+    rows = labelled.read_rows(folder)
+    readings = [reader.read_file(row.path)[0] for row in rows]
+    labels = np.array([row.label for row in rows])
     return np.stack([reading.probabilities for reading in readings]), labels
 
 

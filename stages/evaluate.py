@@ -1,20 +1,21 @@
 """Stage 5: how well the network reads the test characters, and how far to trust its confidence.
 
-Temperature and review threshold are chosen on validation characters; the test characters are only
-measured. In every figure but `accuracy`, all classes count alike, as in a VIN of any country.
+Temperature and review threshold are chosen on validation characters of all origins; the test
+characters are only measured. In every figure but `accuracy`, all classes count alike, as in a VIN
+of any country. metrics/transfer.json sets EMNIST and every labelled folder side by side.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
 from vinreader.files import write_csv, write_json
-from vinreader.litert import softmax
 from vinreader.spec import CHARACTERS
-from vintraining import charts, dataset, network, scores, simulate
+from vintraining import charts, dataset, labelled, network, scores, simulate, transfer
 from vintraining.console import stage
 from vintraining.parameters import Evaluate, load
 
@@ -24,11 +25,8 @@ METRICS = Path("metrics")
 PICTURES = METRICS / "pictures"  # hold test images: in DVC's cache, never in git
 
 
-def measured(part: str, model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """images (as in the dataset), labels, logits and class weights of one part."""
-    characters = dataset.load(SPLIT, part)
-    logits = network.logits(model, characters.images)
-    return characters.images, characters.labels, logits, dataset.class_weights(characters.labels)
+def answers(model: keras.Model, characters: dataset.Characters) -> transfer.Answers:
+    return transfer.Answers(network.logits(model, characters.images), characters.labels)
 
 
 def figures(
@@ -85,6 +83,22 @@ def cards(
     }
 
 
+def confident_errors(
+    path: Path, name: str, characters: dataset.Characters, probabilities: np.ndarray
+) -> None:
+    """A picture of what is read wrong with the most confidence."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != characters.labels)
+    rows = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:96]
+    charts.characters(
+        path,
+        characters.images[rows],
+        characters.labels[rows],
+        probabilities[rows],
+        12,
+        f"{name}: the most confident errors: truth → reading, confidence",
+    )
+
+
 def draw(
     images: np.ndarray,
     labels: np.ndarray,
@@ -95,7 +109,7 @@ def draw(
     seed: int,
 ) -> None:
     """The pictures for `dvc plots show`."""
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
     rng = np.random.default_rng(seed)
     rows = np.concatenate(
         [rng.permutation(np.flatnonzero(labels == c))[:4] for c in range(len(CHARACTERS))]
@@ -108,22 +122,12 @@ def draw(
         12,
         "Test characters: truth → reading, confidence",
     )
-    wrong = np.flatnonzero(predicted != labels)
-    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:96]
-    charts.characters(
-        PICTURES / "confident-errors.png",
-        images[rows],
-        labels[rows],
-        probabilities[rows],
-        12,
-        "The most confident errors: truth → reading, confidence",
-    )
     charts.reliability(
         METRICS / "reliability.png",
         scores.reliability(probabilities, labels, weights, bins),
         "Reliability on test characters",
     )
-    thresholds, accepted, error = scores.coverage(confidence, predicted != labels, weights)
+    thresholds, accepted, error = scores.coverage(confidence, wrong, weights)
     at = max(0, int((thresholds >= threshold).sum()) - 1)
     charts.coverage(
         METRICS / "coverage.png",
@@ -134,22 +138,59 @@ def draw(
     )
 
 
+def carried_over(
+    tests: dict[str, dataset.Characters],
+    answered: dict[str, transfer.Answers],
+    calibration: transfer.Calibration,
+    how: Evaluate,
+) -> None:
+    """The table of all test sets, its plot, and of each set the most confident errors."""
+    record = labelled.load_record(SPLIT)
+    sets = {}
+    for name, characters in tests.items():
+        sets[name] = transfer.figures(answered[name], calibration, how.bins)
+        if name in record:
+            told = record[name]
+            sets[name] |= {key: told[key] for key in ("weight", "rows", "sha256")}
+            sets[name]["groups"] = {part: n["groups"] for part, n in told["parts"].items()}
+        probabilities = answered[name].probabilities(calibration.temperature)
+        confident_errors(PICTURES / f"wrong-{name}.png", name, characters, probabilities)
+    write_json(
+        METRICS / "transfer.json",
+        {
+            "thresholds": {name: round(value, 5) for name, value in calibration.thresholds.items()},
+            "sets": sets,
+        },
+    )
+    charts.transfer(
+        METRICS / "transfer.png",
+        sets,
+        how.accepted_error,
+        "Hands that were not trained on; dashed: stated error",
+    )
+
+
 @stage
 def main() -> None:
     parameters = load()
     how = parameters.evaluate
     network.be_reproducible(parameters.seed, parameters.train.threads)
     model = network.load(MODEL)
-    _, labels, logits, weights = measured("validation", model)
-    temperature = scores.temperature(logits, labels, weights)
-    probabilities = softmax(logits, temperature)
-    confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
-    threshold, _ = scores.review_threshold(
-        confidence,
-        scores.expected_errors(confidence, wrong, weights),
-        weights,
-        how.accepted_error,
-    )
+    source = json.loads(Path("data/raw/source.json").read_text("utf-8"))
+    own = source["source"]
+    parts = {
+        part: {own: dataset.load(SPLIT, part)} | labelled.load(SPLIT, part)
+        for part in ("validation", "test")
+    }
+    said = {
+        part: {name: answers(model, characters) for name, characters in sets.items()}
+        for part, sets in parts.items()
+    }
+    calibration = transfer.calibrate(said["validation"], how.accepted_error, how.certainty)
+    temperature, threshold = calibration.temperature, calibration.threshold
+    labels = parts["validation"][own].labels
+    weights = dataset.class_weights(labels)
+    probabilities = said["validation"][own].probabilities(temperature)
     frequencies = dataset.load(SPLIT, "train").counts()
     validation = figures(probabilities, labels, weights, threshold, how, frequencies)
 
@@ -160,10 +201,10 @@ def main() -> None:
         for name, kind in (("check_digit", "north_america"), ("no_check_digit", "europe"))
     }
 
-    images, labels, logits, weights = measured("test", model)
-    probabilities = softmax(logits, temperature)
+    images, labels = parts["test"][own].images, parts["test"][own].labels
+    weights = dataset.class_weights(labels)
+    probabilities = said["test"][own].probabilities(temperature)
     predicted = probabilities.argmax(axis=1)
-    source = json.loads(Path("data/raw/source.json").read_text("utf-8"))
     write_json(
         METRICS / "evaluation.json",
         {"source": source["name"]}
@@ -189,6 +230,7 @@ def main() -> None:
         pd.DataFrame({"actual": names[labels], "predicted": names[predicted]}),
     )
     draw(images, labels, probabilities, weights, threshold, how.bins, parameters.seed)
+    carried_over(parts["test"], said["test"], calibration, how)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import yaml
 from vinreader.files import sha256, write_bytes, write_json
 from vinreader.litert import LiteRT, softmax
 from vinreader.spec import CHARACTERS, UserError
-from vintraining import dataset, network, scores
+from vintraining import dataset, labelled, network, scores
 from vintraining.console import stage
 from vintraining.parameters import load
 
@@ -49,11 +49,14 @@ def describe(
     model: bytes,
     evaluation: dict[str, Any],
     source: dict[str, Any],
+    folders: dict[str, Any],
     parameters: dict[str, Any],
     code: dict[str, str],
 ) -> dict[str, Any]:
     """What vin-reader.json says: the same for the same model, data, parameters and code."""
     origin = {"data": source["sha256"], "parameters": parameters, "code": code}
+    if folders:
+        origin["labelled"] = {name: folder["sha256"] for name, folder in folders.items()}
     return {
         "labels": CHARACTERS,
         "input": "float32 (N, 28, 28, 1), 0 to 255, white ink on black, as boxes.py makes it",
@@ -74,6 +77,7 @@ def describe(
             )
         },
         "data": source,
+        "labelled": folders,
         "parameters": parameters,
         "code": code,
         "fingerprint": sha256(json.dumps(origin, sort_keys=True).encode()),
@@ -152,7 +156,14 @@ def main() -> None:
     write_bytes(LITERT, model)
     write_json(
         LITERT.with_suffix(".json"),
-        describe(model, evaluation, source, parameters.model_dump(mode="json"), code()),
+        describe(
+            model,
+            evaluation,
+            source,
+            labelled.load_record(Path("data/split")),
+            parameters.model_dump(mode="json"),
+            code(),
+        ),
     )
     write_json(
         Path("metrics/export.json"),

@@ -1,8 +1,9 @@
 """Stage 3: train, validation and test, no image in two of them: exactly what the network is given.
 
 Validation is taken from the training part, the same share of every class; the archive's test part
-stays the test set. A share of embedded handwriting joins the training characters. Every image goes
-through `boxes.normalise`, as every scan will.
+stays the test set. A share of embedded handwriting joins the training characters, and so do the
+labelled folders that are to be trained on; labelled/ holds the parts of these that are not, and the
+folders for testing only. Every image goes through `boxes.normalise`, as every scan will.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from vinreader.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, handwriting
+from vintraining import dataset, handwriting, labelled
 from vintraining.console import stage
 from vintraining.parameters import load
 
@@ -39,59 +40,70 @@ def with_embedded(characters: dataset.Characters, share: float, seed: int) -> da
     images, labels, _ = handwriting.write(
         per_class, writers=per_class, seed=seed, first_writer=FIRST_WRITER
     )
-    return dataset.Characters(
-        np.concatenate([characters.images, normalise_batch(images)]),
-        np.concatenate([characters.labels, labels]),
+    return dataset.joined([characters, dataset.Characters(normalise_batch(images), labels)])
+
+
+def divided(pool: dataset.Characters, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows for training and for validation, ascending; no writer in both where they are known."""
+    folded = np.load(CHARACTERS_FOLDER / "train-folded.npy")
+    rows = np.arange(len(pool))
+    writers_file = CHARACTERS_FOLDER / "train-writers.npy"
+    if writers_file.exists():
+        splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+        train, validation = next(splitter.split(rows, groups=np.load(writers_file)))
+        return np.sort(train), np.sort(validation)
+    capitals = rows[~folded]
+    scarce = np.bincount(pool.labels[capitals], minlength=len(CHARACTERS)) * share < 1
+    if scarce.any():
+        names = " ".join(np.array(list(CHARACTERS))[scarce])
+        raise dataset.DataError(
+            f"split.validation = {share}: not one validation character for {names}; raise it"
+        )
+    train, validation = train_test_split(
+        capitals, test_size=share, stratify=pool.labels[capitals], random_state=seed
     )
+    return np.sort(np.concatenate([train, rows[folded]])), np.sort(validation)
 
 
 @stage
 def main() -> None:
     parameters = load()
-    share = parameters.split.validation
+    how, seed = parameters.split, parameters.seed
     pool = dataset.load(CHARACTERS_FOLDER, "train")
-    folded = np.load(CHARACTERS_FOLDER / "train-folded.npy")
-    rows = np.arange(len(pool))
-    writers_file = CHARACTERS_FOLDER / "train-writers.npy"
-    if writers_file.exists():  # then no writer may be in both
-        writers = np.load(writers_file)
-        splitter = GroupShuffleSplit(1, test_size=share, random_state=parameters.seed)
-        train, validation = next(splitter.split(rows, groups=writers))
-    else:
-        capitals = rows[~folded]
-        scarce = np.bincount(pool.labels[capitals], minlength=len(CHARACTERS)) * share < 1
-        if scarce.any():
-            names = " ".join(np.array(list(CHARACTERS))[scarce])
-            raise dataset.DataError(
-                f"split.validation = {share}: not one validation character for {names}; raise it"
-            )
-        train, validation = train_test_split(
-            capitals,
-            test_size=share,
-            stratify=pool.labels[capitals],
-            random_state=parameters.seed,
-        )
-        train = np.concatenate([train, rows[folded]])
-    train.sort()
-    validation.sort()
-    train = train[
-        capped(pool.labels[train], parameters.split.cap, np.random.default_rng(parameters.seed))
-    ]
-    parts = {
+    train, validation = divided(pool, how.validation, seed)
+    train = train[capped(pool.labels[train], how.cap, np.random.default_rng(seed))]
+    raw = {
         "train": pool[train],
         "validation": pool[validation],
         "test": dataset.load(CHARACTERS_FOLDER, "test"),
     }
     seen: set[bytes] = set()
-    for part, characters in parts.items():
+    parts: dict[str, dataset.Characters] = {}
+    for part, characters in raw.items():
         if not dataset.not_seen(characters.images, seen).all():
             raise dataset.DataError(f"{part}: an image stands in two sets; this is a bug")
-        pixels = normalise_batch(characters.images)
-        found = dataset.Characters(pixels, characters.labels)
-        if part == "train":
-            found = with_embedded(found, parameters.split.embedded_share, parameters.seed)
-        dataset.save(FOLDER, part, found)
-        print(f"{part}: {len(found):,} characters", flush=True)
+        parts[part] = dataset.Characters(normalise_batch(characters.images), characters.labels)
+    parts["train"] = with_embedded(parts["train"], how.embedded_share, seed)
+    # What is labelled is compared as the network sees it: the same scan may be in other files.
+    seen = set()
+    for characters in parts.values():
+        dataset.not_seen(characters.images, seen)
+    folders = labelled.read_all(labelled.FOLDER, how.labelled, seen)
+    parts["train"] = dataset.joined(
+        [parts["train"]]
+        + [
+            folder.parts["train"]
+            for folder in folders
+            if "train" in folder.parts
+            for _ in range(how.labelled[folder.name].weight)
+        ]
+    )
+    for part, characters in parts.items():
+        dataset.save(FOLDER, part, characters)
+        print(f"{part}: {len(characters):,} characters", flush=True)
+    labelled.save(FOLDER, folders)
+    for folder in folders:
+        print(f"{labelled.FOLDER / folder.name}: {folder.told()}", flush=True)
 
 
 if __name__ == "__main__":

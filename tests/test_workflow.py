@@ -37,6 +37,11 @@ def test_the_workflow_leaves_everything_it_promises(clone):
     assert "emnist" in evaluation["source"]
     card = clone.read_json("models/vin-reader.json")
     assert card["parameters"]["train"]["epochs"] == 1 and card["source"] == evaluation["source"]
+    assert card["labelled"] == {}
+    transfer = clone.read_json("metrics/transfer.json")
+    assert list(transfer["sets"]) == ["emnist"]
+    assert list(transfer["thresholds"]) == ["emnist", "together"]
+    assert transfer["sets"]["emnist"]["accuracy"] == evaluation["accuracy"]
     exported = clone.read_json("metrics/export.json")
     assert exported["agreement"] >= 0.98
     assert abs(exported["accuracy"] - evaluation["accuracy"]) <= 0.02
@@ -84,7 +89,7 @@ def test_an_experiment_runs_and_is_compared(clone):
     clone.dvc("plots", "diff", "HEAD", "-o", "plots")
     page = (clone.folder / "plots/index.html").read_text()
     assert all(text in page for text in ("Test characters", "workspace", "val_loss"))
-    for name in ("confident-errors", "robustness", "disturbances"):
+    for name in ("wrong-emnist", "transfer", "robustness", "disturbances"):
         assert list((clone.folder / "plots").rglob(f"*{name}.png"))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -98,7 +99,9 @@ def reliability(path: Path, rows: list[dict[str, float]], title: str) -> None:
     _save(figure, path)
 
 
-def coverage(path: Path, accepted: np.ndarray, error: np.ndarray, mark: tuple, title: str) -> None:
+def coverage(
+    path: Path, accepted: np.ndarray, error: np.ndarray, mark: tuple[float, float], title: str
+) -> None:
     """Risk-coverage curve; `mark` is (accepted, error) at the review threshold."""
     figure, axis = plt.subplots(figsize=(6, 4))
     axis.plot(accepted, error, label="all thresholds")
@@ -111,6 +114,47 @@ def coverage(path: Path, accepted: np.ndarray, error: np.ndarray, mark: tuple, t
         title=title,
     )
     axis.legend(loc="upper left")
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def transfer(path: Path, sets: dict[str, dict[str, Any]], stated: float, title: str) -> None:
+    """Sets of characters side by side: how many are read right, accepted, and accepted wrongly.
+
+    Args:
+        sets: by name, what `transfer.figures` gives; stated: the error that acceptance promises.
+    """
+    panels = {
+        "right among 33": "balanced_accuracy",
+        "right, kind known": "kind_known",
+        "accepted": "accepted",
+        "wrong among accepted": "accepted_error",
+    }
+    places = np.arange(len(sets))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(11, 0.4 * len(sets) + 1.6), sharey=True, squeeze=False
+    )
+    figure.suptitle(title, fontsize=11)
+    for axis, (name, key) in zip(axes.flat, panels.items(), strict=True):
+        values = np.array([figures[key] for figures in sets.values()])
+        if key == "accepted_error":
+            ends = np.array([figures[f"{key}_95_percent_interval"] for figures in sets.values()])
+            values[[not figures["accepted"] for figures in sets.values()]] = np.nan
+            spread = np.abs(ends.T - values)
+            axis.errorbar(values, places, xerr=spread, fmt="o", color="crimson", capsize=3)
+            axis.axvline(stated, color="gray", linestyle="--")
+            axis.set_xlim(left=0)
+        else:
+            axis.barh(places, values, height=0.6, alpha=0.5)
+            for place, value in zip(places, values, strict=True):
+                axis.text(value, place, f"{value:.1%} ", fontsize=7, ha="right", va="center")
+            low = float(values.min()) if key != "accepted" else 0.0
+            axis.set_xlim(max(0.0, low - 0.1), 1)
+        axis.set_title(name, fontsize=9)
+        axis.set_yticks(places, list(sets), fontsize=8)
+        axis.tick_params(axis="x", labelsize=7)
+        axis.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes[0, 0].invert_yaxis()
     figure.tight_layout()
     _save(figure, path)
 

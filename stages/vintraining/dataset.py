@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
 
 from vinreader.files import save_array
 from vinreader.spec import CHARACTERS, INDEX, UserError
@@ -36,6 +37,14 @@ class Characters:
     def counts(self) -> np.ndarray:
         """Characters of each class, int (33,)."""
         return np.bincount(self.labels, minlength=len(CHARACTERS))
+
+
+def joined(sets: list[Characters]) -> Characters:
+    """All characters of at least one set, in order."""
+    return Characters(
+        np.concatenate([characters.images for characters in sets]),
+        np.concatenate([characters.labels for characters in sets]),
+    )
 
 
 def save(folder: Path, part: str, characters: Characters) -> None:
@@ -101,5 +110,5 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
     Returns:
         float64 (N,).
     """
-    counts = np.bincount(labels, minlength=len(CHARACTERS))
-    return 1.0 / (counts[labels] * np.count_nonzero(counts))
+    weights: np.ndarray = compute_sample_weight("balanced", labels)
+    return weights / len(labels)

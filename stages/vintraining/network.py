@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault(
@@ -43,7 +44,9 @@ class _FusedBatchNormalization(layers.BatchNormalization):
     For training only: the weights are the stock layer's, and the saved network has that one.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if not training:
             return super().call(inputs, training=False)
         normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -65,7 +68,7 @@ class _WeightedAverage(layers.DepthwiseConv2D):
     gradient takes less time than a convolution's. For training only, as above.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(inputs * self.kernel[..., 0], axis=[1, 2], keepdims=True) + self.bias
 
 
@@ -73,9 +76,9 @@ def build(
     widths: list[int],
     depths: list[int],
     dropout: float,
-    normalization=layers.BatchNormalization,
-    average=layers.DepthwiseConv2D,
-):
+    normalization: type[layers.Layer] = layers.BatchNormalization,
+    average: type[layers.Layer] = layers.DepthwiseConv2D,
+) -> keras.Model:
     """The network: convolutions at 28x28, 14x14 and 7x7 pixels, then a learned average.
 
     Args:
@@ -161,34 +164,8 @@ def one_hot(labels: np.ndarray) -> np.ndarray:
     return np.eye(len(CHARACTERS), dtype=np.float32)[labels]
 
 
-class _KeepBest(keras.callbacks.Callback):
-    """Remembers the weights of the epoch with the smallest validation loss.
-
-    Not of the one with the most right: a rare letter has 30 characters in validation, so the mean
-    of recalls goes up and down by chance where the loss already tells the epochs apart.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.loss = np.inf
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs["val_loss"] < self.loss:
-            self.loss, self.accuracy = float(logs["val_loss"]), float(logs["val_accuracy"])
-            self.epoch, self.weights = epoch, self.model.get_weights()
-
-
-def _bfloat16_is_native() -> bool:
-    """Whether this processor multiplies in bfloat16 (AMX, AVX512-BF16); known on Linux only."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text("ascii", "ignore")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
 @contextlib.contextmanager
-def _computing_in(precision: str):
+def _computing_in(precision: str) -> Iterator[None]:
     """Layers built meanwhile compute in `precision`; weights and sums stay float32 in any case."""
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     try:
@@ -197,7 +174,7 @@ def _computing_in(precision: str):
         keras.config.set_dtype_policy("float32")
 
 
-def _loss(rates: np.ndarray, smoothing: float):
+def _loss(rates: np.ndarray, smoothing: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Cross-entropy under the class shares trained with, so that the bare logits carry none.
 
     Balanced softmax (Ren et al., arXiv 2007.10740): logits for characters that are equally likely,
@@ -215,7 +192,7 @@ def fit(
     seed: int,
     history_csv: Path,
     verbose: int | str = "auto",
-) -> tuple[keras.Model, dict]:
+) -> tuple[keras.Model, dict[str, int | float]]:
     """Trains the network on normalised characters.
 
     Args:
@@ -227,10 +204,7 @@ def fit(
         The network of the best epoch, and a summary: epochs run, best epoch (from 1), its mean
         per-class recall on validation, parameters.
     """
-    precision = train.precision
-    if precision == "auto":
-        precision = "bfloat16" if _bfloat16_is_native() else "float32"
-    with _computing_in(precision):
+    with _computing_in(train.precision):
         network = build(
             train.widths, train.depths, train.dropout, _FusedBatchNormalization, _WeightedAverage
         )
@@ -253,14 +227,15 @@ def fit(
         loss=_loss(batches.rates, train.label_smoothing),
         weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
-    best = _KeepBest()
+    # The epoch with the smallest loss is kept, not the one with the most right: a rare letter has
+    # 30 characters in validation, so the mean of recalls goes up and down by chance where the loss
+    # already tells the epochs apart.
+    best = keras.callbacks.EarlyStopping(
+        "val_loss", patience=train.patience, mode="min", restore_best_weights=True
+    )
     history_csv.parent.mkdir(parents=True, exist_ok=True)
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaging else []
-    callbacks += [
-        best,
-        keras.callbacks.CSVLogger(str(history_csv)),
-        keras.callbacks.EarlyStopping("val_loss", patience=train.patience, mode="min"),
-    ]
+    callbacks += [best, keras.callbacks.CSVLogger(str(history_csv))]
     history = network.fit(
         batches,
         epochs=train.epochs,
@@ -275,13 +250,13 @@ def fit(
         verbose=verbose,
     )
     kept = build(train.widths, train.depths, train.dropout)
-    kept.set_weights(best.weights)
+    kept.set_weights(network.get_weights())
+    figures = {name: values[best.best_epoch] for name, values in history.history.items()}
     return kept, {
         "epochs": len(history.epoch),
-        "best_epoch": best.epoch + 1,
-        "precision": precision,
-        "validation_balanced_accuracy": round(best.accuracy, 6),
-        "validation_loss": round(best.loss, 6),
+        "best_epoch": best.best_epoch + 1,
+        "validation_balanced_accuracy": round(figures["val_accuracy"], 6),
+        "validation_loss": round(figures["val_loss"], 6),
         "parameters": kept.count_params(),
     }
 
@@ -360,4 +335,5 @@ def to_litert(network: keras.Model, int8: bool = False) -> bytes:
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     with contextlib.redirect_stdout(io.StringIO()):
-        return converter.convert()
+        model: bytes = converter.convert()
+    return model

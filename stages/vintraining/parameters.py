@@ -6,7 +6,7 @@ what each one does.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -21,7 +21,7 @@ class ParameterError(UserError):
     """params.yaml cannot be used; the text names the parameter, its value and what is allowed."""
 
 
-def _number_from_text(value):
+def _number_from_text(value: object) -> object:
     # YAML 1.1 reads 1e-3 as text because it has no dot; whoever types it means the number.
     if isinstance(value, str):
         try:
@@ -81,10 +81,17 @@ class Filter(Section):
     fold: Annotated[str, AfterValidator(_lowercase_letters)]
 
 
+class LabelledFolder(Section):
+    weight: Annotated[int, Field(ge=1, le=1000)]
+    validation: Annotated[int, Field(ge=0)]
+    test: Annotated[int, Field(ge=0)]
+
+
 class Split(Section):
     validation: Annotated[Number, Field(gt=0, lt=0.5)]
     cap: Annotated[int, Field(ge=0)]
     embedded_share: Annotated[Number, Field(ge=0, le=0.9)]
+    labelled: dict[str, LabelledFolder]
 
 
 class Augmentation(Section):
@@ -101,7 +108,7 @@ class Augmentation(Section):
 class Train(Section):
     widths: Annotated[list[Width], Field(min_length=3, max_length=3)]
     depths: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=3, max_length=3)]
-    precision: Literal["auto", "bfloat16", "float32"]
+    precision: Literal["float32", "bfloat16"]
     dropout: Annotated[Number, Field(ge=0, lt=1)]
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1, le=8192)]
@@ -119,6 +126,7 @@ class Train(Section):
 
 class Evaluate(Section):
     accepted_error: Annotated[Number, Field(gt=0, lt=1)]
+    certainty: Annotated[Number, Field(ge=0.5, lt=1)]
     bins: Annotated[int, Field(ge=2, le=100)]
     pairs: Annotated[int, Field(ge=1, le=528)]
     cards: Annotated[int, Field(ge=10, le=100_000)]
@@ -152,7 +160,8 @@ def _explain(error: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         model: Any = Parameters
         for part in error["loc"][:-1]:
-            model = model.model_fields[part].annotation
+            fields = getattr(model, "model_fields", None)
+            model = fields[part].annotation if fields else get_args(model)[1]
         return f"{name}: no such parameter; allowed here: {', '.join(model.model_fields)}"
     if kind == "missing":
         return f"{name}: missing; add it (README.md, 'Parameters', lists them all)"

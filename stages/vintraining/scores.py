@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, recall_score
 
 from vinreader.spec import CHARACTERS
 
@@ -27,9 +27,14 @@ def temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> 
 
 def recall(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Share of each class read right, float (33,); NaN where a class does not occur."""
-    counts = np.bincount(labels, minlength=len(CHARACTERS))
-    right = np.bincount(labels[predicted == labels], minlength=len(CHARACTERS))
-    return np.divide(right, counts, out=np.full(len(CHARACTERS), np.nan), where=counts > 0)
+    shares: np.ndarray = recall_score(
+        labels,
+        predicted,
+        labels=np.arange(len(CHARACTERS)),
+        average=None,
+        zero_division=np.nan,
+    )
+    return shares
 
 
 def reliability(

@@ -1,0 +1,79 @@
+"""What the next archive will see: each labelled folder left out of training once, then tested on.
+
+    python benchmarks/left_out.py
+    python benchmarks/left_out.py train.epochs=4
+
+For each folder that split.labelled names and data/labelled holds, the workflow's split, train and
+evaluate run in a folder of their own, with this folder for testing only: neither weights nor
+temperature nor threshold have seen a character of it. Takes the data of the last `dvc repro` and
+prints the rows of metrics/transfer.json as a table. Settings are other parameters.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+
+import yaml
+from reproducible import change
+
+from vinreader.spec import UserError
+from vintraining import labelled, parameters
+from vintraining.console import stage
+
+STAGES = Path(__file__).resolve().parents[1] / "stages"
+NEEDED = (Path("data/raw"), Path("data/characters"), labelled.FOLDER)
+
+
+def without(name: str, settings: list[str], folder: Path) -> dict[str, Any]:
+    """metrics/transfer.json of a training that this labelled folder had no part in."""
+    values = yaml.safe_load(parameters.PARAMS_FILE.read_text("utf-8"))
+    del values["split"]["labelled"][name]
+    (folder / "params.yaml").write_text(yaml.safe_dump(values), "utf-8")
+    change(folder / "params.yaml", settings)
+    for path in NEEDED:
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).symlink_to(path.resolve())
+    for script in ("split.py", "train.py", "evaluate.py"):
+        result = subprocess.run([sys.executable, STAGES / script], cwd=folder, stdout=sys.stderr)
+        if result.returncode:
+            raise UserError(f"{script} failed without {name}")
+    found: dict[str, Any] = json.loads((folder / "metrics/transfer.json").read_text("utf-8"))
+    return found
+
+
+def table(left_out: str, transfer: dict[str, Any]) -> None:
+    for name, row in transfer["sets"].items():
+        low, high = row["accepted_error_95_percent_interval"]
+        print(
+            f"| {left_out} | {name} | {row['readings']:,} | {row['balanced_accuracy']:.2%} | "
+            f"{row['kind_known']:.2%} | {row['ece']:.2%} | {row['accepted']:.1%} | "
+            f"{row['accepted_error']:.2%} ({low:.2%} to {high:.2%}) |",
+            flush=True,
+        )
+
+
+@stage
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("settings", nargs="*", help="other parameters: train.epochs=4 …")
+    options = parser.parse_args()
+    if missing := [path for path in NEEDED if not path.is_dir()]:
+        raise UserError(f"no {missing[0]}; run dvc repro")
+    names = [n for n in parameters.load().split.labelled if (labelled.FOLDER / n).is_dir()]
+    if not names:
+        raise UserError(f"{labelled.FOLDER} holds no folder that split.labelled names")
+    print("| left out | set | characters | right among 33 | kind known | ece | accepted | wrong |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="left-out-") as folder:
+            table(name, without(name, options.settings, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

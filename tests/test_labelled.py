@@ -1,0 +1,188 @@
+"""Labelled folders: what a labels.csv may say, and that no writer, card or image is in two sets."""
+
+from itertools import chain
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vinreader.boxes import normalise
+from vinreader.spec import CHARACTERS, INDEX
+from vintraining import dataset, handwriting, labelled
+from vintraining.parameters import LabelledFolder
+
+
+@pytest.fixture(scope="module")
+def boxes() -> list[tuple[str, np.ndarray]]:
+    """Characters and images of boxes, dark ink on paper, two of each character."""
+    images, labels, _ = handwriting.write(per_class=2, writers=4, seed=9, progress=False)
+    scans = [
+        255 - cv2.resize(image, (56, 56), interpolation=cv2.INTER_CUBIC) // 2 for image in images
+    ]
+    return [(CHARACTERS[label], scan) for label, scan in zip(labels, scans, strict=True)]
+
+
+def put(folder: Path, lines: list[str], images: dict[str, np.ndarray]) -> Path:
+    (folder / "images").mkdir(parents=True)
+    for name, image in images.items():
+        assert cv2.imwrite(str(folder / "images" / name), image)
+    (folder / "labels.csv").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return folder
+
+
+def put_writers(root: Path, boxes, writers: int) -> Path:
+    """A folder whose writer w0, w1 ... wrote every so-manieth image."""
+    lines = ["file,character,writer,note"]
+    lines += [f"{at}.png,{c},w{at % writers},x" for at, (c, _) in enumerate(boxes)]
+    return put(root, lines, {f"{at}.png": image for at, (_, image) in enumerate(boxes)})
+
+
+def read(root: Path, seen: set[bytes] | None = None, **how: int) -> dict[str, labelled.Labelled]:
+    trained_on = {"hands": LabelledFolder(**how)} if how else {}
+    return {f.name: f for f in labelled.read_all(root, trained_on, seen or set())}
+
+
+def pixels(characters: dataset.Characters) -> set[bytes]:
+    return {image.tobytes() for image in characters.images}
+
+
+def test_no_folder_is_no_error(tmp_path):
+    assert read(tmp_path / "labelled") == {}
+    (tmp_path / ".gitkeep").touch()
+    assert read(tmp_path, weight=1, validation=1, test=1) == {}
+
+
+def test_a_folder_nobody_named_is_for_testing_only_as_the_reader_sees_it(tmp_path, boxes):
+    put_writers(tmp_path / "hands", boxes, 3)
+    found = read(tmp_path)["hands"]
+    assert list(found.parts) == ["test"] and found.record["weight"] == 0
+    assert found.parts["test"].labels.tolist() == [INDEX[c] for c, _ in boxes]
+    expected = np.stack([normalise(image).pixels for _, image in boxes])
+    assert np.array_equal(found.parts["test"].images, expected)
+
+
+def test_a_writer_is_in_one_part_whatever_the_order_of_the_rows(tmp_path, boxes):
+    folder = put_writers(tmp_path / "hands", boxes, 8)
+    found = read(tmp_path, weight=1, validation=2, test=3)["hands"]
+    names = {part: found.record["parts"][part]["names"] for part in labelled.PARTS}
+    assert [len(names[part]) for part in ("test", "validation", "train")] == [3, 2, 3]
+    assert sorted(chain.from_iterable(names.values())) == [f"w{n}" for n in range(8)]
+    owner = {normalise(image).pixels.tobytes(): f"w{at % 8}" for at, (_, image) in enumerate(boxes)}
+    for part, characters in found.parts.items():
+        wrote = [owner[image.tobytes()] for image in characters.images]
+        assert wrote == [names[part][number] for number in found.groups[part]]
+    head, *rows = (folder / "labels.csv").read_text().splitlines()
+    (folder / "labels.csv").write_text("\n".join([head, *reversed(rows)]))
+    again = read(tmp_path, weight=1, validation=2, test=3)["hands"]
+    for part, told in again.record["parts"].items():
+        assert sorted(told["names"]) == sorted(names[part])
+
+
+def test_cards_join_their_writers_and_writers_their_cards(tmp_path, boxes):
+    images = {f"{at}.png": image for at, (_, image) in enumerate(boxes[:6])}
+    owned = [("anna", "1"), ("anna", "2"), ("", "2"), ("ben", "2"), ("", "3"), ("", "")]
+    lines = ["file,character,writer,card"]
+    lines += [f"{at}.png,{boxes[at][0]},{w},{c}" for at, (w, c) in enumerate(owned)]
+    rows = labelled.read_rows(put(tmp_path / "hands", lines, images))
+    group, names = labelled.group_rows(rows)
+    assert len(set(group[:4])) == 1 and len(set(group)) == 3
+    assert [names[number] for number in group] == ["anna"] * 4 + ["3", ""]
+
+
+def test_more_writers_asked_for_than_there_are_says_what_to_lower(tmp_path, boxes):
+    put_writers(tmp_path / "hands", boxes, 3)
+    with pytest.raises(dataset.DataError, match=r"hands has 3 .*lower.*split\.labelled\.hands"):
+        read(tmp_path, weight=1, validation=1, test=2)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([], "no column file and character"),
+        (["file;character", "0.png;A"], "no column file and character.*commas"),
+        (["file,writer", "0.png,A"], "no column character"),
+        (["file,character", "0.png,A", "1.png,I"], "line 3: character 'I' is none of.*no VIN"),
+        (["file,character", "0.png,a"], "line 2: character 'a' .*capitals only"),
+        (["file,character", "0.png"], "line 2: character ''"),
+        (["file,character", "9.png,A"], "line 2: no image 9.png .*take the row out"),
+        (["file,character", "../0.png,A"], "line 2: file '../0.png' is no path inside"),
+        (["file,character", "/etc/passwd,A"], "line 2: file '/etc/passwd' is no path inside"),
+        (["file,character", "0.png,A", "images/0.png,B"], "line 3: .*stands in line 2 already"),
+    ],
+)
+def test_a_wrong_row_is_told_with_its_line_and_what_to_do(tmp_path, boxes, lines, told):
+    put(tmp_path / "hands", lines, {"0.png": boxes[0][1], "1.png": boxes[1][1]})
+    with pytest.raises(dataset.DataError, match=f"(?s)labels.csv.*{told}"):
+        read(tmp_path)
+
+
+def test_all_wrong_rows_are_counted_and_the_first_are_named(tmp_path, boxes):
+    lines = ["file,character", *[f"{at}.png,?" for at in range(30)]]
+    put(tmp_path / "hands", lines, {})
+    with pytest.raises(dataset.DataError) as raised:
+        read(tmp_path)
+    text = str(raised.value)
+    assert text.startswith("30 wrong") and text.count("line ") == 10 and "and 20 more" in text
+
+
+def test_a_folder_without_labels_says_what_it_should_hold(tmp_path):
+    (tmp_path / "hands").mkdir()
+    with pytest.raises(dataset.DataError, match=r"labels\.csv.*file,character"):
+        read(tmp_path)
+
+
+def test_a_link_that_dvc_would_not_follow_is_refused(tmp_path, boxes):
+    put_writers(tmp_path / "elsewhere/hands", boxes, 2)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/hands").symlink_to(tmp_path / "elsewhere/hands")
+    with pytest.raises(dataset.DataError, match=r"in/hands is a link.*copy"):
+        read(tmp_path / "in")
+
+
+def test_what_cannot_be_used_is_left_out_and_counted(tmp_path, boxes):
+    images = {f"{at}.png": image for at, (_, image) in enumerate(boxes[:3])}
+    images |= {"empty.png": np.full((50, 50), 250, np.uint8), "copy.png": boxes[0][1]}
+    lines = ["file,character", *[f"{name},A" for name in images], "broken.png,A"]
+    folder = put(tmp_path / "hands", lines, images)
+    (folder / "images/broken.png").write_bytes(b"no image")
+    found = read(tmp_path)["hands"]
+    assert len(found.parts["test"]) == 3
+    assert found.record["left_out"] == {"blank": 1, "in another set": 1, "unreadable": 1}
+    assert found.told() == "3 test; left out: 1 blank, 1 in another set, 1 unreadable"
+
+
+def test_an_image_is_in_one_set_a_test_before_a_training(tmp_path, boxes):
+    put_writers(tmp_path / "hands", boxes, 8)
+    how = {"weight": 1, "validation": 2, "test": 3}
+    alone = read(tmp_path, **how)["hands"].parts
+    put_writers(tmp_path / "other", boxes[:9], 1)  # for testing only
+    known = {normalise(boxes[20][1]).pixels.tobytes()}
+    seen: set[bytes] = set()
+    dataset.not_seen(np.stack([normalise(boxes[20][1]).pixels]), seen)
+    found = read(tmp_path, seen, **how)
+    sets = [pixels(c) for folder in found.values() for c in folder.parts.values()]
+    assert sum(map(len, sets)) == len(set().union(*sets)) == len(boxes) - 1
+    assert not known & set().union(*sets)
+    assert pixels(found["hands"].parts["test"]) == pixels(alone["test"]) - known
+    assert len(found["other"].parts["test"]) < 9
+
+
+def test_the_record_changes_with_the_images_and_the_labels(tmp_path, boxes):
+    folder = put_writers(tmp_path / "hands", boxes, 2)
+    before = read(tmp_path)["hands"].record["sha256"]
+    assert cv2.imwrite(str(folder / "images/0.png"), boxes[1][1])
+    after = read(tmp_path)["hands"].record["sha256"]
+    assert after["images"] != before["images"] and after["labels.csv"] == before["labels.csv"]
+
+
+def test_what_is_saved_is_loaded(tmp_path, boxes):
+    put_writers(tmp_path / "in/hands", boxes, 4)
+    folders = labelled.read_all(tmp_path / "in", {}, set())
+    labelled.save(tmp_path / "out", folders)
+    assert labelled.load_record(tmp_path / "out") == {"hands": folders[0].record}
+    loaded = labelled.load(tmp_path / "out", "test")["hands"]
+    assert np.array_equal(loaded.images, folders[0].parts["test"].images)
+    assert labelled.load(tmp_path / "out", "train") == {}
+    with pytest.raises(dataset.DataError, match="dvc repro"):
+        labelled.load_record(tmp_path)

@@ -1,0 +1,104 @@
+"""One calibration for hands of several origins, and the table that sets them side by side."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from vinreader.spec import CHARACTERS, INDEX
+from vintraining import accepting, charts, transfer
+from vintraining.dataset import class_weights
+
+
+def answers(seed: int, sureness: float, right: float, classes: int = 33) -> transfer.Answers:
+    """6,000 answers; the smaller `right`, the more are wrong, however sure the network is."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, 6000).astype(np.uint8)
+    logits = rng.normal(size=(6000, 33)).astype(np.float32)
+    logits[np.arange(6000), labels] += right
+    return transfer.Answers(logits * sureness, labels)
+
+
+@pytest.fixture(scope="module")
+def origins() -> dict[str, transfer.Answers]:
+    return {"home": answers(1, 2.0, 6.0), "abroad": answers(2, 2.0, 4.0, classes=10)}
+
+
+def test_the_threshold_keeps_the_stated_error_together_and_nearly_in_every_origin(origins):
+    found = transfer.calibrate(origins, accepted_error=0.01, certainty=0.9)
+    assert list(found.thresholds) == ["home", "abroad", "together"]
+    assert found.threshold == max(found.thresholds.values()) >= found.thresholds["abroad"]
+    assert found.thresholds["home"] < found.thresholds["together"]
+    errors = []
+    for seed, right, classes in ((11, 6.0, 33), (12, 4.0, 10)):
+        others = answers(seed, 2.0, right, classes)  # nobody chose anything on these
+        probabilities = others.probabilities(found.temperature)
+        wrong = probabilities.argmax(axis=1) != others.labels
+        accepted = accepting.at(found.threshold, probabilities.max(axis=1), wrong)
+        assert accepted.accepted > 0.5
+        errors.append(accepted.wrong)
+    assert max(errors) <= 0.015 and np.mean(errors) <= 0.01
+
+
+def test_one_origin_alone_does_as_accepting_does(origins):
+    home = origins["home"]
+    found = transfer.calibrate({"home": home}, 0.01, 0.9)
+    probabilities = home.probabilities(found.temperature)
+    wrong = probabilities.argmax(axis=1) != home.labels
+    assert found.threshold == accepting.threshold(
+        probabilities.max(axis=1), wrong, 0.01, 0.9, class_weights(home.labels)
+    )
+
+
+def test_an_origin_too_small_to_be_certain_does_not_end_all_acceptance(origins):
+    few = answers(5, 2.0, 6.0, classes=10)
+    few = transfer.Answers(few.logits[:200], few.labels[:200])
+    probabilities = few.probabilities(1.0)
+    wrong = probabilities.argmax(axis=1) != few.labels
+    by_itself = accepting.threshold(probabilities.max(axis=1), wrong, 0.005, 0.9)
+    assert by_itself == accepting.NOTHING
+    found = transfer.calibrate({"home": origins["home"], "few": few}, 0.005, 0.9)
+    assert found.threshold < 1
+
+
+def test_origins_weigh_the_same_in_the_temperature_however_large(origins):
+    home, abroad = origins["home"], answers(3, 4.0, 4.0)
+    twice = transfer.Answers(np.tile(home.logits, (3, 1)), np.tile(home.labels, 3))
+    once, again = (
+        transfer.calibrate({"home": one, "abroad": abroad}, 0.01, 0.9).temperature
+        for one in (home, twice)
+    )
+    assert once == pytest.approx(again, rel=1e-4)
+
+
+def test_with_the_kind_known_a_digit_is_only_taken_for_digits():
+    probabilities = np.zeros((3, 33))
+    labels = np.array([INDEX["2"], INDEX["2"], INDEX["Z"]], np.uint8)
+    for row, (first, second) in enumerate(("Z2", "Z7", "2Z")):
+        probabilities[row, INDEX[first]], probabilities[row, INDEX[second]] = 0.6, 0.3
+    assert transfer.right_of_kind(probabilities, labels).tolist() == [True, False, True]
+
+
+def test_figures_are_those_of_scikit_learn(origins):
+    found = transfer.calibrate(origins, 0.01, 0.9)
+    test = answers(4, 2.0, 4.0)
+    told = transfer.figures(test, found, bins=15)
+    predicted = test.logits.argmax(axis=1)
+    assert told["accuracy"] == pytest.approx(accuracy_score(test.labels, predicted), abs=1e-5)
+    assert told["balanced_accuracy"] == pytest.approx(
+        balanced_accuracy_score(test.labels, predicted), abs=1e-5
+    )
+    assert told["balanced_accuracy"] < told["kind_known"] < 1
+    confidence = test.probabilities(found.temperature).max(axis=1)
+    weights = class_weights(test.labels)
+    assert told["accepted"] == pytest.approx(weights @ (confidence >= found.threshold), abs=1e-5)
+    low, high = told["accepted_error_95_percent_interval"]
+    assert low <= told["accepted_error"] <= high
+
+
+def test_the_plot_has_every_set_and_none_accepted_is_no_error(tmp_path, origins):
+    nothing = transfer.Calibration(1.0, {"home": accepting.NOTHING})
+    sets = {name: transfer.figures(test, nothing, 15) for name, test in origins.items()}
+    assert all(told["accepted"] == told["accepted_error"] == 0 for told in sets.values())
+    charts.transfer(tmp_path / "sets.png", sets, 0.005, "Sets")
+    assert (tmp_path / "sets.png").stat().st_size > 5000
+    assert CHARACTERS[:10] == "".join(np.array(list(CHARACTERS))[transfer.IS_DIGIT])
