@@ -187,7 +187,7 @@ def exposed(rng: np.random.Generator, light: np.ndarray, blur: float, noise: flo
         light = cv2.GaussianBlur(light, (0, 0), blur)
     if noise:
         light = light + rng.normal(0, noise, light.shape)
-    return np.clip(np.rint(light), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(light), 0, 255).astype(np.uint8))
 
 
 def _turn(how: Scan, shape: Shape, rng: np.random.Generator) -> np.ndarray | None:

@@ -49,13 +49,13 @@ class _Loader(yaml.SafeLoader):
     """Plain YAML: no objects, no name twice in a section (the first would count for nothing), and
     no aliases, with which a few lines can stand for billions."""
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
             raise yaml.composer.ComposerError(None, None, "aliases are not allowed here", mark)
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
         if twice := [name for name in names if names.count(name) > 1]:
             problem = f"{twice[0]!r} stands twice"

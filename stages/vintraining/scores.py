@@ -119,7 +119,7 @@ def expected_errors(confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarr
         return wrong.astype(float)
     odds = logit(confidence.astype(np.float64).clip(1e-9, 1 - 1e-9))[:, None]
     curve = LogisticRegression(C=1e6).fit(odds, wrong, sample_weight=weights * len(weights))
-    return curve.predict_proba(odds)[:, 1]
+    return np.asarray(curve.predict_proba(odds)[:, 1])
 
 
 def pairs(predicted: np.ndarray, labels: np.ndarray, most: int) -> dict[str, int]:
