@@ -1,0 +1,122 @@
+"""Which readings are accepted without a person: one definition, for boxes and for cards.
+
+A threshold on the confidence is chosen on validation readings so that, with a stated certainty,
+at most the stated share of the accepted readings is wrong. What it then accepts, and how many of
+these are wrong, is measured on test readings that had no part in choosing it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import beta
+
+from vintraining import scores
+
+NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a threshold accepts.
+
+    accepted: share of the readings, 0 to 1. wrong: share of the accepted that is wrong, 0 to 1; 0
+    where none is accepted. interval: of `wrong`, 95 %. readings: how many there are in all.
+    """
+
+    accepted: float
+    wrong: float
+    interval: tuple[float, float]
+    readings: int
+
+    def figures(self, digits: int = 5) -> dict[str, float | int | list[float]]:
+        """As they stand in the metrics."""
+        return {
+            "accepted": round(self.accepted, digits),
+            "accepted_error": round(self.wrong, digits),
+            "accepted_error_95_percent_interval": [round(end, digits) for end in self.interval],
+            "readings": self.readings,
+        }
+
+
+def interval(wrong: float, of: float, certainty: float = 0.95) -> tuple[float, float]:
+    """Two-sided interval of a share, `wrong` out of `of` readings (Clopper and Pearson, 1934).
+
+    Both may be fractions: the effective numbers of a weighted sample (Korn and Graubard, 1998).
+    """
+    tail = (1 - certainty) / 2
+    low = float(beta.ppf(tail, wrong, of - wrong + 1)) if wrong > 0 else 0.0
+    return low, float(upper_bound(np.array(wrong), np.array(of), 1 - tail))
+
+
+def upper_bound(wrong: np.ndarray, of: np.ndarray, certainty: float) -> np.ndarray:
+    """The shares that are not exceeded, with this certainty; one-sided, as `interval`."""
+    right = of - wrong
+    return np.where(right > 0, beta.ppf(certainty, wrong + 1, np.where(right > 0, right, 1)), 1.0)
+
+
+def effective(weights: np.ndarray) -> float:
+    """How many equally weighted readings tell as much as these (Kish, 1965); 0 for none."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
+
+
+def threshold(
+    confidence: np.ndarray,
+    wrong: np.ndarray,
+    accepted_error: float,
+    certainty: float,
+    weights: np.ndarray | None = None,
+) -> float:
+    """The lowest confidence from which, with this certainty, at most `accepted_error` are wrong.
+
+    Errors are expected along a curve fitted to all readings (`scores.expected_errors`), not
+    counted among the accepted ones: those are too few to go by. What the few could hide is in the
+    bound: as many readings with as many errors would have shown a true share above
+    `accepted_error` with a probability below 1 - `certainty`.
+
+    Args:
+        confidence: float (N,), 0 to 1; wrong: bool (N,), of validation readings.
+        accepted_error: 0 to 1; certainty: 0.5 to below 1.
+        weights: float (N,), share of each reading in the figure; all alike when not given.
+
+    Returns:
+        The threshold; `NOTHING` where no confidence is high enough.
+    """
+    if not len(confidence):
+        return NOTHING
+    weights = _shares(weights, len(confidence))
+    expected = scores.expected_errors(confidence, wrong, weights)
+    order = np.argsort(-confidence, kind="stable")
+    ordered = weights[order]
+    share = np.cumsum(ordered)
+    errors = np.cumsum(ordered * expected[order]) / share
+    readings = share**2 / np.cumsum(ordered**2)
+    bound = upper_bound(errors * readings, readings, certainty)
+    # Equal confidences are accepted together, so only the last of each run is a threshold.
+    last = np.append(np.diff(confidence[order]) != 0, True)
+    good = np.flatnonzero(last & (bound <= accepted_error))
+    return float(confidence[order][good[-1]]) if len(good) else NOTHING
+
+
+def at(
+    deployed: float | np.ndarray,
+    confidence: np.ndarray,
+    wrong: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> Accepted:
+    """What a threshold that is already chosen accepts of test readings.
+
+    Args:
+        deployed: the threshold, or float (N,), that of each reading's kind.
+        confidence, wrong, weights: float, bool and float (N,), as for `threshold`.
+    """
+    weights = _shares(weights, len(confidence))
+    accepted = confidence >= deployed
+    share = float(weights[accepted].sum())
+    error = float(weights[accepted & wrong].sum()) / share if share else 0.0
+    readings = effective(weights[accepted])
+    bounds = interval(error * readings, readings) if readings else (0.0, 1.0)
+    return Accepted(share, error, bounds, len(confidence))
+
+
+def _shares(weights: np.ndarray | None, count: int) -> np.ndarray:
+    return np.full(count, 1 / max(count, 1)) if weights is None else weights / weights.sum()
