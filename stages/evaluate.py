@@ -13,7 +13,7 @@ import pandas as pd
 from vinreader.files import write_csv, write_json
 from vinreader.litert import softmax
 from vinreader.spec import CHARACTERS
-from vintraining import charts, dataset, network, scores, simulate
+from vintraining import card_scores, charts, dataset, network, scores
 from vintraining.console import stage
 from vintraining.parameters import load
 
@@ -60,18 +60,6 @@ def figures(probabilities, labels, weights, threshold, how, frequencies) -> dict
         "accepted_error": round(float(wrong / max(weights @ accepted, 1e-12)), 5),
         "coverage": round(coverage, 5),
         "images": len(labels),
-    }
-
-
-def cards(probabilities, labels, number: int, seed: int) -> dict[str, dict]:
-    """Figures of whole VINs, composed of these characters, every box by another writer."""
-    with np.errstate(divide="ignore"):
-        log_probabilities = np.log(probabilities)
-    return {
-        kind: simulate.evaluate_cards(
-            log_probabilities, labels, simulate.random_vins(number, kind, seed), seed
-        )
-        for kind in ("north_america", "europe")
     }
 
 
@@ -123,16 +111,11 @@ def main() -> None:
     )
     frequencies = dataset.load(SPLIT, "train").counts()
     validation = figures(probabilities, labels, weights, threshold, how, frequencies)
-
-    simulated = cards(probabilities, labels, how.cards, parameters.seed)
-    # A check digit makes a wrong VIN show, so cards with one are trusted sooner.
-    vin_thresholds = {
-        name: round(simulated[kind]["threshold_at_half_percent_error"], 5)
-        for name, kind in (("check_digit", "north_america"), ("no_check_digit", "europe"))
-    }
+    tuned = probabilities, labels
 
     images, labels, logits, weights = measured("test", model)
     probabilities = softmax(logits, temperature)
+    cards = card_scores.measure(tuned, (probabilities, labels), parameters)
     predicted = probabilities.argmax(axis=1)
     source = json.loads(Path("data/raw/source.json").read_text("utf-8"))
     write_json(
@@ -142,7 +125,7 @@ def main() -> None:
         | {
             "temperature": round(temperature, 5),
             "review_threshold": round(threshold, 5),
-            "vin_review_threshold": vin_thresholds,
+            "vin_review_threshold": cards.thresholds,
             "validation": validation,
             "recall": {
                 character: round(float(share), 4)
@@ -152,7 +135,10 @@ def main() -> None:
             },
         },
     )
-    write_json(METRICS / "vins.json", cards(probabilities, labels, how.cards, parameters.seed))
+    write_json(METRICS / "vins.json", cards.figures)
+    charts.reliability(
+        METRICS / "vin-reliability.png", cards.reliability(how.bins), "Reliability of whole numbers"
+    )
     write_json(METRICS / "confusion.json", scores.pairs(predicted, labels, how.pairs))
     names = np.array(list(CHARACTERS))
     write_csv(

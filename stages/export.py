@@ -23,6 +23,7 @@ from vintraining.parameters import load
 
 KERAS = Path("models/vin-reader.keras")
 LITERT = Path("models/vin-reader.tflite")
+NUMBERS = Path("models/vin-numbers.json")
 EVALUATION = Path("metrics/evaluation.json")
 SOURCE = Path("data/raw/source.json")
 # Whose versions can change a weight, a threshold or a byte of the exported model.
@@ -45,7 +46,12 @@ def code() -> dict[str, str]:
 
 
 def describe(
-    model: bytes, evaluation: dict, source: dict, parameters: dict, code: dict[str, str]
+    model: bytes,
+    numbers: bytes,
+    evaluation: dict,
+    source: dict,
+    parameters: dict,
+    code: dict[str, str],
 ) -> dict:
     """The model's card, vin-reader.json: the same for the same model, data, parameters and code."""
     origin = {"data": source["sha256"], "parameters": parameters, "code": code}
@@ -75,6 +81,7 @@ def describe(
         "versions": {name: version(name) for name in LIBRARIES}
         | {"python": platform.python_version()},
         "sha256": sha256(model),
+        "numbers": sha256(numbers),  # of vin-numbers.json beside it
     }
 
 
@@ -147,7 +154,14 @@ def main() -> None:
     write_bytes(LITERT, model)
     write_json(
         LITERT.with_suffix(".json"),
-        describe(model, evaluation, source, parameters.model_dump(mode="json"), code()),
+        describe(
+            model,
+            NUMBERS.read_bytes(),
+            evaluation,
+            source,
+            parameters.model_dump(mode="json"),
+            code(),
+        ),
     )
     write_json(
         Path("metrics/export.json"),

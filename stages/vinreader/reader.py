@@ -7,11 +7,12 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from vinreader import vin as vins
+from vinreader import decoding, numbers
 from vinreader.boxes import Box, normalise
 from vinreader.files import sha256
 from vinreader.images import open_pages
@@ -82,7 +83,7 @@ class CardReading:
     region: str
     manufacturer: str
     model_year: str
-    changed: tuple[vins.Change, ...]
+    changed: tuple[decoding.Change, ...]
     alternatives: tuple[tuple[tuple[str, float], ...], ...]
     boxes: tuple[Reading, ...]
 
@@ -124,16 +125,26 @@ class Reader:
     def card_path(self) -> Path:
         return self.path.with_suffix(".json")
 
+    @cached_property
+    def prior(self) -> numbers.Prior:
+        """What vehicle numbers look like: the statistics beside the model, read for the first card.
+
+        Raises:
+            ModelError: they are missing, damaged, or not those that the model's description names.
+        """
+        path = self.path.with_name(numbers.FILE)
+        return numbers.load(path, self.card["numbers"])
+
     def _load_card(self) -> dict:
         try:
             card = json.loads(self.card_path.read_text("utf-8"))
             labels, temperature = card["labels"], card["temperature"]
-            texts = [card[key] for key in ("source", "sha256", "fingerprint")]
+            texts = [card[key] for key in ("source", "sha256", "fingerprint", "numbers")]
             vin_thresholds = card["vin_review_threshold"]
             numbers = [
                 temperature,
                 card["review_threshold"],
-                *(vin_thresholds[key] for key in ("check_digit", "no_check_digit")),
+                *(vin_thresholds[kind] for kind in decoding.KINDS),
                 card["test"]["balanced_accuracy"],
             ]
         except OSError as error:
@@ -152,7 +163,9 @@ class Reader:
                 "reader's"
             )
         if not all(isinstance(text, str) for text in texts):
-            raise ModelError(f"{self.card_path}: source, sha256 or fingerprint is not a text")
+            raise ModelError(
+                f"{self.card_path}: source, sha256, fingerprint or numbers is not a text"
+            )
         return card
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
@@ -202,8 +215,8 @@ class Reader:
             return []
         probabilities = np.stack([[box.probabilities for box in boxes] for boxes in cards])
         with np.errstate(divide="ignore"):
-            decodings = vins.decode_batch(np.log(probabilities), rules)
-        return [self._card_reading(*card) for card in zip(cards, decodings, strict=True)]
+            found = decoding.decode_batch(self.prior, np.log(probabilities), rules)
+        return [self._card_reading(*card) for card in zip(cards, found, strict=True)]
 
     def read_file(self, path: Path | str) -> list[Reading]:
         """Readings of an image file, one a page.
@@ -230,26 +243,23 @@ class Reader:
             probabilities,
         )
 
-    def _card_reading(self, boxes: Sequence[Reading], decoding: vins.Decoding) -> CardReading:
-        required = vins.check_digit_required(decoding.vin)
-        threshold = self.card["vin_review_threshold"][
-            "check_digit" if required else "no_check_digit"
-        ]
+    def _card_reading(self, boxes: Sequence[Reading], found: decoding.Decoding) -> CardReading:
+        threshold = self.card["vin_review_threshold"][found.evidence]
         problems = [
             f"box {number}: {box.message}" for number, box in enumerate(boxes, 1) if box.message
         ]
-        sure = decoding.confidence >= threshold and not problems
+        sure = found.confidence >= threshold and not problems
         return CardReading(
-            decoding.vin,
+            found.vin,
             "".join(box.character or "-" for box in boxes),
-            decoding.confidence,
+            found.confidence,
             "ok" if sure else "review",
-            "; ".join([*problems, *map(str, decoding.changed)]),
-            decoding.check_digit,
-            decoding.region,
-            decoding.manufacturer,
-            decoding.model_year,
-            decoding.changed,
-            decoding.alternatives,
+            "; ".join([*problems, *map(str, found.changed)]),
+            found.check_digit,
+            found.region,
+            found.manufacturer,
+            found.model_year,
+            found.changed,
+            found.alternatives,
             tuple(boxes),
         )

@@ -3,15 +3,20 @@
 For examples and for tests of everything that reads cards. What is drawn follows from the seed.
 """
 
+import json
+from collections import deque
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 import cv2
 import numpy as np
 
+from vinreader import numbers
+from vinreader.reader import RELEASED
 from vinreader.spec import BOXES
 from vintraining.handwriting import Writer, draw_strokes
 from vintraining.paper import blank_card, cloud, exposed
-from vintraining.simulate import random_vins
+from vintraining.simulate import drawn, group
 
 BOX_WIDTH, BOX_HEIGHT = 54, 70  # a printed box with its line, in pixels (about 200 dpi)
 MARGIN = 16  # paper around the field
@@ -45,10 +50,20 @@ def draw_cards(count, seed=1981):
     """
     if count < 1 or seed < 0:
         raise ValueError(f"count must be at least 1 and seed at least 0, not {count} and {seed}")
-    half = (count + 1) // 2
-    kinds = [random_vins(half, kind, seed) for kind in ("north_america", "europe")]
-    vins = [vin for pair in zip(*kinds, strict=True) for vin in pair][:count]
+    vins = islice(_numbers(seed), count)
     return [draw_card(vin, seed, number) for number, vin in enumerate(vins)]
+
+
+def _numbers(seed):
+    """Numbers drawn from the released statistics, every second a North American one."""
+    prior = numbers.build(json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8")))
+    rng = np.random.default_rng(seed)
+    waiting: dict[bool, deque[str]] = {True: deque(), False: deque()}
+    for american in cycle((True, False)):
+        while not waiting[american]:
+            (vin,) = drawn(prior, 1, rng)
+            waiting[group(vin) == "north_america"].append(vin)
+        yield waiting[american].popleft()
 
 
 def draw_card(vin, seed=1981, number=0):
