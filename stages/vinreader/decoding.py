@@ -8,7 +8,7 @@ most `NEGLIGIBLE` of the total, by an upper bound, are left out.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -290,7 +290,8 @@ def _candidates(prior: Prior, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarra
     card, cell, exact = _narrow(prior, scaled, bound, sums, after, least)
     order = np.lexsort((exact, card))
     card, cell = card[order], cell[order]
-    share = np.minimum(exact[order] / total[card], 1)
+    share = np.ones(len(card))  # of the total, at most; all of it where none is known
+    np.divide(exact[order], total[card], out=share, where=total[card] > exact[order])
     first = np.flatnonzero(np.append(True, np.diff(card) != 0))
     sizes = np.diff(np.append(first, len(card)))
     lighter = np.cumsum(share)
@@ -421,6 +422,25 @@ def _decoding(
             tuple((CHARACTERS[c], p) for c, p in zip(box, row, strict=True))
             for box, row in zip(top.tolist(), probability.tolist(), strict=True)
         ),
+    )
+
+
+def told(prior: Prior, found: Decoding, vin: str, rule: str) -> Decoding:
+    """A card's decoding with another number, chosen by another rule."""
+    number = np.array([[INDEX[c] for c in vin]])
+    return replace(
+        found,
+        vin=vin,
+        evidence=evidence(prior, int(prior.cells(number)[0]), vin),
+        changed=tuple(
+            Change(i + 1, read, became, rule)
+            for i, (read, became) in enumerate(zip(found.raw, vin, strict=True))
+            if read != became
+        ),
+        check_digit=facts.check_digit_status(vin),
+        region=facts.region(vin),
+        manufacturer=facts.manufacturer(vin),
+        model_year=facts.model_year(vin),
     )
 
 

@@ -78,7 +78,7 @@ class Prior:
     row_of: int (C, 17), the row that holds for a cell at each position.
     leaves: bool (C, 33), the characters that lead from a cell into a longer one.
     check_rate: float (C,), how often the check digit stands at position 9.
-    counts: float (C,), how many numbers the statistics of a cell's maker come from.
+    counts: float (C,), how many numbers the statistics of a cell's maker come from; 0 for no maker.
     """
 
     beginnings: tuple[str, ...]
@@ -196,7 +196,7 @@ def build(table: dict) -> Prior:
         tuple(beginnings), depths, parents, begins, weights, starts, rows, ends, row_of, leaves,
         _check_rates(counted, beginnings, strength),
         np.array([sum(counted.get(beginning[:3], {}).get("4", {}).values())
-                  for beginning in beginnings]),
+                  if len(beginning) >= 3 else 0 for beginning in beginnings]),
     )  # fmt: skip
 
 
