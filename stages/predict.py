@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from vinreader import provenance
 from vinreader.files import replacing
 from vinreader.folders import Card, find_items
+from vinreader.known import Known
 from vinreader.pipeline import Result, read_items
 from vinreader.reader import Reader
 from vinreader.review import Review
@@ -55,6 +56,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rules", choices=("auto", "none"), default="auto",
                         help="auto: a card's VIN is read under the rules of its world region; "
                         "none: box by box (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--known", type=Path, metavar="FILE",
+                        help="CSV file of numbers that the archive already has (column vin): found "
+                        "more easily, and told of in vins.csv")  # fmt: skip
     parser.add_argument("--jobs", type=number, metavar="N",
                         help="processes that read (default: one a core)")  # fmt: skip
     parser.add_argument("--debug", type=Path, metavar="DIR",
@@ -72,8 +76,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("name a folder of images, or one image")
     if options.engine == "local":
         options.output = options.output or Path("predictions.csv")
-    elif options.debug:
-        parser.error("--debug is for --engine local")
+    elif options.debug or options.known:
+        parser.error("--debug and --known are for --engine local")
     return options
 
 
@@ -210,7 +214,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.engine == "ray":
         kept = f"what was read is in {options.shards}, from where the same command goes on"
     try:
-        reader = Reader(options.model, options.threshold)
+        known = Known.read(options.known) if options.known else None
+        reader = Reader(options.model, options.threshold, known=known)
         card = reader.card
         if options.version:
             print(provenance.tell(reader))

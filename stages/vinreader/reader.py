@@ -16,6 +16,7 @@ from vinreader import decoding, numbers
 from vinreader.boxes import Box, normalise
 from vinreader.files import sha256
 from vinreader.images import open_pages
+from vinreader.known import Known, recognise
 from vinreader.litert import LiteRT, softmax
 from vinreader.spec import BOXES, CHARACTERS, ModelError
 
@@ -96,15 +97,21 @@ class Reader:
         threshold: confidence under which a reading is for review, 0 to 1; the model's own,
             chosen on validation characters, when not given.
         threads: processor threads of the interpreter.
+        known: numbers that the archive already has; see `known.py`.
 
     Raises:
         ModelError: a file is missing, damaged, changed after its export, or no VIN reader's.
     """
 
     def __init__(
-        self, model: Path | str | None = None, threshold: float | None = None, threads: int = 1
+        self,
+        model: Path | str | None = None,
+        threshold: float | None = None,
+        threads: int = 1,
+        known: Known | None = None,
     ):
         self.path = Path(model) if model is not None else RELEASED
+        self.known = known
         self.card = self._load_card()
         self.threshold = self.card["review_threshold"] if threshold is None else threshold
         try:
@@ -215,8 +222,14 @@ class Reader:
             return []
         probabilities = np.stack([[box.probabilities for box in boxes] for boxes in cards])
         with np.errstate(divide="ignore"):
-            found = decoding.decode_batch(self.prior, np.log(probabilities), rules)
-        return [self._card_reading(*card) for card in zip(cards, found, strict=True)]
+            logs = np.log(probabilities)
+        found = [(one, "") for one in decoding.decode_batch(self.prior, logs, rules)]
+        if self.known and rules == "auto":
+            found = [
+                recognise(self.known, self.prior, one, log)
+                for (one, _), log in zip(found, logs, strict=True)
+            ]
+        return [self._card_reading(boxes, *one) for boxes, one in zip(cards, found, strict=True)]
 
     def read_file(self, path: Path | str) -> list[Reading]:
         """Readings of an image file, one a page.
@@ -243,7 +256,9 @@ class Reader:
             probabilities,
         )
 
-    def _card_reading(self, boxes: Sequence[Reading], found: decoding.Decoding) -> CardReading:
+    def _card_reading(
+        self, boxes: Sequence[Reading], found: decoding.Decoding, note: str
+    ) -> CardReading:
         threshold = self.card["vin_review_threshold"][found.evidence]
         problems = [
             f"box {number}: {box.message}" for number, box in enumerate(boxes, 1) if box.message
@@ -254,7 +269,7 @@ class Reader:
             "".join(box.character or "-" for box in boxes),
             found.confidence,
             "ok" if sure else "review",
-            "; ".join([*problems, *map(str, found.changed)]),
+            "; ".join([*problems, *map(str, found.changed), *([note] if note else [])]),
             found.check_digit,
             found.region,
             found.manufacturer,
