@@ -15,7 +15,7 @@ import pandas as pd
 
 from vinreader.files import write_csv, write_json
 from vinreader.spec import CHARACTERS
-from vintraining import charts, dataset, labelled, network, scores, simulate, transfer
+from vintraining import card_scores, charts, dataset, labelled, network, scores, transfer
 from vintraining.console import stage
 from vintraining.parameters import Evaluate, load
 
@@ -66,20 +66,6 @@ def figures(
         "accepted_error": round(float(wrong / max(weights @ accepted, 1e-12)), 5),
         "coverage": round(coverage, 5),
         "images": len(labels),
-    }
-
-
-def cards(
-    probabilities: np.ndarray, labels: np.ndarray, number: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Figures of whole VINs, composed of these characters, every box by another writer."""
-    with np.errstate(divide="ignore"):
-        log_probabilities = np.log(probabilities)
-    return {
-        kind: simulate.evaluate_cards(
-            log_probabilities, labels, simulate.random_vins(number, kind, seed), seed
-        )
-        for kind in ("north_america", "europe")
     }
 
 
@@ -193,17 +179,12 @@ def main() -> None:
     probabilities = said["validation"][own].probabilities(temperature)
     frequencies = dataset.load(SPLIT, "train").counts()
     validation = figures(probabilities, labels, weights, threshold, how, frequencies)
-
-    simulated = cards(probabilities, labels, how.cards, parameters.seed)
-    # A check digit makes a wrong VIN show, so cards with one are trusted sooner.
-    vin_thresholds = {
-        name: round(simulated[kind]["threshold_at_half_percent_error"], 5)
-        for name, kind in (("check_digit", "north_america"), ("no_check_digit", "europe"))
-    }
+    tuned = probabilities, labels
 
     images, labels = parts["test"][own].images, parts["test"][own].labels
     weights = dataset.class_weights(labels)
     probabilities = said["test"][own].probabilities(temperature)
+    cards = card_scores.measure(tuned, (probabilities, labels), parameters)
     predicted = probabilities.argmax(axis=1)
     write_json(
         METRICS / "evaluation.json",
@@ -212,7 +193,7 @@ def main() -> None:
         | {
             "temperature": round(temperature, 5),
             "review_threshold": round(threshold, 5),
-            "vin_review_threshold": vin_thresholds,
+            "vin_review_threshold": cards.thresholds,
             "validation": validation,
             "recall": {
                 character: round(float(share), 4)
@@ -222,7 +203,10 @@ def main() -> None:
             },
         },
     )
-    write_json(METRICS / "vins.json", cards(probabilities, labels, how.cards, parameters.seed))
+    write_json(METRICS / "vins.json", cards.figures)
+    charts.reliability(
+        METRICS / "vin-reliability.png", cards.reliability(how.bins), "Reliability of whole numbers"
+    )
     write_json(METRICS / "confusion.json", scores.pairs(predicted, labels, how.pairs))
     names = np.array(list(CHARACTERS))
     write_csv(

@@ -24,6 +24,7 @@ from vintraining.parameters import load
 
 KERAS = Path("models/vin-reader.keras")
 LITERT = Path("models/vin-reader.tflite")
+NUMBERS = Path("models/vin-numbers.json")
 EVALUATION = Path("metrics/evaluation.json")
 SOURCE = Path("data/raw/source.json")
 # Whose versions can change a weight, a threshold or a byte of the exported model.
@@ -47,6 +48,7 @@ def code() -> dict[str, str]:
 
 def describe(
     model: bytes,
+    numbers: bytes,
     evaluation: dict[str, Any],
     source: dict[str, Any],
     folders: dict[str, Any],
@@ -84,6 +86,7 @@ def describe(
         "versions": {name: version(name) for name in LIBRARIES}
         | {"python": platform.python_version()},
         "sha256": sha256(model),
+        "numbers": sha256(numbers),  # of vin-numbers.json beside it
     }
 
 
@@ -158,6 +161,7 @@ def main() -> None:
         LITERT.with_suffix(".json"),
         describe(
             model,
+            NUMBERS.read_bytes(),
             evaluation,
             source,
             labelled.load_record(Path("data/split")),

@@ -7,6 +7,7 @@ than the released model does.
 import shutil
 from pathlib import Path
 
+from vinreader import numbers
 from vinreader.files import replacing
 from vinreader.reader import Reader
 from vinreader.spec import UserError
@@ -40,9 +41,9 @@ def main() -> None:
                 f"not released: {EXPORTED} reads {new:.3%} of the test characters (all classes "
                 f"alike), the released model {old:.3%}"
             )
-    for ending in (".tflite", ".json"):
-        with replacing(RELEASED.with_suffix(ending)) as temporary:
-            shutil.copyfile(EXPORTED.with_suffix(ending), temporary)
+    for name in (numbers.FILE, EXPORTED.name, EXPORTED.with_suffix(".json").name):
+        with replacing(RELEASED.with_name(name)) as temporary:
+            shutil.copyfile(EXPORTED.with_name(name), temporary)
     print(f"released: {RELEASED}, {new:.3%} of the test characters right (all classes alike)")
 
 

@@ -258,7 +258,7 @@ def test_a_damaged_archive_is_whole_or_refused(tmp_path, sound):
         {"labels": "ABC"},
         {"review_threshold": None},
         {"review_threshold": True},
-        {"vin_review_threshold": {"check_digit": 0.9}},
+        {"vin_review_threshold": {"check digit": 0.9}},
         {"vin_review_threshold": 5},
         {"test": []},
         {"source": 7},

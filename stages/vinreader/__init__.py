@@ -4,8 +4,8 @@
 >>> reader = Reader()
 >>> images = [open_pages(f"input/card-01/{number:02}.png")[0] for number in range(1, 18)]
 >>> reading = reader.read(images[:1])[0]
->>> print(reading.character, reading.status, reading.probabilities.shape)
-1 ok (33,)
+>>> print(reading.status, reading.probabilities.shape)
+ok (33,)
 >>> card = reader.read_card(images)
 >>> print(card.vin, card.check_digit, card.region, card.model_year)
 1HGCP2F35BA052714 ok North America 2011

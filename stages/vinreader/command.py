@@ -9,14 +9,16 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import cv2
 
 from vinreader import provenance
 from vinreader.files import replacing
 from vinreader.folders import Card, find_items
+from vinreader.known import Known, alike, note_alike
 from vinreader.litert import notes_held
 from vinreader.pipeline import Result, read_items
 from vinreader.reader import Reader
@@ -25,6 +27,8 @@ from vinreader.spec import UserError
 from vinreader.tables import Row, VinRow
 
 EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+ROWS_IN_MEMORY = 8 << 20  # bytes of vins.csv in the making that need no file
 
 Counts = Counter[str]  # how many boxes, and cards as `vin ...`, have which status
 
@@ -74,6 +78,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "auto: a card's VIN is read under the rules of its world region; none: box by box "
         "(default: %(default)s)",
     },
+    "--known": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "CSV file of numbers that the archive already has (column vin): found more "
+        "easily, and named in vins.csv",
+    },
     "--jobs": {
         "type": number,
         "metavar": "N",
@@ -111,8 +121,8 @@ def parse(argv: list[str] | None, program: str) -> argparse.Namespace:
         parser.error("name a folder of images, or one image")
     if options.engine == "local":
         options.output = options.output or Path("predictions.csv")
-    elif options.debug:
-        parser.error("--debug is for --engine local")
+    elif options.debug or options.known:
+        parser.error("--debug and --known are for --engine local")
     return options
 
 
@@ -145,6 +155,44 @@ class Csv:
         self.writer.writerow(columns)
 
 
+class Cards:
+    """Rows of vins.csv, kept on disk until the last one is read: what a card says of others like
+    it is known only then. A context manager."""
+
+    def __init__(self) -> None:
+        self._kept = SpooledTemporaryFile(  # noqa: SIM115 (closed with this object)
+            ROWS_IN_MEMORY, "w+", newline="", encoding="utf-8"
+        )
+        self._writer = csv.writer(self._kept)
+        self._names: list[str] = []
+        self._vins: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._kept.close()
+
+    def add(self, row: VinRow) -> None:
+        self._writer.writerow(row)
+        self._names.append(row.card)
+        self._vins.append(row.vin)
+
+    def notes(self) -> dict[int, str]:
+        """By the place of a card: which others have its number, or one that differs in a box."""
+        return {
+            place: note_alike([(self._names[other], box) for other, box in others])
+            for place, others in alike(self._vins).items()
+        }
+
+    def rows(self, notes: dict[int, str]) -> Iterator[VinRow]:
+        """All rows in order, each with its note."""
+        self._kept.seek(0)
+        for place, row in enumerate(map(VinRow._make, csv.reader(self._kept))):
+            message = "; ".join(filter(None, (row.message, notes.get(place))))
+            yield row._replace(message=message)
+
+
 def count(result: Result, counts: Counts) -> None:
     counts.update(row.status for row in result.rows)
     if result.vin_row:
@@ -159,20 +207,22 @@ def write_files(results: Iterable[Result], output: Path, counts: Counts) -> list
     tables = [output]
     with ExitStack() as stack:
         predictions = Csv(output, Row._fields, stack)
-        vins = page = None
+        page = stack.enter_context(Review())
+        cards = stack.enter_context(Cards())
+        vins = None
         for result in results:
             predictions.writer.writerows(result.rows)
             count(result, counts)
-            if not (result.vin_row and result.entry):
-                continue
-            if not (vins and page):
-                tables.append(output.with_name("vins.csv"))
-                vins = Csv(tables[-1], VinRow._fields, stack)
-                page = stack.enter_context(Review())
-            vins.writer.writerow(result.vin_row)
-            page.add(result.entry)
-        if page:
-            page.write(output.with_name("review.html"))
+            if result.vin_row and result.entry:
+                if not vins:
+                    tables.append(output.with_name("vins.csv"))
+                    vins = Csv(tables[-1], VinRow._fields, stack)
+                cards.add(result.vin_row)
+                page.add(result.entry)
+        if vins:
+            notes = cards.notes()
+            vins.writer.writerows(cards.rows(notes))
+            page.write(output.with_name("review.html"), notes)
     return tables
 
 
@@ -256,7 +306,8 @@ def run(options: argparse.Namespace) -> int:
     """
     notes = sys.stderr if options.format == "ascii" else sys.stdout
     with notes_held():
-        reader = Reader(options.model, options.threshold)
+        known = Known.read(options.known) if options.known else None
+        reader = Reader(options.model, options.threshold, known=known)
     if options.version:
         print(provenance.origin(reader))
         return EXIT_READ

@@ -13,6 +13,7 @@ from vinreader.debug import write_steps
 from vinreader.fields import FieldNotFound, find_boxes
 from vinreader.folders import Card, is_wide
 from vinreader.images import UnreadableImage, open_pages
+from vinreader.known import Known
 from vinreader.litert import notes_held
 from vinreader.reader import CardReading, Reader, Reading
 from vinreader.spec import BOXES
@@ -70,7 +71,7 @@ def read_items(
     if jobs == 1 or len(first) <= FEW:
         chunks_read = (read_chunk(reader, piece, root, rules, debug) for piece in pieces)
     else:
-        begin = _begin, (reader.path, reader.threshold, root, rules, debug)
+        begin = _begin, (reader.path, reader.threshold, reader.known, root, rules, debug)
         chunks_read = processes.in_order(_read, pieces, jobs, *begin)
     for results in chunks_read:
         yield from results
@@ -79,11 +80,18 @@ def read_items(
 _read_chunk: Callable[[list[Card | Path]], list[Result]]
 
 
-def _begin(model: Path, threshold: float, root: Path, rules: str, debug: Path | None) -> None:
+def _begin(
+    model: Path,
+    threshold: float,
+    known: Known | None,
+    root: Path,
+    rules: str,
+    debug: Path | None,
+) -> None:
     """Prepares a process for `_read`."""
     global _read_chunk
     with notes_held():
-        reader = Reader(model, threshold)
+        reader = Reader(model, threshold, known=known)
     _read_chunk = lambda items: read_chunk(reader, items, root, rules, debug)  # noqa: E731
 
 

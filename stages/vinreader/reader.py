@@ -7,15 +7,17 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vinreader import vin as vins
+from vinreader import decoding, numbers
 from vinreader.boxes import Box, normalise
 from vinreader.files import sha256
 from vinreader.images import open_pages
+from vinreader.known import Known, recognise
 from vinreader.litert import LiteRT, softmax
 from vinreader.spec import BOXES, CHARACTERS, ModelError
 
@@ -83,7 +85,7 @@ class CardReading:
     region: str
     manufacturer: str
     model_year: str
-    changed: tuple[vins.Change, ...]
+    changed: tuple[decoding.Change, ...]
     alternatives: tuple[tuple[tuple[str, float], ...], ...]
     boxes: tuple[Reading, ...]
 
@@ -96,15 +98,21 @@ class Reader:
         threshold: confidence under which a reading is for review, 0 to 1; the model's own,
             chosen on validation characters, when not given.
         threads: processor threads of the interpreter.
+        known: numbers that the archive already has; see `known.py`.
 
     Raises:
         ModelError: a file is missing, damaged, changed after its export, or no VIN reader's.
     """
 
     def __init__(
-        self, model: Path | str | None = None, threshold: float | None = None, threads: int = 1
+        self,
+        model: Path | str | None = None,
+        threshold: float | None = None,
+        threads: int = 1,
+        known: Known | None = None,
     ):
         self.path = Path(model) if model is not None else RELEASED
+        self.known = known
         self.description = self._load_description()
         self.threshold = self.description["review_threshold"] if threshold is None else threshold
         try:
@@ -125,17 +133,26 @@ class Reader:
     def description_path(self) -> Path:
         return self.path.with_suffix(".json")
 
+    @cached_property
+    def prior(self) -> numbers.Prior:
+        """What vehicle numbers look like: the statistics beside the model, read for the first card.
+
+        Raises:
+            ModelError: they are missing, damaged, or not those that the model's description names.
+        """
+        return numbers.load(self.path.with_name(numbers.FILE), self.description["numbers"])
+
     def _load_description(self) -> dict[str, Any]:
         path = self.description_path
         try:
             description: dict[str, Any] = json.loads(path.read_text("utf-8"))
             labels, temperature = description["labels"], description["temperature"]
-            texts = [description[key] for key in ("source", "sha256", "fingerprint")]
+            texts = [description[key] for key in ("source", "sha256", "fingerprint", "numbers")]
             vin_thresholds = description["vin_review_threshold"]
-            numbers = [
+            shares = [
                 temperature,
                 description["review_threshold"],
-                *(vin_thresholds[key] for key in ("check_digit", "no_check_digit")),
+                *(vin_thresholds[kind] for kind in decoding.KINDS),
                 description["test"]["balanced_accuracy"],
             ]
         except OSError as error:
@@ -145,13 +162,13 @@ class Reader:
             ) from None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"{path} does not describe a VIN reader: {error!r}") from None
-        usable = all(type(n) in (int, float) and 0 <= n < math.inf for n in numbers)
+        usable = all(type(n) in (int, float) and 0 <= n < math.inf for n in shares)
         if labels != CHARACTERS or not usable or temperature == 0:
             raise ModelError(
                 f"{path}: labels, temperature, thresholds or accuracy are not a VIN reader's"
             )
         if not all(isinstance(text, str) for text in texts):
-            raise ModelError(f"{path}: source, sha256 or fingerprint is not a text")
+            raise ModelError(f"{path}: source, sha256, fingerprint or numbers is not a text")
         return description
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
@@ -201,8 +218,14 @@ class Reader:
             return []
         probabilities = np.stack([[box.probabilities for box in boxes] for boxes in cards])
         with np.errstate(divide="ignore"):
-            decodings = vins.decode_batch(np.log(probabilities), rules)
-        return [self._card_reading(*card) for card in zip(cards, decodings, strict=True)]
+            logs = np.log(probabilities)
+        found = [(one, "") for one in decoding.decode_batch(self.prior, logs, rules)]
+        if self.known and rules == "auto":
+            found = [
+                recognise(self.known, self.prior, one, log)
+                for (one, _), log in zip(found, logs, strict=True)
+            ]
+        return [self._card_reading(boxes, *one) for boxes, one in zip(cards, found, strict=True)]
 
     def read_file(self, path: Path | str) -> list[Reading]:
         """Readings of an image file, one a page.
@@ -229,26 +252,25 @@ class Reader:
             probabilities,
         )
 
-    def _card_reading(self, boxes: Sequence[Reading], decoding: vins.Decoding) -> CardReading:
-        required = vins.check_digit_required(decoding.vin)
-        threshold = self.description["vin_review_threshold"][
-            "check_digit" if required else "no_check_digit"
-        ]
+    def _card_reading(
+        self, boxes: Sequence[Reading], found: decoding.Decoding, note: str
+    ) -> CardReading:
+        threshold = self.description["vin_review_threshold"][found.evidence]
         problems = [
             f"box {number}: {box.message}" for number, box in enumerate(boxes, 1) if box.message
         ]
-        sure = decoding.confidence >= threshold and not problems
+        sure = found.confidence >= threshold and not problems
         return CardReading(
-            decoding.vin,
+            found.vin,
             "".join(box.character or "-" for box in boxes),
-            decoding.confidence,
+            found.confidence,
             "ok" if sure else "review",
-            "; ".join([*problems, *map(str, decoding.changed)]),
-            decoding.check_digit,
-            decoding.region,
-            decoding.manufacturer,
-            decoding.model_year,
-            decoding.changed,
-            decoding.alternatives,
+            "; ".join([*problems, *map(str, found.changed), *([note] if note else [])]),
+            found.check_digit,
+            found.region,
+            found.manufacturer,
+            found.model_year,
+            found.changed,
+            found.alternatives,
             tuple(boxes),
         )

@@ -7,7 +7,7 @@ becomes markup: the JSON cannot end its script element, and the page only sets t
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 
 from vinreader import vin
 from vinreader.files import replacing
+from vinreader.makers import MODEL_YEAR_MAKERS
 from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
 
@@ -74,8 +75,10 @@ class Review:
         part.write(f'{entry.json},"order":{self.count}}}'.encode())
         self.count += 1
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, notes: Mapping[int, str] | None = None) -> None:
         """Write the page, the doubtful cards first, each kind in the order they were added.
+
+        `notes` are added to messages, by the cards' places in vins.csv.
 
         The file is complete or not there at all. The same cards give the same bytes.
         Raises: OSError if the file cannot be written.
@@ -85,7 +88,7 @@ class Review:
             digest.update(block)
         page = resources.files("vinreader").joinpath("review.html").read_text("utf-8")
         head, tail = page.split("{{cards}}")  # only the template is searched, never a card's text
-        head = head.replace("{{settings}}", _json(_settings(digest.hexdigest()[:24])))
+        head = head.replace("{{settings}}", _json(_settings(digest.hexdigest()[:24], notes or {})))
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(head.encode())
             file.writelines(self._content())
@@ -130,16 +133,17 @@ def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
-def _settings(key: str) -> dict[str, object]:
+def _settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
     return {
         "key": key,
+        "notes": notes,
         "columns": VinRow._fields,
         "characters": CHARACTERS,
         "values": vin.VALUES,
         "weights": vin.WEIGHTS,
         "required": vin.CHECK_DIGIT_REQUIRED,
         "years": vin.MODEL_YEARS,
-        "yearMakers": vin.MODEL_YEAR_MAKERS,
+        "yearMakers": MODEL_YEAR_MAKERS,
         "makers": vin.makers(),
         "regions": vin.regions(),
         "doubtfulBox": DOUBTFUL_BOX,

@@ -223,3 +223,22 @@ def scans(path: Path, rows: list[tuple[str, list[tuple[str, np.ndarray]]]], titl
             axis.set_title(label, fontsize=7, pad=2)
     figure.tight_layout(pad=0.3)
     _save(figure, path)
+
+
+def bits(path: Path, bits: np.ndarray) -> None:
+    """Bars of the mean bits that each character of a number has, float (N, 17), by position."""
+    figure, axis = plt.subplots(figsize=(7, 3.5))
+    means = bits.mean(axis=0) if len(bits) else np.zeros(bits.shape[1])
+    places = np.arange(1, len(means) + 1)
+    axis.bar(places, means)
+    axis.axhline(np.log2(len(CHARACTERS)), color="gray", linestyle="--", label="nothing known")
+    axis.axhline(np.log2(10), color="gray", linestyle=":", label="a digit, nothing known")
+    axis.set(
+        xlabel="position",
+        ylabel="bits",
+        title=f"What a held-out number does not tell beforehand: {means.sum():.1f} bits",
+    )
+    axis.set_xticks(places)
+    axis.legend(loc="lower right", fontsize=8)
+    figure.tight_layout()
+    _save(figure, path)

@@ -124,6 +124,14 @@ class Train(Section):
     augmentation: Augmentation
 
 
+class Numbers(Section):
+    least: Annotated[int, Field(ge=2, le=1000)]
+    strength: Annotated[Number, Field(gt=0, le=1000)]
+    diversity: Annotated[Number, Field(ge=0, le=1000)]
+    unseen: Annotated[Number, Field(ge=0, le=0.5)]
+    fold: Annotated[int, Field(ge=1)]
+
+
 class Evaluate(Section):
     accepted_error: Annotated[Number, Field(gt=0, lt=1)]
     certainty: Annotated[Number, Field(ge=0.5, lt=1)]
@@ -149,6 +157,7 @@ class Parameters(Section):
     filter: Filter
     split: Split
     train: Train
+    numbers: Numbers
     evaluate: Evaluate
     export: Export
     robustness: Robustness

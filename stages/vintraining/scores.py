@@ -41,8 +41,14 @@ def reliability(
     probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, bins: int
 ) -> list[dict[str, float]]:
     """Confidence against accuracy in `bins` equal intervals of confidence, empty ones left out."""
-    confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
+    return calibration(probabilities.max(axis=1), right, weights, bins)
+
+
+def calibration(
+    confidence: np.ndarray, right: np.ndarray, weights: np.ndarray, bins: int
+) -> list[dict[str, float]]:
+    """`reliability` of readings of a confidence, float (N,), that are right, bool (N,), or not."""
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     share = np.bincount(bin_of, weights, bins)
     sums = (np.bincount(bin_of, weights * value, bins) for value in (confidence, right))

@@ -1,0 +1,71 @@
+"""Stage: what vehicle numbers look like, as statistics from which no number can be read.
+
+data/numbers/*.csv, column `vin`, becomes models/vin-numbers.json; without such files the released
+statistics are taken over. metrics/numbers.json says from how many numbers, and how many bits a
+number of a source that was held out has under what the others taught.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from vinreader import numbers as prior
+from vinreader.files import write_bytes, write_json
+from vinreader.spec import BOXES, UserError
+from vintraining import charts, number_statistics
+from vintraining.console import stage
+from vintraining.parameters import Numbers, load
+
+FOLDER = Path("data/numbers")
+MADE = Path("models") / prior.FILE
+RELEASED = Path("models/released") / prior.FILE
+METRICS = Path("metrics")
+
+
+def held_out(real: number_statistics.Real, how: Numbers) -> dict[str, np.ndarray]:
+    """float (N, 17): bits of the characters of each source's numbers, for sources that have at
+    least `how.fold` of them; the others are held out together."""
+    found = {}
+    for name, taught, held in number_statistics.folds(real, how.fold):
+        table = number_statistics.learn(taught, how)
+        found[name] = number_statistics.bits(prior.build(table), held)
+    return found
+
+
+@stage
+def main() -> None:
+    how = load().numbers
+    real = number_statistics.read(FOLDER)
+    if not real.vins:
+        if not RELEASED.is_file():
+            raise UserError(f"no numbers in {FOLDER}/*.csv, and no statistics at {RELEASED}")
+        print(f"no numbers in {FOLDER}/*.csv: the released statistics are used")
+        write_bytes(MADE, RELEASED.read_bytes())
+        table = json.loads(MADE.read_text("utf-8"))
+        write_json(METRICS / "numbers.json", {"from": "released", "numbers": table["numbers"]})
+        return
+    table = number_statistics.learn(real.vins, how)
+    prior.build(table)
+    text = json.dumps(table, separators=(",", ":"))
+    write_bytes(MADE, text.encode() + b"\n")
+    bits = held_out(real, how)
+    everyone = np.concatenate(list(bits.values())) if bits else np.zeros((0, BOXES))
+    write_json(
+        METRICS / "numbers.json",
+        {
+            "from": "files",
+            "numbers": len(real.vins),
+            "refused": real.refused,
+            "bytes": len(text) + 1,
+            "bits_held_out": {
+                "all": round(float(everyone.sum(axis=1).mean()), 2),
+            }
+            | {name: round(float(b.sum(axis=1).mean()), 2) for name, b in bits.items()},
+        },
+    )
+    charts.bits(METRICS / "numbers.png", everyone)
+
+
+if __name__ == "__main__":
+    main()

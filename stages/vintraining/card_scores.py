@@ -1,0 +1,134 @@
+"""How well whole cards are read, on numbers that the statistics do not know.
+
+Every number is decoded with statistics learned without its source. Thresholds are chosen on cards
+of validation characters, one for each kind of evidence; what they accept is measured on cards of
+test characters.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vinreader import decoding, numbers
+from vintraining import accepting, number_statistics, scores, simulate
+from vintraining.number_statistics import Real
+from vintraining.parameters import Numbers, Parameters
+
+NUMBERS = Path("data/numbers")
+STATISTICS = Path("models") / numbers.FILE
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards that were read. confidence: float (N,); right, raw_right: bool (N,), the whole number,
+    with and without the rules; kind, group: str (N,), of `decoding.KINDS` and `simulate.GROUPS`.
+    """
+
+    confidence: np.ndarray
+    right: np.ndarray
+    raw_right: np.ndarray
+    kind: np.ndarray
+    group: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> "Cards":
+        return Cards(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """thresholds: by kind of evidence. figures: for metrics/vins.json. test: the cards behind."""
+
+    thresholds: dict[str, float]
+    figures: dict[str, Any]
+    test: Cards
+
+    def reliability(self, bins: int) -> list[dict[str, float]]:
+        """Confidence against accuracy of the cards of test characters; see `scores.reliability`."""
+        confidence, right = self.test.confidence, self.test.right
+        return scores.calibration(confidence, right, np.full(len(right), 1 / len(right)), bins)
+
+
+Characters = tuple[np.ndarray, np.ndarray]  # probabilities, float (M, 33), and labels, int (M,)
+
+
+def measure(validation: Characters, test: Characters, parameters: Parameters) -> Scores:
+    """Thresholds from cards of validation characters, figures of cards of test characters.
+
+    The numbers are those of data/numbers, or else drawn from the statistics of the stage before.
+    """
+    how, learning = parameters.evaluate, parameters.numbers
+    real = number_statistics.read(NUMBERS)
+    prior = numbers.build(json.loads(STATISTICS.read_text("utf-8")))
+    rng = np.random.default_rng(parameters.seed)
+    chosen = list(_numbers(real, prior, how.cards, learning, rng))
+    thresholds = {}
+    tuned = _read(validation, chosen, rng)
+    for kind in decoding.KINDS:
+        cards = tuned[tuned.kind == kind]
+        thresholds[kind] = round(
+            accepting.threshold(cards.confidence, ~cards.right, how.accepted_error, how.certainty),
+            5,
+        )
+    cards = _read(test, chosen, rng)
+    figures: dict[str, Any] = {
+        "numbers": "real, of sources held out" if real.vins else "drawn from the statistics",
+        "all": _figures(cards, thresholds),
+    }
+    for name, of in (("group", simulate.GROUPS), ("kind", decoding.KINDS)):
+        parts = {one: cards[getattr(cards, name) == one] for one in of}
+        figures |= {
+            one: _figures(part, thresholds) for one, part in parts.items() if len(part.right)
+        }
+    return Scores(thresholds, figures, cards)
+
+
+def _numbers(
+    real: Real, prior: numbers.Prior, count: int, learning: Numbers, rng: np.random.Generator
+) -> Iterator[tuple[numbers.Prior, list[str]]]:
+    """Numbers, and the prior that does not know them: about `count` of each group in all."""
+    if not real.vins:
+        yield prior, simulate.drawn(prior, count * (len(simulate.GROUPS) - 1), rng)
+        return
+    groups = np.array([simulate.group(vin) for vin in real.vins])
+    pools = [np.flatnonzero(groups == group) for group in simulate.GROUPS[:-1]]
+    rows = np.concatenate([rng.choice(pool, count) for pool in pools if len(pool)])
+    wanted = np.bincount(rows, minlength=len(real.vins))
+    times = dict(zip(real.vins, wanted.tolist(), strict=True))
+    for _, taught, held in number_statistics.folds(real, learning.fold):
+        vins = [simulate.fresh(vin, rng) for vin in held for _ in range(times[vin])]
+        if vins:
+            yield numbers.build(number_statistics.learn(taught, learning)), vins
+
+
+def _read(
+    characters: Characters,
+    chosen: Sequence[tuple[numbers.Prior, list[str]]],
+    rng: np.random.Generator,
+) -> Cards:
+    probabilities, labels = characters
+    with np.errstate(divide="ignore"):
+        logs = np.log(probabilities)
+    rows = []
+    for prior, vins in chosen:
+        found = decoding.decode_batch(prior, simulate.written(logs, labels, vins, rng))
+        rows += [
+            (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin))
+            for d, vin in zip(found, vins, strict=True)
+        ]
+    return Cards(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def _figures(cards: Cards, thresholds: dict[str, float]) -> dict[str, Any]:
+    deployed = np.array([thresholds[kind] for kind in cards.kind])
+    accepted = accepting.at(deployed, cards.confidence, ~cards.right)
+    return {
+        "raw_exact_match": round(float(cards.raw_right.mean()), 5),
+        "decoded_exact_match": round(float(cards.right.mean()), 5),
+        "right_made_wrong": round(float((cards.raw_right & ~cards.right).mean()), 5),
+        "mean_confidence": round(float(cards.confidence.mean()), 5),
+        **accepted.figures(),
+    }

@@ -1,0 +1,123 @@
+"""Statistics of real vehicle numbers, from which no number can be read.
+
+Counted are characters by position after a number's beginning, and how often its check digit
+holds; `vinreader/numbers.py` says how they make a prior. A count is kept only where at least
+`numbers.least` numbers share it: after beginnings of at most eight characters, at positions 12
+and 13 (the first two of most serial numbers) only by maker or region, and at 14 to 17 only over
+all numbers.
+"""
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vinreader.numbers import CHECK, LEVELS, Counts, Prior
+from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
+from vinreader.vin import CHECK_POSITION, check_digit
+from vintraining.parameters import Numbers
+
+
+@dataclass(frozen=True)
+class Real:
+    """Real numbers: `vins`, different ones of 17 characters; `sources`, where each is from (file
+    and, if it has such a column, `source`); `refused`, how many rows had no such number."""
+
+    vins: tuple[str, ...]
+    sources: tuple[str, ...]
+    refused: int
+
+
+def read(folder: Path) -> Real:
+    """The numbers of all CSV files of a folder: the column `vin`; none where there is no file.
+
+    Raises:
+        UserError: a file is no CSV file in UTF-8 or has no column `vin`.
+    """
+    found: dict[str, str] = {}
+    refused = 0
+    for path in sorted(folder.glob("*.csv")):
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                rows = csv.DictReader(file)
+                if "vin" not in (rows.fieldnames or ()):
+                    raise UserError(f"{path} has no column named vin")
+                for row in rows:
+                    number = (row["vin"] or "").strip().upper()
+                    if len(number) == BOXES and set(number) <= set(CHARACTERS):
+                        found.setdefault(number, f"{path.name} {row.get('source') or ''}".strip())
+                    else:
+                        refused += 1
+        except (UnicodeDecodeError, csv.Error, OSError) as error:
+            raise UserError(f"{path} is not a CSV file of numbers: {error}") from None
+    return Real(tuple(found), tuple(found.values()), refused)
+
+
+def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
+    """The table of statistics of numbers of 17 characters."""
+    counted: dict[str, dict[str, Counter]] = defaultdict(lambda: defaultdict(Counter))
+    seen = 0
+    for vin in vins:
+        seen += 1
+        holds = check_digit(vin) == vin[CHECK_POSITION - 1]
+        for i, lengths in LEVELS.items():
+            for beginning in (vin[:length] for length in lengths):
+                if i == CHECK_POSITION:
+                    counted[beginning][CHECK]["holds" if holds else "not"] += 1
+                if i != CHECK_POSITION or not holds:
+                    counted[beginning][str(i)][vin[i - 1]] += 1
+    return {
+        "numbers": seen,
+        "least": how.least,
+        "strength": how.strength,
+        "diversity": how.diversity,
+        "unseen": how.unseen,
+        "beginnings": _shared(counted, how.least),
+    }
+
+
+def _shared(counted: dict[str, dict[str, Counter]], least: int) -> Counts:
+    """The counts that at least so many numbers share; those of other characters go together."""
+    found: Counts = {}
+    for beginning, tables in sorted(counted.items()):
+        kept: dict[str, dict[str, float]] = {}
+        for name, tally in tables.items():
+            if tally.total() < least:
+                continue
+            if name == CHECK:
+                kept[name] = {"holds": tally["holds"], "not": tally["not"]}
+                continue
+            kept[name] = {c: n for c, n in sorted(tally.items()) if n >= least}
+            if left_out := tally.total() - sum(kept[name].values()):
+                kept[name][""] = left_out
+        if kept:
+            found[beginning] = kept
+    return found
+
+
+def indices(vins: Sequence[str]) -> np.ndarray:
+    """int (N, 17): numbers as indices of their characters."""
+    return np.array([[INDEX[c] for c in vin] for vin in vins]).reshape(-1, BOXES)
+
+
+def bits(prior: Prior, vins: Sequence[str]) -> np.ndarray:
+    """float (N, 17): what each character of numbers tells one who knows the prior, in bits."""
+    return -prior.log_probabilities(indices(vins)) / np.log(2)
+
+
+def folds(real: Real, least: int) -> Iterator[tuple[str, list[str], list[str]]]:
+    """For each source: its name, the numbers of the others, and its own. Sources of fewer than
+    `least` numbers are held out together, as "others"; nothing where there is but one."""
+    sizes = Counter(real.sources)
+    names = [source if sizes[source] >= least else "others" for source in real.sources]
+    for name in sorted(set(names)) if len(set(names)) > 1 else []:
+        kinds = (False, True)
+        taught, held = (
+            [vin for vin, other in zip(real.vins, names, strict=True) if (other == name) is kind]
+            for kind in kinds
+        )
+        yield name, taught, held

@@ -1,0 +1,294 @@
+"""The best number and its probability: against every number one by one, and what is told of it."""
+
+import itertools
+import json
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vinreader import decoding, numbers, vin
+from vinreader.reader import RELEASED
+from vinreader.spec import CHARACTERS, DIGITS, INDEX
+from vintraining import simulate
+
+VALID = ("1G4AH59H45G118341", "1M8GDM9AXKP042788", "5GZCZ43D13S812715")
+OTHERS = ("WVWZZZ1JZ3W386752", "XTA210930Y2712345", "VF1BA0F0516123456", "ZFA18800001234567")
+weighing = st.sampled_from([*range(1, 9), *range(10, 18)])  # positions; the check digit weighs 0
+
+
+@pytest.fixture(scope="module")
+def released():
+    return numbers.build(json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8")))
+
+
+def reading(number, doubts=(), sure=0.99):
+    """(17, 33) log probabilities of a clear reading, but (position, character, probability)s."""
+    boxes = np.full((17, 33), (1 - sure) / 32)
+    for i, character in enumerate(number):
+        boxes[i, INDEX[character]] = sure
+    for position, character, probability in doubts:
+        boxes[position - 1] *= 1 - probability
+        boxes[position - 1, INDEX[character]] += probability
+    return np.log(boxes)
+
+
+# Against brute force
+
+
+def random_table(rng, alphabet):
+    """A table of random counts after random beginnings of a few characters."""
+    beginnings = {""}
+    for _ in range(12):
+        beginning = "".join(rng.choice(alphabet, rng.integers(1, numbers.DEPTH + 1)))
+        beginnings |= {beginning[:n] for n in range(len(beginning) + 1)}
+    counted = {}
+    for beginning in sorted(beginnings):
+        counted[beginning] = {}
+        for position in range(len(beginning) + 1, 18):
+            if beginning and rng.random() < 0.5:
+                continue
+            some = rng.choice(alphabet, rng.integers(1, len(alphabet) + 1), replace=False)
+            tally = {str(c): int(rng.integers(1, 50)) for c in some}
+            if rng.random() < 0.5:
+                tally[""] = int(rng.integers(1, 9))
+            counted[beginning][str(position)] = tally
+        if rng.random() < 0.7:
+            holds, other = rng.integers(0, 30, 2).tolist()
+            counted[beginning][numbers.CHECK] = {"holds": holds, "not": other + 1}
+    shares = {"strength": 1.5, "diversity": 0.5, "unseen": float(rng.choice([0, 0.05]))}
+    return shares | {"beginnings": counted}
+
+
+def row(table, beginning, position):
+    """(33,) what stands at a position after a beginning, spelled out from the table."""
+    if beginning is None:
+        return np.full(33, 1 / 33)
+    shorter = row(table, beginning[:-1] if beginning else None, position)
+    tally = table["beginnings"].get(beginning, {}).get(str(position))
+    if tally is None:
+        return shorter
+    counts = np.array([tally.get(c, 0) for c in CHARACTERS], dtype=float)
+    extra = table["strength"] + table["diversity"] * (counts > 0).sum()
+    left_out = tally.get("", 0)
+    return (counts + (extra + left_out) * shorter) / (counts.sum() + left_out + extra)
+
+
+def rate(table, beginning):
+    shorter = rate(table, beginning[:-1]) if beginning else 0.5
+    tally = table["beginnings"].get(beginning, {}).get(numbers.CHECK)
+    if tally is None:
+        return shorter
+    of = tally["holds"] + tally["not"]
+    return (tally["holds"] + table["strength"] * shorter) / (of + table["strength"])
+
+
+def probability(table, number):
+    """The prior of one number, spelled out."""
+    cell = ""
+    while len(cell) < numbers.DEPTH and number[: len(cell) + 1] in table["beginnings"]:
+        cell = number[: len(cell) + 1]
+
+    def at(position):
+        part = row(table, cell[: position - 1], position)
+        return (1 - table["unseen"]) * part + table["unseen"] / 33
+
+    product = 1.0
+    for position in range(1, 18):
+        character = INDEX[number[position - 1]]
+        if position != 9:
+            product *= at(position)[character]
+            continue
+        digit, holds = vin.check_digit(number), rate(table, cell)
+        if number[8] == digit:
+            product *= holds
+        else:
+            product *= (1 - holds) * at(9)[character] / (1 - at(9)[INDEX[digit]])
+    return product
+
+
+@given(st.integers(0, 10**6))
+@settings(deadline=None, max_examples=40)
+def test_decoding_against_brute_force(seed):
+    """Two or three characters in ten boxes, under a random prior: all numbers, one by one."""
+    rng = np.random.default_rng(seed)
+    alphabet = rng.choice(list(CHARACTERS), 4, replace=False)
+    table = random_table(rng, alphabet)
+    prior = numbers.build(table)
+    choices = [
+        dict.fromkeys(rng.choice(alphabet, 2 if rng.random() < 0.6 else 1)) for _ in range(17)
+    ]
+    choices[8] = dict.fromkeys([*choices[8], *rng.choice(list(vin.CHECK_DIGITS), 2)])
+    boxes = np.zeros((17, 33))
+    for i, some in enumerate(choices):
+        boxes[i, [INDEX[c] for c in some]] = rng.random(len(some)) + 0.05
+    boxes /= boxes.sum(axis=1, keepdims=True)
+    weights = {
+        number: probability(table, number)
+        * np.prod(boxes[np.arange(17), [INDEX[c] for c in number]])
+        for number in map("".join, itertools.product(*choices))
+    }
+    total = sum(weights.values())
+    with np.errstate(divide="ignore"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "STRAY", 0)
+        found = decoding.decode(prior, np.log(boxes))
+    assert weights[found.vin] == pytest.approx(max(weights.values()), rel=1e-9)
+    assert found.confidence == pytest.approx(weights[found.vin] / total, abs=2e-6)
+    for position, alternatives in enumerate(found.alternatives):
+        for character, share in alternatives:
+            weight = sum(w for n, w in weights.items() if n[position] == character)
+            assert share == pytest.approx(weight / total, abs=2e-6)
+
+
+@given(st.integers(0, 10**6))
+@settings(deadline=None, max_examples=25)
+def test_the_prior_is_what_the_table_says_and_sums_to_one(seed):
+    rng = np.random.default_rng(seed)
+    alphabet = rng.choice(list(CHARACTERS), 5, replace=False)
+    table = random_table(rng, alphabet)
+    prior = numbers.build(table)
+    made = ["".join(rng.choice(alphabet, 17)) for _ in range(20)]
+    made += [n[:8] + vin.check_digit(n) + n[9:] for n in made]
+    indices = np.array([[INDEX[c] for c in number] for number in made])
+    parts = prior.log_probabilities(indices)
+    expected = [np.log(probability(table, number)) for number in made]
+    np.testing.assert_allclose(parts.sum(axis=1), expected)
+    # Empty boxes: the posterior is the prior, and its first characters are as the table says.
+    _, _, marginals = decoding.posterior(prior, np.full((1, 17, 33), 1 / 33))
+    np.testing.assert_allclose(marginals.sum(axis=2), 1, atol=1e-5)
+    expected = (1 - table["unseen"]) * row(table, "", 1) + table["unseen"] / 33
+    np.testing.assert_allclose(marginals[0, 0], expected, atol=1e-5)
+
+
+@given(st.integers(0, 10**6), st.lists(weighing, min_size=1, max_size=3))
+@settings(deadline=None, max_examples=40)
+def test_folding_remainders_against_brute_force(seed, positions):
+    """Few characters at few positions: every string, one by one."""
+    rng = np.random.default_rng(seed)
+    alphabet = rng.choice(33, 6, replace=False)
+    weights = np.zeros((len(positions), 33))
+    weights[:, alphabet] = rng.random((len(positions), 6))
+    expected = {np.max: np.zeros(11), np.sum: np.zeros(11)}
+    for string in itertools.product(alphabet, repeat=len(positions)):
+        remainder = sum(
+            vin.VALUES[CHARACTERS[c]] * vin.WEIGHTS[p - 1]
+            for c, p in zip(string, positions, strict=True)
+        )
+        weight = np.prod(weights[np.arange(len(positions)), string])
+        for combine, table in expected.items():
+            table[remainder % 11] = combine([table[remainder % 11], weight])
+    for combine, table in expected.items():
+        found = np.eye(1, 11)
+        for position, characters_there in zip(positions, weights, strict=True):
+            added = decoding.remainder_table(position, characters_there[None], combine)
+            found = decoding.fold(found, added, combine)
+        np.testing.assert_allclose(found[0], table)
+
+
+# Under the released statistics
+
+
+@pytest.mark.parametrize("number", [*VALID, *OTHERS, "XTA21S930Y2712345"])
+@pytest.mark.parametrize("rules", ["auto", "none"])
+def test_clear_readings_stay_as_they_are(released, number, rules):
+    found = decoding.decode(released, reading(number, sure=0.9999), rules)
+    assert found.vin == found.raw == number
+    assert found.changed == ()
+    assert found.confidence > 0.95
+
+
+@pytest.mark.parametrize(
+    "number, position, misread, rule",
+    [
+        ("1M8GDM9AXKP042788", 15, "T", "the last four are digits"),
+        ("1M8GDM9AXKP042788", 10, "0", "model year"),
+        ("1M8GDM9AXKP042788", 9, "K", "check digit"),
+        ("1M8GDM9AXKP042788", 5, "0", "check digit"),
+        ("WVWZZZ1JZ3W386752", 6, "2", "usual form"),
+        ("XTA210930Y2712345", 6, "D", "usual form"),
+        ("WVWZZZ1JZ3W386752", 2, "Y", "maker's code"),
+    ],
+)
+def test_rules_correct_a_misread_box_and_say_which(released, number, position, misread, rule):
+    log_probabilities = reading(number, [(position, misread, 0.6)])
+    found = decoding.decode(released, log_probabilities)
+    right = number[position - 1]
+    assert found.vin == number
+    assert found.raw == number[: position - 1] + misread + number[position:]
+    assert found.changed == (decoding.Change(position, misread, right, rule),)
+    assert str(found.changed[0]) == f"box {position}: {misread} -> {right} ({rule})"
+    assert found.alternatives[position - 1][0][0] == right
+    plain = decoding.decode(released, log_probabilities, rules="none")
+    assert plain.vin == plain.raw == found.raw
+    assert plain.changed == ()
+
+
+def test_what_does_not_fit_gets_a_low_confidence(released):
+    assert decoding.decode(released, reading("1M8GDM9A1KP042788")).confidence < 0.5
+
+
+def test_an_unreadable_box_is_found_by_the_check_digit(released):
+    log_probabilities = reading("1M8GDM9AXKP042788", sure=0.9999)
+    log_probabilities[15] = 0
+    found = decoding.decode(released, log_probabilities)
+    assert found.vin == "1M8GDM9AXKP042788"
+    assert [change.position for change in found.changed] == [16]
+
+
+@pytest.mark.parametrize(
+    "number, kind",
+    [
+        ("1G4AH59H45G118341", "check digit"),
+        ("WVWZZZ1JZ3W386752", "known maker"),
+        ("RZ912345612345678", "none"),
+    ],
+)
+def test_what_vouches_for_a_number(released, number, kind):
+    assert decoding.decode(released, reading(number, sure=0.9999)).evidence == kind
+
+
+def test_blank_cards_are_read_without_confidence(released):
+    found = decoding.decode(released, np.zeros((17, 33)))
+    assert found.confidence < 1e-6
+    assert all(share <= 1 for box in found.alternatives for _, share in box)
+    assert all(c in DIGITS for box in found.alternatives[13:] for c, _ in box)
+
+
+@pytest.mark.parametrize(
+    "log_probabilities",
+    [np.zeros((16, 33)), np.zeros((17, 32)), np.full((17, 33), np.nan), np.full((17, 33), -np.inf)],
+)
+def test_bad_input_is_refused(released, log_probabilities):
+    with pytest.raises(ValueError):
+        decoding.decode(released, log_probabilities)
+
+
+def test_unknown_rules_are_refused(released):
+    with pytest.raises(ValueError, match="rules"):
+        decoding.decode(released, np.zeros((17, 33)), rules="some")
+
+
+def test_no_cards_are_no_decodings(released):
+    assert decoding.decode_batch(released, np.zeros((0, 17, 33))) == []
+
+
+def test_batch_and_single_readings_agree(released):
+    rng = np.random.default_rng(0)
+    cards = np.stack([reading(n) for n in (*VALID, *OTHERS)]) + rng.normal(0, 2, (7, 17, 33))
+    for card, found in zip(cards, decoding.decode_batch(released, cards), strict=True):
+        alone = decoding.decode(released, card)
+        assert (alone.vin, alone.changed) == (found.vin, found.changed)
+        assert alone.confidence == pytest.approx(found.confidence, abs=1e-5)
+
+
+def test_a_thousand_cards_take_a_second_or_so(released):
+    """A guard against another order of magnitude: the machine may be busy."""
+    rng = np.random.default_rng(0)
+    vins = simulate.drawn(released, 200, rng)
+    cards = np.stack([reading(number, sure=0.9) for number in vins])
+    cards += rng.normal(0, 0.5, cards.shape)
+    begin = time.process_time()
+    decoding.decode_batch(released, cards)
+    assert time.process_time() - begin < 1.0

@@ -1,0 +1,186 @@
+"""Numbers an archive already has, and cards alike."""
+
+import itertools
+import json
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from vinreader import decoding, known, numbers
+from vinreader.reader import RELEASED
+from vinreader.spec import CHARACTERS, INDEX, UserError
+
+NUMBER = "WVWZZZ1JZ3W386752"
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return numbers.build(json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8")))
+
+
+def reading(number, doubts=(), sure=0.999):
+    boxes = np.full((17, 33), (1 - sure) / 32)
+    boxes[np.arange(17), [INDEX[c] for c in number]] = sure
+    for position, character, share in doubts:
+        boxes[position - 1] *= 1 - share
+        boxes[position - 1, INDEX[character]] += share
+    return np.log(boxes)
+
+
+def changed(number, *changes):
+    for position, character in changes:
+        number = number[: position - 1] + character + number[position:]
+    return number
+
+
+def recognised(prior, logs, *vins, rate=known.RATE):
+    listed = known.Known.of(known.codes(vins), rate)
+    return known.recognise(listed, prior, decoding.decode(prior, logs), logs)
+
+
+def test_a_doubtful_digit_is_read_as_the_known_number_has_it(prior):
+    logs = reading(NUMBER, [(16, "1", 0.6)])
+    plain = decoding.decode(prior, logs)
+    assert plain.vin[15] == "1"
+    found, note = recognised(prior, logs, NUMBER)
+    assert (found.vin, note) == (NUMBER, "in the list of known numbers")
+    assert found.confidence > 0.99
+    assert [str(change) for change in found.changed] == ["box 16: 1 -> 5 (known number)"]
+
+
+def test_a_clear_number_outside_the_list_stays_and_its_neighbours_are_told(prior):
+    one, two = changed(NUMBER, (15, "1")), changed(NUMBER, (7, "9"), (17, "3"))
+    far = changed(NUMBER, (15, "1"), (16, "1"), (17, "1"))
+    logs = reading(NUMBER, sure=0.99999)
+    found, note = recognised(prior, logs, one, two, far)
+    assert found.vin == NUMBER and found.confidence > 0.9
+    assert note == (
+        f"known number {one} differs in box 15; known number {two} differs in boxes 7 and 17"
+    )
+    assert recognised(prior, logs, far)[1] == ""
+
+
+def test_the_rate_of_a_known_number_is_the_strength(prior):
+    logs = reading(NUMBER, [(16, "1", 0.9)])
+    found = [recognised(prior, logs, NUMBER, rate=rate)[0] for rate in (1e-15, 1e-8)]
+    assert [one.vin == NUMBER for one in found] == [False, True]
+
+
+def test_the_probability_is_that_of_the_mixed_prior(prior):
+    """Against every number that the doubts allow, one by one."""
+    doubts = [(12, "8", 0.3), (15, "1", 0.5), (16, "3", 0.45), (5, "2", 0.1)]
+    logs = reading(NUMBER, doubts, sure=1 - 1e-12)
+    listed = (changed(NUMBER, (15, "1"), (16, "3")), changed(NUMBER, (5, "2")))
+    choices = [[c] for c in NUMBER]
+    for position, character, _ in doubts:
+        choices[position - 1].append(character)
+    rate, weights = 1e-9, {}
+    boxes = (1 - decoding.STRAY) * np.exp(logs) + decoding.STRAY / 33
+    for vin in map("".join, itertools.product(*choices)):
+        indices = np.array([[INDEX[c] for c in vin]])
+        by_statistics = np.exp(prior.log_probabilities(indices).sum())
+        weights[vin] = np.prod(boxes[np.arange(17), indices[0]]) * (
+            (1 - 2 * rate) * by_statistics + rate * (vin in listed)
+        )
+    found, _ = recognised(prior, logs, *listed, rate=rate)
+    best = max(weights, key=weights.get)
+    assert found.vin == best
+    assert found.confidence == pytest.approx(weights[best] / sum(weights.values()), abs=1e-3)
+
+
+def test_the_file_is_read_by_its_column_or_as_a_plain_list(tmp_path):
+    table, plain = tmp_path / "register.csv", tmp_path / "list.txt"
+    table.write_text(f"owner,VIN\nA,{NUMBER}\nB,{NUMBER.lower()}\nC,123\nD,\nE\n")
+    plain.write_text(f"{NUMBER}\n1M8GDM9AXKP042788\n")
+    assert len(known.Known.read(table).numbers) == 1
+    assert len(known.Known.read(plain).numbers) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"vin\n123\n", b"\xff\xfe", b"owner\nA\n"])
+def test_a_file_without_numbers_is_refused(tmp_path, content):
+    path = tmp_path / "known.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"known\.csv"):
+        known.Known.read(path)
+    with pytest.raises(UserError, match="missing"):
+        known.Known.read(tmp_path / "missing.csv")
+
+
+def test_a_large_register_is_read_and_searched_quickly_in_little_memory(tmp_path):
+    rng = np.random.default_rng(0)
+    letters = rng.integers(0, 33, (200_000, 17))
+    letters[:, :8] = letters[:50, :8].repeat(4000, axis=0)  # few makers and models
+    vins = ["".join(CHARACTERS[c] for c in row) for row in letters.tolist()]
+    path = tmp_path / "register.csv"
+    path.write_text("vin\n" + "\n".join(vins) + "\n")
+    begin = time.process_time()
+    found = known.Known.read(path)
+    assert time.process_time() - begin < 6
+    held = sum(array.nbytes for array in (found.numbers, *found.keys, *found.orders))
+    assert held < 50 * len(found.numbers)
+    begin = time.process_time()
+    for row in found.numbers[:200]:
+        other = row.copy()
+        other[[2, 16]] = (other[[2, 16]] + 1) % 33
+        assert (found.numbers[found.near(other)] == row).all(axis=1).any()
+    assert time.process_time() - begin < 2
+
+
+def test_near_numbers_are_all_found():
+    rng = np.random.default_rng(1)
+    listed = rng.integers(0, 3, (3000, 17)).astype(np.uint8)
+    found = known.Known.of(np.unique(listed, axis=0))
+    for number in rng.integers(0, 3, (40, 17)).astype(np.uint8):
+        apart = (found.numbers != number).sum(axis=1)
+        assert set(found.near(number).tolist()) == set(np.flatnonzero(apart <= 2).tolist())
+
+
+def test_cards_alike_are_found_and_named():
+    vins = [
+        NUMBER,
+        "X",
+        changed(NUMBER, (17, "3")),
+        NUMBER,
+        changed(NUMBER, (1, "2"), (2, "2")),
+        "",
+    ]
+    found = known.alike(vins)
+    assert found == {0: [(3, 0), (2, 17)], 3: [(0, 0), (2, 17)], 2: [(0, 17)]}
+    assert known.note_alike([("a/3", 0), ("b", 17)]) == "same number as a/3; like b but for box 17"
+    assert known.alike([]) == known.alike([NUMBER]) == {}
+
+
+def test_alike_against_every_pair():
+    rng = np.random.default_rng(2)
+    made = rng.integers(0, 2, (150, 17))
+    made[:, 6:] = made[0, 6:]
+    vins = ["".join(CHARACTERS[c] for c in row) for row in made.tolist()]
+    found = known.alike(vins)
+    for i, j in itertools.product(range(150), repeat=2):
+        apart = sum(a != b for a, b in zip(vins[i], vins[j], strict=True))
+        if (j, 0) in found.get(i, []):
+            assert apart == 0 and i != j
+        elif any(other == j for other, _ in found.get(i, [])):
+            assert apart == 1
+    assert all(
+        any(
+            sum(a != b for a, b in zip(x, y, strict=True)) <= 1
+            for k, y in enumerate(vins)
+            if k != i
+        )
+        == bool(found.get(i))
+        for i, x in enumerate(vins)
+    )
+
+
+def test_many_cards_alike_take_little_memory():
+    vins = [NUMBER] * 20_000 + [f"1M8GDM9AX{i:08}" for i in range(20_000)]
+    tracemalloc.start()
+    begin = time.process_time()
+    found = known.alike(vins)
+    assert time.process_time() - begin < 30
+    assert len(found[0]) == 3
+    assert tracemalloc.get_traced_memory()[1] < 150e6
+    tracemalloc.stop()

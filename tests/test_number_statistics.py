@@ -1,0 +1,151 @@
+"""What is learned of real numbers: what they share, and nothing that tells one of them."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from conftest import PROJECT
+from vinreader import numbers
+from vinreader.reader import RELEASED
+from vinreader.spec import CHARACTERS, DIGITS, UserError
+from vinreader.vin import check_digit
+from vintraining import number_statistics, simulate
+from vintraining.number_statistics import Real, learn
+from vintraining.parameters import Numbers
+
+HOW = Numbers(least=3, strength=1.0, diversity=2.0, unseen=0.05, fold=10)
+REAL = number_statistics.read(PROJECT / "data/numbers")
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Numbers of a few makers and models, one of each too rare to be told."""
+    rng = np.random.default_rng(0)
+    models = ["WVWZZZ1J", "WVWZZZ3B", "TMBAH61Z", "XTA21099", "1HGCM826"]
+    found = []
+    for model in rng.choice(models, 400):
+        rest = "0" + str(rng.choice(list("ABC123"))) + "W" + "".join(rng.choice(list(DIGITS), 6))
+        number = model + rest
+        if model[0] in "1T":
+            number = number[:8] + check_digit(number) + number[9:]
+        found.append(number)
+    return [*found, "ZARRARE1234567890", "WVWZZZ9KQ".replace("Q", "0") + "1W000001"]
+
+
+def test_only_what_several_numbers_share_is_kept(made):
+    """Every entry again, counted from the numbers."""
+    check_shared(learn(made, HOW), made, HOW.least)
+
+
+@pytest.mark.skipif(not REAL.vins, reason="no real numbers in data/numbers")
+def test_no_real_number_can_be_read_out_of_the_released_table():
+    table = json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8"))
+    assert table["least"] >= 3
+    check_shared(table, REAL.vins, table["least"])
+
+
+def check_shared(table, vins, least):
+    for beginning, tables in table["beginnings"].items():
+        sharing = [vin for vin in vins if vin.startswith(beginning)]
+        assert len(sharing) >= least and len(beginning) <= 8
+        for position, tally in tables.items():
+            if position == numbers.CHECK:
+                assert sum(tally.values()) == len(sharing)
+                continue
+            seen = Counter(vin[int(position) - 1] for vin in sharing)
+            assert all(least <= n <= seen[c] for c, n in tally.items() if c)
+            # The serial number: its first two places by maker or region, the last four by nothing.
+            assert int(position) < 12 or len(beginning) <= 3
+            assert int(position) < 14 or beginning == ""
+
+
+def test_the_released_table_is_small_and_says_how_it_was_made():
+    path = RELEASED.with_name(numbers.FILE)
+    assert path.stat().st_size < 300_000
+    table = json.loads(path.read_text("utf-8"))
+    assert table["numbers"] > 1000
+
+
+def test_a_prior_of_numbers_finds_them_likelier_than_others(made):
+    prior = numbers.build(learn(made, HOW))
+    known = number_statistics.bits(prior, made[:50]).sum(axis=1).mean()
+    other = number_statistics.bits(prior, ["KMH" + "A" * 5 + "012345678"]).sum()
+    assert known < 40 < other < 17 * np.log2(33) + 30
+
+
+def test_numbers_are_read_and_others_counted(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "source,vin,colour\n7,1m8gdm9axkp042788,red\n7,123,\n8,IOQ45678901234567,\n"
+    )
+    (tmp_path / "b.csv").write_text("vin\n1M8GDM9AXKP042788\nWVWZZZ1JZ3W386752\n")
+    real = number_statistics.read(tmp_path)
+    assert real.vins == ("1M8GDM9AXKP042788", "WVWZZZ1JZ3W386752")
+    assert real.sources == ("a.csv 7", "b.csv") and real.refused == 2
+    assert number_statistics.read(tmp_path / "missing") == Real((), (), 0)
+
+
+@pytest.mark.parametrize("content", [b"number\n1\n", b"vin\n\xff\xfe\n"])
+def test_a_file_of_numbers_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.csv"):
+        number_statistics.read(tmp_path)
+
+
+def test_sources_are_held_out_whole():
+    real = Real(tuple("ABCDEF"), ("x", "x", "y", "y", "z", "w"), 0)
+    found = {name: (taught, held) for name, taught, held in number_statistics.folds(real, 2)}
+    assert found["x"] == (["C", "D", "E", "F"], ["A", "B"])
+    assert found["others"][1] == ["E", "F"]
+    assert not list(number_statistics.folds(Real(("A",), ("x",), 0), 2))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"strength": 0},
+        {"unseen": 1.5},
+        {"beginnings": {}},
+        {"beginnings": {"": {"1": {"A": -1}}}},
+        {"beginnings": {"ÄB": {}}},
+        {"beginnings": 5},
+    ],
+)
+def test_a_damaged_table_is_refused(made, change):
+    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+        numbers.build(learn(made, HOW) | change)
+
+
+def test_drawn_numbers_are_as_the_statistics_have_them(made):
+    prior = numbers.build(learn(made, HOW))
+    drawn = simulate.drawn(prior, 600, np.random.default_rng(0))
+    assert all(len(vin) == 17 and set(vin) <= set(CHARACTERS) for vin in drawn)
+    share = np.mean([vin.startswith("WVW") for vin in drawn])
+    assert share == pytest.approx(np.mean([vin.startswith("WVW") for vin in made]), abs=0.1)
+    tmb = [vin for vin in drawn if vin.startswith("TMB")]
+    assert np.mean([check_digit(vin) == vin[8] for vin in tmb]) > 0.8
+
+
+def test_a_fresh_number_keeps_its_beginning_and_its_check_digit():
+    rng = np.random.default_rng(0)
+    for vin in ("1M8GDM9AXKP042788", "WVWZZZ1JZ3W386752"):
+        made = simulate.fresh(vin, rng)
+        assert (made[:8], made[9:13]) == (vin[:8], vin[9:13]) and made != vin
+        assert (check_digit(made) == made[8]) == (check_digit(vin) == vin[8])
+
+
+@pytest.mark.parametrize(
+    "vin, group",
+    [
+        ("1M8GDM9AXKP042788", "north_america"),
+        ("LFV2A21K6A3000000", "china"),
+        ("XTA210930Y2712345", "former_ussr"),
+        ("Y6D110206A0000000", "former_ussr"),
+        ("WVWZZZ1JZ3W386752", "europe"),
+        ("JMZBK12Z501234567", "asia"),
+        ("9BWZZZ377VT004251", "elsewhere"),
+    ],
+)
+def test_numbers_are_grouped_by_where_they_are_from(vin, group):
+    assert simulate.group(vin) == group
