@@ -2,13 +2,16 @@
 
 The prior (`numbers.py`) parts all numbers into cells. Within a cell everything is a product but
 for the check digit, so positions are folded one by one into a table over the 11 remainders of the
-check sum, once with `max` (the best number) and once with `sum` (the total, and every
-character's posterior). Most cells weigh nothing on a given card: those that together weigh at
-most `NEGLIGIBLE` of the total, by an upper bound, are left out.
+check sum: once with `max` (the best number), and once with `sum` (the total, and every
+character's posterior), as a product of discrete Fourier transforms. Most cells weigh nothing on a
+given card: those that together weigh at most `NEGLIGIBLE` of the total, by an upper bound, are
+left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import accumulate
 
 import numpy as np
 
@@ -22,8 +25,6 @@ BLOCK = 256  # cards decoded together
 _ALTERNATIVES = 5
 _NINE = facts.CHECK_POSITION - 1
 _OTHERS = [i for i in range(1, BOXES + 1) if i != facts.CHECK_POSITION]
-
-Combine = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -110,28 +111,42 @@ def decode_batch(
 # Tables over the remainders of the check sum
 
 
-def remainder_table(position: int, weights: np.ndarray, combine: Combine) -> np.ndarray:
-    """(N, 33) weights of the characters at a position (1-17) as (N, 11), by remainder they add.
-
-    `combine` is np.max or np.sum over the characters that add the same remainder.
-    """
-    if combine is np.sum:
-        return weights @ _ADDS[position - 1]
+def best_by_remainder(position: int, weights: np.ndarray) -> np.ndarray:
+    """(N, 33) weights of the characters at a position (1-17) as (N, 11): the largest of those that
+    add the same remainder."""
     padded = np.concatenate([weights, np.zeros((len(weights), 1))], axis=1)
-    return combine(padded[:, _SHARING[position - 1]], axis=2)
+    largest: np.ndarray = padded[:, _SHARING[position - 1]].max(axis=2)
+    return largest
 
 
-def fold(before: np.ndarray, table: np.ndarray, combine: Combine) -> np.ndarray:
-    """Two (N, 11) tables over remainders as the one of their sum: a cyclic convolution."""
-    if combine is np.sum:
-        return np.matmul(table[:, _DIFFERENCE], before[:, :, None])[:, :, 0]
-    return combine(before[:, None, :] * table[:, _DIFFERENCE], axis=2)
+def fold(before: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Two (N, 11) tables of largest weights over remainders as the one of their sum."""
+    largest: np.ndarray = (before[:, None, :] * table[:, _DIFFERENCE]).max(axis=2)
+    return largest
 
 
-def unfold(after: np.ndarray, *tables: np.ndarray) -> tuple[np.ndarray, ...]:
-    """`fold` seen from the end: (N, 11) weight of what follows, by the remainder before each."""
-    shifted = after[:, _SUM]
-    return tuple(np.matmul(shifted, table[:, :, None])[:, :, 0] for table in tables)
+def spectrum(weights: np.ndarray, position: int | None = None) -> np.ndarray:
+    """(N, 33) weights of the characters at a position (1-17), or (N, 11) weights by remainder, as
+    complex (N, 6): the discrete Fourier transform of the weights summed by remainder.
+
+    The table of a sum of remainders is the cyclic convolution of their tables, and so its
+    spectrum the product of theirs. That of `sum(before[r] * after[r + added])`, over r and by what
+    is added, is `before.conj() * after`.
+    """
+    found: np.ndarray = weights @ (_WAVES if position is None else _SPECTRA[position - 1])
+    return found.view(complex)
+
+
+def by_remainder(spectra: np.ndarray) -> np.ndarray:
+    """(N, 11): the weights that have this spectrum, complex (N, 6)."""
+    weights: np.ndarray = spectra.view(float) @ _BACK
+    return weights
+
+
+def by_character(spectra: np.ndarray, position: int) -> np.ndarray:
+    """(N, 33): the same, by the remainder that each character adds at a position (1-17)."""
+    weights: np.ndarray = spectra.view(float) @ _BACK[:, REMAINDERS[position - 1]]
+    return weights
 
 
 def _sharing(remainders: np.ndarray) -> np.ndarray:
@@ -141,10 +156,11 @@ def _sharing(remainders: np.ndarray) -> np.ndarray:
     return np.array([group + [len(CHARACTERS)] * (most - len(group)) for group in groups])
 
 
-_SUM = np.add.outer(np.arange(MODULUS), np.arange(MODULUS)) % MODULUS  # [before, added] -> after
 _DIFFERENCE = np.subtract.outer(np.arange(MODULUS), np.arange(MODULUS)) % MODULUS
 _SHARING = [_sharing(remainders) for remainders in REMAINDERS]
-_ADDS = [np.eye(MODULUS)[remainders] for remainders in REMAINDERS]
+_WAVES = np.fft.rfft(np.eye(MODULUS)).view(float)  # (11, 12): real and imaginary parts in turn
+_SPECTRA = _WAVES[REMAINDERS]  # (17, 33, 12)
+_BACK = _WAVES.T * (np.array([1, 1, *[2] * (MODULUS - 1)]) / MODULUS)[:, None]
 
 
 # Cells
@@ -170,19 +186,9 @@ class _Chains:
     chance: np.ndarray
     rate: np.ndarray
 
-    def table(self, place: int, combine: Combine) -> np.ndarray:
-        return remainder_table(self.positions[place], self.weights[:, place], combine)
-
-    def forward(self, combine: Combine) -> list[np.ndarray]:
-        """(K, 11) before the first position, and after each, by the remainder so far."""
-        found = [self.start]
-        for place in range(len(self.positions)):
-            found.append(fold(found[-1], self.table(place, combine), combine))
-        return found
-
-    def total(self) -> np.ndarray:
-        """(K,) the summed weight of each cell's numbers."""
-        return (self.forward(np.sum)[-1] * self.end_summed()).sum(axis=1)
+    def spectra(self) -> list[np.ndarray]:
+        """complex (K, 6), of the characters at each of the positions."""
+        return [spectrum(self.weights[:, i], p) for i, p in enumerate(self.positions)]
 
     def scale(self) -> np.ndarray:
         """(K, 11): `chance` times this is the prior where the others leave a remainder, but for
@@ -210,13 +216,55 @@ class _Chains:
         return np.maximum(weights, 0) * self.nine
 
 
-def _chains(prior: Prior, scaled: np.ndarray, card: np.ndarray, cell: np.ndarray) -> list[_Chains]:
-    """Cards and cells, grouped by depth of the cells."""
+@dataclass(frozen=True)
+class _Tail:
+    """The last positions, at which all cells have the same row: weighed once for each card.
+
+    positions: those after 9 behind which no other has two rows. weights: float (T, N, 33), prior
+    times likelihood of the characters; spectra: complex (T, N, 6); whole: complex (N, 6), of all.
+    """
+
+    positions: list[int]
+    weights: list[np.ndarray]
+    spectra: list[np.ndarray]
+    whole: np.ndarray
+
+    @classmethod
+    def of(cls, prior: Prior, scaled: np.ndarray) -> "_Tail":
+        various = np.flatnonzero(np.diff(prior.ends) > 1) + 1
+        positions = list(range(int(max([facts.CHECK_POSITION, *various])) + 1, BOXES + 1))
+        weights = [scaled[:, i - 1] * prior.rows[prior.ends[i - 1]] for i in positions]
+        spectra = [spectrum(w, i) for w, i in zip(weights, positions, strict=True)]
+        return cls(positions, weights, spectra, _product(spectra, len(scaled)))
+
+    @property
+    def before(self) -> int:
+        """The last position before these."""
+        return BOXES - len(self.positions)
+
+    def add_marginals(self, rest: np.ndarray, summed: np.ndarray) -> None:
+        """Add to `summed` by character and box; `rest`: (N, 6), the spectrum of the weight of what
+        is before, by the remainder that these add."""
+        for i, position in enumerate(self.positions):
+            others = _product(self.spectra[:i] + self.spectra[i + 1 :], len(rest))
+            there = by_character(others.conj() * rest, position)
+            summed[:, position - 1] += self.weights[i] * there
+
+
+def _product(spectra: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """complex (count, 6): the spectrum of a sum of remainders, each with its own, (count, 6)."""
+    return reduce(np.multiply, spectra, np.ones((count, len(_BACK) // 2), complex))
+
+
+def _chains(
+    prior: Prior, scaled: np.ndarray, card: np.ndarray, cell: np.ndarray, last: int = BOXES
+) -> list[_Chains]:
+    """Cards and cells, grouped by depth of the cells, of the positions up to the last one."""
     found = []
     for depth in np.unique(prior.depths[cell]).tolist():
         at = prior.depths[cell] == depth
         cards, cells = card[at], cell[at]
-        positions = [i for i in range(depth + 1, BOXES + 1) if i != facts.CHECK_POSITION]
+        positions = [i for i in _OTHERS if depth < i <= last]
         columns = np.array(positions) - 1
         weights = prior.rows[prior.row_of[cells][:, columns]]
         weights *= scaled[cards[:, None], columns]
@@ -239,7 +287,7 @@ def _bounds(prior: Prior, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     cell's beginning were as usual as it can be; and the sums that follow, (N, R) by row of the
     prior, and the largest of each position, (18, N)."""
     sums = np.empty((len(scaled), len(prior.rows)))
-    most = np.ones((BOXES + 1, len(scaled)))
+    most = np.ones((BOXES + 2, len(scaled)))
     for position in range(1, BOXES + 1):
         rows = prior.rows_at(position)
         sums[:, rows] = scaled[:, position - 1] @ prior.rows[rows].T
@@ -258,36 +306,39 @@ def _bounds(prior: Prior, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 def _narrow(
     prior: Prior,
     scaled: np.ndarray,
-    bound: np.ndarray,
     sums: np.ndarray,
-    after: np.ndarray,
-    least: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cards and cells with a bound of at least float (N,) `least`, int (K,) each, and a narrower
-    bound, float (K,): with the prior of what follows the beginning, but for the check digit."""
-    card, cell = np.nonzero(bound >= least[:, None])
+    card: np.ndarray,
+    cell: np.ndarray,
+    last: int,
+) -> np.ndarray:
+    """float (K,): the prior times the likelihood of what follows the cells' beginnings, each
+    position by itself, up to the last one; the check digit as if it were the likeliest one."""
     depth = prior.depths[cell]
-    exact = bound[card, cell] / after[depth + 1, card]
-    for position in _OTHERS:
-        factor = sums[card, prior.row_of[cell, position - 1]]
-        exact *= factor if position > DEPTH else np.where(depth < position, factor, 1)
+    exact = np.ones(len(card))
+    for position in range(1, last + 1):
+        if position != facts.CHECK_POSITION:
+            factor = sums[card, prior.row_of[cell, position - 1]]
+            exact *= factor if position > DEPTH else np.where(depth < position, factor, 1)
     digit = scaled[:, _NINE, CHECK_INDEX].max(axis=1)
     rate = prior.check_rate[cell]
-    return card, cell, exact * (rate * digit[card] + 1 - rate)
+    return exact * (rate * digit[card] + 1 - rate)
 
 
-def _candidates(prior: Prior, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(prior: Prior, scaled: np.ndarray, tail: _Tail) -> tuple[np.ndarray, np.ndarray]:
     """Cards and cells, int (K,) each: all but those that weigh `NEGLIGIBLE` of the card's total or
     less, all together."""
     bound, sums, after = _bounds(prior, scaled)
     # The total is at least that of a few cells.
-    top = bound.max(axis=1) / 100
-    card, cell, _ = _narrow(prior, scaled, bound, sums, after, top)
+    card, cell = np.nonzero(bound >= bound.max(axis=1, keepdims=True) / 100)
     total = np.zeros(len(scaled))
-    for chains in _chains(prior, scaled, card, cell):
-        np.add.at(total, chains.card, chains.total())
+    for chains in _chains(prior, scaled, card, cell, tail.before):
+        before = _product([spectrum(chains.start), *chains.spectra()], len(chains.card))
+        rest = before.conj() * spectrum(chains.end_summed())
+        np.add.at(total, chains.card, by_remainder(tail.whole[chains.card].conj() * rest)[:, 0])
     least = NEGLIGIBLE / 2 / bound.shape[1] * total
-    card, cell, exact = _narrow(prior, scaled, bound, sums, after, least)
+    card, cell = np.nonzero(bound >= least[:, None])
+    exact = bound[card, cell] / after[prior.depths[cell] + 1, card] * after[tail.before + 1, card]
+    exact *= _narrow(prior, scaled, sums, card, cell, tail.before)
     order = np.lexsort((exact, card))
     card, cell = card[order], cell[order]
     share = np.ones(len(card))  # of the total, at most; all of it where none is known
@@ -310,19 +361,22 @@ def posterior(prior: Prior, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
         int (N, 17) indices of characters, float (N,) and float (N, 17, 33).
     """
     scaled = boxes / boxes.max(axis=2, keepdims=True)
-    best, weight, summed = _decode(prior, scaled, *_candidates(prior, scaled))
+    tail = _Tail.of(prior, scaled)
+    best, weight, summed = _decode(prior, scaled, tail, *_candidates(prior, scaled, tail))
     total = summed[:, 0].sum(axis=1)
-    return best, np.minimum(weight / total, 1), summed / total[:, None, None]
+    return best, np.minimum(weight / total, 1), np.clip(summed / total[:, None, None], 0, 1)
 
 
 def _decode(
-    prior: Prior, scaled: np.ndarray, card: np.ndarray, cell: np.ndarray
+    prior: Prior, scaled: np.ndarray, tail: _Tail, card: np.ndarray, cell: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(N, 17) best number of each card among these cells, its weight, and (N, 17, 33) the summed
     weight of the numbers with each character in each box."""
     summed = np.zeros_like(scaled)
-    chains = _chains(prior, scaled, card, cell)
-    total = np.concatenate([_add_marginals(prior, one, summed) for one in chains])
+    rest = np.zeros_like(tail.whole)
+    chains = _chains(prior, scaled, card, cell, tail.before)
+    total = np.concatenate([_add_marginals(prior, one, tail, rest, summed) for one in chains])
+    tail.add_marginals(rest, summed)
     card = np.concatenate([one.card for one in chains])
     cell = np.concatenate([one.cell for one in chains])
     # No number weighs more than all of its cell: first the heaviest cells, then what may rival.
@@ -341,19 +395,26 @@ def _decode(
     return best, weight, summed
 
 
-def _add_marginals(prior: Prior, chains: _Chains, summed: np.ndarray) -> np.ndarray:
-    """(K,) the summed weight of each cell's numbers, added to `summed` by character and box."""
+def _add_marginals(
+    prior: Prior, chains: _Chains, tail: _Tail, rest: np.ndarray, summed: np.ndarray
+) -> np.ndarray:
+    """(K,) the summed weight of each cell's numbers, added to `summed` by character and box, and
+    to `rest` what `_Tail.add_marginals` needs."""
     first = np.flatnonzero(np.append(True, np.diff(chains.card) != 0))
     cards = chains.card[first]
-    forward, after = chains.forward(np.sum), chains.end_summed()
-    summed[cards, _NINE] += np.add.reduceat(chains.at_nine(forward[-1]), first)
-    total = (forward[-1] * after).sum(axis=1)
+    spectra, end = chains.spectra(), spectrum(chains.end_summed())
+    forward = list(accumulate(spectra, np.multiply, initial=spectrum(chains.start)))
+    whole = tail.whole[chains.card]
+    others = by_remainder(forward[-1] * whole)
+    summed[cards, _NINE] += np.add.reduceat(chains.at_nine(others), first)
+    rest[cards] += np.add.reduceat(forward[-1].conj() * end, first)
+    after = whole.conj() * end  # of what follows, by the remainder before it
+    total = by_remainder(forward[-1].conj() * after)[:, 0]
     for place in reversed(range(len(chains.positions))):
         position = chains.positions[place]
-        # unfold() with the two sides exchanged: the weight of the rest by what a box adds
-        rest, after = unfold(after, forward[place], chains.table(place, np.sum))
-        there = chains.weights[:, place] * rest[:, REMAINDERS[position - 1]]
+        there = by_character(forward[place].conj() * after, position) * chains.weights[:, place]
         summed[cards, position - 1] += np.add.reduceat(there, first)
+        after *= spectra[place].conj()
     for place in range(int(prior.depths[chains.cell[0]])):
         begin = prior.begins[chains.cell, place]
         np.add.at(summed, (chains.card, np.full_like(begin, place), begin), total)
@@ -363,7 +424,9 @@ def _add_marginals(prior: Prior, chains: _Chains, summed: np.ndarray) -> np.ndar
 def _best(prior: Prior, chains: _Chains) -> tuple[np.ndarray, np.ndarray]:
     """(K, 17) the best number of each cell, (K,) its weight."""
     each = np.arange(len(chains.card))
-    forward, end = chains.forward(np.max), chains.end()
+    forward, end = [chains.start], chains.end()
+    for i, position in enumerate(chains.positions):
+        forward.append(fold(forward[-1], best_by_remainder(position, chains.weights[:, i])))
     complete = (forward[-1][:, :, None] * end).reshape(len(each), -1)
     place = complete.argmax(axis=1)
     weight = complete[each, place]

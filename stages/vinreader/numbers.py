@@ -221,40 +221,38 @@ def _rows(
     )
     ends = np.searchsorted([position for position, _ in keys], range(1, BOXES + 2))
     ends = np.append(0, ends[1:])
-    at = {key: row for row, key in enumerate(keys)}
-    if any((i, "") not in at for i in range(1, BOXES + 1)):
+    if not {(i, "") for i in range(1, BOXES + 1)} <= set(keys):
         raise ValueError("a position has no counts over all numbers")
+    if not 1 <= keys[0][0] <= keys[-1][0] <= BOXES:
+        raise ValueError(f"counts of a position that is not one of 1 to {BOXES}")
     index = INDEX | {"": len(CHARACTERS)}  # characters left out
-    entries = np.array([
-        (row, index[character], count)
-        for row, (position, beginning) in enumerate(keys)
-        for character, count in counted[beginning][str(position)].items()
-    ])  # fmt: skip
+    tallies = [counted[beginning][str(position)] for position, beginning in keys]
+    entries = np.array([count for tally in tallies for count in tally.values()], dtype=float)
     if not (np.isfinite(entries).all() and (entries >= 0).all()):
         raise ValueError("a count is negative or no number")
+    columns = [index[character] for tally in tallies for character in tally]
     counts = np.zeros((len(keys), len(CHARACTERS) + 1))
-    counts[entries[:, 0].astype(int), entries[:, 1].astype(int)] = entries[:, 2]
+    counts[np.repeat(np.arange(len(keys)), [len(tally) for tally in tallies]), columns] = entries
     counts, left_out = counts[:, :-1], counts[:, -1:]
     extra = strength + diversity * (counts > 0).sum(axis=1, keepdims=True)
     total = counts.sum(axis=1, keepdims=True) + left_out + extra
 
-    row_of = np.zeros((len(beginnings), BOXES), dtype=int)
-    rows = np.full_like(counts, 1 / len(CHARACTERS))
     cell_of = {beginning: cell for cell, beginning in enumerate(beginnings)}
-    for cell, beginning in enumerate(beginnings):
-        if beginning:
-            row_of[cell] = row_of[cell_of[beginning[:-1]]]
-        for position in counted.get(beginning, ()):
-            if position == CHECK:
-                continue
-            row = at[int(position), beginning]
-            back = (extra[row] + left_out[row]) * rows[row_of[cell, int(position) - 1]]
-            rows[row] = (
-                (counts[row] + back) / total[row]
-                if beginning
-                else (counts[row] + (extra[row] + left_out[row]) / len(CHARACTERS)) / total[row]
-            )
-            row_of[cell, int(position) - 1] = row
+    parents = np.array([cell_of[beginning[:-1]] for beginning in beginnings])
+    depths = np.array([len(beginning) for beginning in beginnings])
+    cells = np.array([cell_of[beginning] for _, beginning in keys])
+    places = np.array([position for position, _ in keys]) - 1
+    row_of = np.full((len(beginnings), BOXES), len(keys))
+    rows = np.full((len(keys) + 1, len(CHARACTERS)), 1 / len(CHARACTERS))  # last: nothing known
+    for depth in range(DEPTH + 1):
+        if depth:
+            deep = depths == depth
+            row_of[deep] = row_of[parents[deep]]
+        at = np.flatnonzero(depths[cells] == depth)
+        shorter = rows[row_of[cells[at], places[at]]]
+        rows[at] = (counts[at] + (extra[at] + left_out[at]) * shorter) / total[at]
+        row_of[cells[at], places[at]] = at
+    rows = rows[:-1]
     return (1 - unseen) * rows + unseen / len(CHARACTERS), ends, row_of
 
 
