@@ -156,6 +156,34 @@ def carried_over(
     )
 
 
+def written(
+    own: str,
+    part: str,
+    sets: dict[str, dataset.Characters],
+    said: dict[str, transfer.Answers],
+    temperature: float,
+) -> card_scores.Written:
+    """What the cards of a part are written with: its characters, and the writers who wrote all
+    digits of each labelled folder."""
+    read = {name: (said[name].probabilities(temperature), sets[name].labels) for name in sets}
+    hands = {
+        name: card_scores.by_writer(characters, labelled.load_groups(SPLIT, name, part))
+        for name, characters in read.items()
+        if name != own
+    }
+    return card_scores.Written(read[own], hands)
+
+
+def confusions(predicted: np.ndarray, labels: np.ndarray, pairs: int) -> None:
+    """The tables of what is taken for what."""
+    write_json(METRICS / "confusion.json", scores.pairs(predicted, labels, pairs))
+    names = np.array(list(CHARACTERS))
+    write_csv(
+        METRICS / "confusion.csv",
+        pd.DataFrame({"actual": names[labels], "predicted": names[predicted]}),
+    )
+
+
 @stage
 def main() -> None:
     parameters = load()
@@ -173,46 +201,35 @@ def main() -> None:
         for part, sets in parts.items()
     }
     calibration = transfer.calibrate(said["validation"], how.accepted_error, how.certainty)
-    temperature, threshold = calibration.temperature, calibration.threshold
-    labels = parts["validation"][own].labels
-    weights = dataset.class_weights(labels)
-    probabilities = said["validation"][own].probabilities(temperature)
     frequencies = dataset.load(SPLIT, "train").counts()
-    validation = figures(probabilities, labels, weights, threshold, how, frequencies)
-    tuned = probabilities, labels
-
+    headline = {}
+    for part, sets in parts.items():
+        probabilities = said[part][own].probabilities(calibration.temperature)
+        weights = dataset.class_weights(sets[own].labels)
+        headline[part] = figures(
+            probabilities, sets[own].labels, weights, calibration.threshold, how, frequencies
+        )
     images, labels = parts["test"][own].images, parts["test"][own].labels
-    weights = dataset.class_weights(labels)
-    probabilities = said["test"][own].probabilities(temperature)
-    cards = card_scores.measure(tuned, (probabilities, labels), parameters)
-    predicted = probabilities.argmax(axis=1)
-    write_json(
-        METRICS / "evaluation.json",
-        {"source": source["name"]}
-        | figures(probabilities, labels, weights, threshold, how, frequencies)
-        | {
-            "temperature": round(temperature, 5),
-            "review_threshold": round(threshold, 5),
-            "vin_review_threshold": cards.thresholds,
-            "validation": validation,
-            "recall": {
-                character: round(float(share), 4)
-                for character, share in zip(
-                    CHARACTERS, scores.recall(predicted, labels), strict=True
-                )
-            },
-        },
+    cards = card_scores.measure(
+        *(written(own, part, parts[part], said[part], calibration.temperature) for part in parts),
+        parameters,
     )
+    predicted = probabilities.argmax(axis=1)
+    recall = zip(CHARACTERS, scores.recall(predicted, labels), strict=True)
+    told = {
+        "temperature": round(calibration.temperature, 5),
+        "review_threshold": round(calibration.threshold, 5),
+        "vin_review_threshold": cards.thresholds,
+        "validation": headline["validation"],
+        "recall": {character: round(float(share), 4) for character, share in recall},
+    }
+    write_json(METRICS / "evaluation.json", {"source": source["name"]} | headline["test"] | told)
     write_json(METRICS / "vins.json", cards.figures)
     charts.reliability(
         METRICS / "vin-reliability.png", cards.reliability(how.bins), "Reliability of whole numbers"
     )
-    write_json(METRICS / "confusion.json", scores.pairs(predicted, labels, how.pairs))
-    names = np.array(list(CHARACTERS))
-    write_csv(
-        METRICS / "confusion.csv",
-        pd.DataFrame({"actual": names[labels], "predicted": names[predicted]}),
-    )
+    confusions(predicted, labels, how.pairs)
+    threshold = calibration.threshold
     draw(images, labels, probabilities, weights, threshold, how.bins, parameters.seed)
     carried_over(parts["test"], said["test"], calibration, how)
 

@@ -69,39 +69,6 @@ def test_the_review_threshold_keeps_the_stated_error(read):
     assert all(error(t) > 0.05 for t in lower[:200])
 
 
-def test_a_threshold_from_few_characters_goes_by_the_curve_of_all():
-    """Among many samples, its error is near the stated one; counting strays."""
-    rng = np.random.default_rng(0)
-
-    def sample(n):
-        confidence = 1 - rng.uniform(0, 0.25, n) ** 2  # calibrated
-        return confidence, rng.random(n) > confidence
-
-    everyone = sample(100_000)
-    weights = np.where(np.arange(4000) < 100, 30.0, 1.0)  # a hundred characters of rare classes
-    weights /= weights.sum()
-    accepted = {"counted": [], "curve": []}
-    for _ in range(40):
-        confidence, wrong = sample(4000)
-        curve = scores.expected_errors(confidence, wrong, weights)
-        for name, errors in (("counted", wrong), ("curve", curve)):
-            threshold, _ = scores.review_threshold(confidence, errors, weights, 0.01)
-            accepted[name].append((everyone[0] >= threshold).mean())
-    assert np.std(accepted["curve"]) < 0.85 * np.std(accepted["counted"])
-    errors = [
-        everyone[1][everyone[0] >= np.quantile(everyone[0], 1 - a)].mean()
-        for a in accepted["curve"]
-        if a > 0
-    ]
-    assert np.mean(errors) == pytest.approx(0.01, abs=0.003)
-
-
-def test_errors_are_not_expected_where_none_or_nothing_else_was_seen():
-    confidence, even = np.array([0.5, 0.9, 1.0]), np.full(3, 1 / 3)
-    for wrong in (np.zeros(3, bool), np.ones(3, bool)):
-        assert (scores.expected_errors(confidence, wrong, even) == wrong).all()
-
-
 def test_without_a_good_threshold_everything_is_doubtful():
     threshold, accepted = scores.review_threshold(
         np.ones(3), np.full(3, True), np.full(3, 1 / 3), 0.1

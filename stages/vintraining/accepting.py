@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta
 
-from vintraining import scores
-
 NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
 
 
@@ -68,15 +66,17 @@ def threshold(
 ) -> float:
     """The lowest confidence from which, with this certainty, at most `accepted_error` are wrong.
 
-    Errors are expected along a curve fitted to all readings (`scores.expected_errors`), not
-    counted among the accepted ones: those are too few to go by. What the few could hide is in the
-    bound: as many readings with as many errors would have shown a true share above
-    `accepted_error` with a probability below 1 - `certainty`.
+    Fixed-sequence testing (Angelopoulos et al., "Learn then Test", 2021): ever more readings are
+    tried, the most confident first, as long as `upper_bound` of their errors is at most
+    `accepted_error`; as the first failure ends it, trying many thresholds costs no certainty. It
+    begins with as many readings as would show, had they no error, half of `accepted_error` (all of
+    it where there are not so many): with fewer, one error would end it.
 
     Args:
         confidence: float (N,), 0 to 1; wrong: bool (N,), of validation readings.
         accepted_error: 0 to 1; certainty: 0.5 to below 1.
-        weights: float (N,), share of each reading in the figure; all alike when not given.
+        weights: float (N,), share of each reading in the figure; all alike when not given. They
+            count as `effective` many, their errors as a share of these.
 
     Returns:
         The threshold; `NOTHING` where no confidence is high enough.
@@ -84,17 +84,18 @@ def threshold(
     if not len(confidence):
         return NOTHING
     weights = _shares(weights, len(confidence))
-    expected = scores.expected_errors(confidence, wrong, weights)
     order = np.argsort(-confidence, kind="stable")
     ordered = weights[order]
     share = np.cumsum(ordered)
-    errors = np.cumsum(ordered * expected[order]) / share
+    errors = np.cumsum(ordered * wrong[order]) / share
     readings = share**2 / np.cumsum(ordered**2)
-    bound = upper_bound(errors * readings, readings, certainty)
     # Equal confidences are accepted together, so only the last of each run is a threshold.
-    last = np.append(np.diff(confidence[order]) != 0, True)
-    good = np.flatnonzero(last & (bound <= accepted_error))
-    return float(confidence[order][good[-1]]) if len(good) else NOTHING
+    tried = np.append(np.diff(confidence[order]) != 0, True)
+    least = upper_bound(np.zeros(len(order)), readings, certainty)  # without any error
+    tried &= least <= accepted_error / (2 if least.min() <= accepted_error / 2 else 1)
+    bound = upper_bound(errors[tried] * readings[tried], readings[tried], certainty)
+    passed = int(np.append(bound > accepted_error, True).argmax())
+    return float(confidence[order][tried][passed - 1]) if passed else NOTHING
 
 
 def at(

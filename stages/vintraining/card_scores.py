@@ -2,7 +2,9 @@
 
 Every number is decoded with statistics learned without its source. Thresholds are chosen on cards
 of validation characters, one for each kind of evidence; what they accept is measured on cards of
-test characters.
+test characters. On most cards every box is by another writer; on those of one hand, what a writer
+of a labelled folder wrote is by him: the digits at least, for a hand far from those trained on
+goes wrong in many boxes at once.
 """
 
 import json
@@ -14,12 +16,15 @@ from typing import Any
 import numpy as np
 
 from vinreader import decoding, numbers
+from vinreader.spec import CHARACTERS, DIGITS
 from vintraining import accepting, number_statistics, scores, simulate
 from vintraining.number_statistics import Real
-from vintraining.parameters import Numbers, Parameters
+from vintraining.parameters import Evaluate, Numbers, Parameters
+from vintraining.transfer import EVEN
 
 NUMBERS = Path("data/numbers")
 STATISTICS = Path("models") / numbers.FILE
+OWN = ""  # the origin whose characters are each by another writer; the others are labelled folders
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,24 @@ class Scores:
 Characters = tuple[np.ndarray, np.ndarray]  # probabilities, float (M, 33), and labels, int (M,)
 
 
-def measure(validation: Characters, test: Characters, parameters: Parameters) -> Scores:
+@dataclass(frozen=True)
+class Written:
+    """Characters of validation or test. own: each by another writer. hands: by the name of the
+    labelled folder, those of each of its writers (`by_writer`); may be empty."""
+
+    own: Characters
+    hands: dict[str, list[Characters]]
+
+
+def by_writer(characters: Characters, writers: np.ndarray) -> list[Characters]:
+    """The characters of each writer, int (M,), who wrote all ten digits."""
+    probabilities, labels = characters
+    digits = [CHARACTERS.index(digit) for digit in DIGITS]
+    each = [writers == writer for writer in np.unique(writers)]
+    return [(probabilities[at], labels[at]) for at in each if np.isin(digits, labels[at]).all()]
+
+
+def measure(validation: Written, test: Written, parameters: Parameters) -> Scores:
     """Thresholds from cards of validation characters, figures of cards of test characters.
 
     The numbers are those of data/numbers, or else drawn from the statistics of the stage before.
@@ -65,15 +87,9 @@ def measure(validation: Characters, test: Characters, parameters: Parameters) ->
     prior = numbers.build(json.loads(STATISTICS.read_text("utf-8")))
     rng = np.random.default_rng(parameters.seed)
     chosen = list(_numbers(real, prior, how.cards, learning, rng))
-    thresholds = {}
-    tuned = _read(validation, chosen, rng)
-    for kind in decoding.KINDS:
-        cards = tuned[tuned.kind == kind]
-        thresholds[kind] = round(
-            accepting.threshold(cards.confidence, ~cards.right, how.accepted_error, how.certainty),
-            5,
-        )
-    cards = _read(test, chosen, rng)
+    thresholds = _thresholds(_read_all(validation, chosen, rng), how)
+    tested = _read_all(test, chosen, rng)
+    cards = tested.pop(OWN)
     figures: dict[str, Any] = {
         "numbers": "real, of sources held out" if real.vins else "drawn from the statistics",
         "all": _figures(cards, thresholds),
@@ -83,7 +99,49 @@ def measure(validation: Characters, test: Characters, parameters: Parameters) ->
         figures |= {
             one: _figures(part, thresholds) for one, part in parts.items() if len(part.right)
         }
+    if tested:
+        figures["one hand"] = {name: _figures(part, thresholds) for name, part in tested.items()}
     return Scores(thresholds, figures, cards)
+
+
+def _thresholds(read: dict[str, Cards], how: Evaluate) -> dict[str, float]:
+    """By kind of evidence: the highest of those that cards of every origin need. In cards of one
+    hand the error is kept as likely as not, for the writers are too few to be certain of more
+    (as in `transfer.py`)."""
+    found = {}
+    for kind in decoding.KINDS:
+        needed = []
+        for name, cards in read.items():
+            of_kind = cards[cards.kind == kind]
+            certainty = how.certainty if name == OWN else EVEN
+            needed.append(
+                accepting.threshold(
+                    of_kind.confidence, ~of_kind.right, how.accepted_error, certainty
+                )
+            )
+        found[kind] = round(max(needed), 5)
+    return found
+
+
+def _read_all(
+    written: Written, chosen: Sequence[tuple[numbers.Prior, list[str]]], rng: np.random.Generator
+) -> dict[str, Cards]:
+    """Cards of each origin, `OWN` and the labelled folders, of the same numbers."""
+    probabilities, labels = written.own
+    read = {OWN: _read([written.own], chosen, rng)}
+    for name, hands in written.hands.items():
+        pools = []
+        for own_probabilities, own_labels in hands:
+            rest = ~np.isin(labels, own_labels)  # what he did not write is by others
+            pools.append(
+                (
+                    np.concatenate([own_probabilities, probabilities[rest]]),
+                    np.concatenate([own_labels, labels[rest]]),
+                )
+            )
+        if pools:
+            read[name] = _read(pools, chosen, rng)
+    return read
 
 
 def _numbers(
@@ -105,20 +163,23 @@ def _numbers(
 
 
 def _read(
-    characters: Characters,
+    pools: Sequence[Characters],
     chosen: Sequence[tuple[numbers.Prior, list[str]]],
     rng: np.random.Generator,
 ) -> Cards:
-    probabilities, labels = characters
+    """Cards of these numbers, each of the characters of one of the pools."""
     with np.errstate(divide="ignore"):
-        logs = np.log(probabilities)
+        logs = [np.log(probabilities) for probabilities, _ in pools]
     rows = []
     for prior, vins in chosen:
-        found = decoding.decode_batch(prior, simulate.written(logs, labels, vins, rng))
-        rows += [
-            (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin))
-            for d, vin in zip(found, vins, strict=True)
-        ]
+        pool_of = rng.integers(len(pools), size=len(vins))
+        for pool, (_, labels) in enumerate(pools):
+            some = [vin for vin, at in zip(vins, pool_of, strict=True) if at == pool]
+            found = decoding.decode_batch(prior, simulate.written(logs[pool], labels, some, rng))
+            rows += [
+                (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin))
+                for d, vin in zip(found, some, strict=True)
+            ]
     return Cards(*(np.array(column) for column in zip(*rows, strict=True)))
 
 

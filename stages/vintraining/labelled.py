@@ -312,3 +312,9 @@ def load(split: Path, part: str) -> dict[str, dataset.Characters]:
         for name, told in load_record(split).items()
         if part in told["parts"]
     }
+
+
+def load_groups(split: Path, name: str, part: str) -> np.ndarray:
+    """int (N,): which writer (card, image) each of the characters of a folder's part is by."""
+    groups: np.ndarray = np.load(split / FOLDER.name / name / f"{part}-groups.npy")
+    return groups

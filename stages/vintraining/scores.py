@@ -6,8 +6,6 @@ the share of each character in the figure (`dataset.class_weights` makes all cla
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import logit
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, recall_score
 
 from vinreader.spec import CHARACTERS
@@ -112,20 +110,6 @@ def review_threshold(
     thresholds, accepted, error = coverage(confidence, wrong, weights)
     good = np.flatnonzero(error <= accepted_error)
     return (float(thresholds[good[-1]]), float(accepted[good[-1]])) if len(good) else (1.01, 0.0)
-
-
-def expected_errors(confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """How probable it is that readings are wrong, float (N,), by logistic regression on confidence.
-
-    Where classes weigh the same, one error in a class of thirty is a tenth of a percent of all:
-    a threshold that counts errors goes by the chance of a few. The curve takes all into account
-    (Platt, "Probabilistic outputs for support vector machines", 1999).
-    """
-    if wrong.all() or not wrong.any():
-        return wrong.astype(float)
-    odds = logit(confidence.astype(np.float64).clip(1e-9, 1 - 1e-9))[:, None]
-    curve = LogisticRegression(C=1e6).fit(odds, wrong, sample_weight=weights * len(weights))
-    return np.asarray(curve.predict_proba(odds)[:, 1])
 
 
 def pairs(predicted: np.ndarray, labels: np.ndarray, most: int) -> dict[str, int]:
