@@ -64,8 +64,9 @@ def test_a_clear_number_outside_the_list_stays_and_its_neighbours_are_told(prior
 
 def test_the_rate_of_a_known_number_is_the_strength(prior):
     logs = reading(NUMBER, [(16, "1", 0.9)])
-    found = [recognised(prior, logs, NUMBER, rate=rate)[0] for rate in (1e-15, 1e-8)]
-    assert [one.vin == NUMBER for one in found] == [False, True]
+    found = [recognised(prior, logs, NUMBER, rate=rate)[0] for rate in (0, 1e-15, 1e-8)]
+    assert [one.vin == NUMBER for one in found] == [False, False, True]
+    assert found[0].confidence == pytest.approx(decoding.decode(prior, logs).confidence)
 
 
 def test_the_probability_is_that_of_the_mixed_prior(prior):

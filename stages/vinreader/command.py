@@ -18,7 +18,7 @@ import cv2
 from vinreader import provenance
 from vinreader.files import replacing
 from vinreader.folders import Card, find_items
-from vinreader.known import Known, alike, note_alike
+from vinreader.known import RATE, Known, alike, note_alike
 from vinreader.litert import notes_held
 from vinreader.pipeline import Result, read_items
 from vinreader.reader import Reader
@@ -83,6 +83,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "FILE",
         "help": "CSV file of numbers that the archive already has (column vin): found more "
         "easily, and named in vins.csv",
+    },
+    "--known-rate": {
+        "type": share,
+        "metavar": "0..1",
+        "default": RATE,
+        "help": "strength of --known: the share of all cards that have a certain number of the "
+        "list; 0: they are named only (default: %(default)s)",
     },
     "--jobs": {
         "type": number,
@@ -306,7 +313,7 @@ def run(options: argparse.Namespace) -> int:
     """
     notes = sys.stderr if options.format == "ascii" else sys.stdout
     with notes_held():
-        known = Known.read(options.known) if options.known else None
+        known = Known.read(options.known, options.known_rate) if options.known else None
         reader = Reader(options.model, options.threshold, known=known)
     if options.version:
         print(provenance.origin(reader))

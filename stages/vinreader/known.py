@@ -42,9 +42,9 @@ def codes(vins: Sequence[str]) -> np.ndarray:
 class Known:
     """Known numbers: uint8 (N, 17) indices of characters, each number once.
 
-    rate: share of the cards that have a certain one of them, above 0. keys, orders: for each
-    third of the positions, uint32 (N,) what stands there, sorted, and which number it is of: a
-    number that differs in two boxes at most has one of the thirds in common.
+    rate: share of the cards that have a certain one of them; 0: they raise nothing. keys, orders:
+    for each third of the positions, uint32 (N,) what stands there, sorted, and which number it is
+    of: a number that differs in two boxes at most has one of the thirds in common.
     """
 
     numbers: np.ndarray
