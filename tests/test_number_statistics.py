@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conftest import PROJECT
-from vinreader import numbers
+from vinreader import decoding, numbers
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, DIGITS, UserError
 from vinreader.vin import check_digit
@@ -15,7 +15,7 @@ from vintraining import number_statistics, simulate
 from vintraining.number_statistics import Real, learn
 from vintraining.parameters import Numbers
 
-HOW = Numbers(least=3, strength=1.0, diversity=2.0, unseen=0.05, fold=10)
+HOW = Numbers(least=3, strength=1.0, diversity=2.0, unseen=0.05, old_makers=30, fold=10)
 REAL = number_statistics.read(PROJECT / "data/numbers")
 
 
@@ -66,6 +66,31 @@ def test_the_released_table_is_small_and_says_how_it_was_made():
     assert path.stat().st_size < 300_000
     table = json.loads(path.read_text("utf-8"))
     assert table["numbers"] > 1000
+
+
+@pytest.mark.parametrize(
+    "number, position, misread",
+    [
+        ("XTH310290S0123456", 5, "J"),
+        ("XTH330210T1234567", 8, "A"),
+        ("XTT315120L0012345", 4, "J"),
+        ("XTT374100W0023456", 9, "D"),
+        ("XTB214100N0123456", 4, "Z"),
+        ("Y6D110206W0123456", 6, "D"),
+        ("XTC532000K0012345", 4, "S"),
+    ],
+)
+def test_a_digit_of_an_old_model_that_looks_like_a_letter_is_read_as_a_digit(
+    made, number, position, misread
+):
+    boxes = np.full((17, 33), 0.005 / 32)
+    boxes[np.arange(17), number_statistics.indices([number])[0]] = 0.995
+    boxes[position - 1] = 0.001
+    boxes[position - 1, CHARACTERS.index(misread)] = 0.6
+    boxes[position - 1, CHARACTERS.index(number[position - 1])] = 0.35
+    # The counts of real numbers are those of the made ones: none of these makers is among them.
+    prior = numbers.build(learn(made, HOW))
+    assert decoding.decode(prior, np.log(boxes)).vin == number
 
 
 def test_a_prior_of_numbers_finds_them_likelier_than_others(made):

@@ -1,7 +1,34 @@
 """What statistics of numbers cannot know: names, what position 10 means, old makers."""
 
-# Corrections of vininfo's names, and makers of the former USSR that it does not list.
-NAMES = {"Y6D": "ZAZ", "X96": "GAZ"}
+# Corrections of vininfo's names (it has Y6D as Opel and X96 as Mercedes-Benz), and makers of the
+# former USSR that it does not list. Source: the list of makers' codes of the Clojure library
+# vehiclj (XTC, XTH, XTT, X1M, Y6D); the lists of other public VIN decoders agree, but may go back
+# to the same one. For X96, XTB and XTK no two public sources that agree were found.
+NAMES = {
+    "X1M": "PAZ",
+    "X96": "GAZ",
+    "XTB": "AZLK",
+    "XTC": "KamAZ",
+    "XTH": "GAZ",
+    "XTK": "IZh",
+    "XTT": "UAZ",
+    "Y6D": "ZAZ",
+}
+# Their models, as positions 4 to 9 begin with them, filled up with zeros: that is the form of
+# manuals (XTA210830: automn.ru/vaz-2108; XTA210930: ilargo.ru, "1.5"). Adverts of today hardly show
+# these cars; papers of an archive do. Which models there were is common knowledge, not looked up.
+OLD_MODELS = {
+    "X1M": "3205",
+    "X96": "2217 2705 2752 3102 3110 31105 3221 3302 33023",
+    "XTA": "1111 2101 2102 2103 2104 2105 2106 2107 2108 2109 21099 2110 2111 2112 2113 2114 2115 "
+    "21011 21013 21061 21063 2121 21213 21214",
+    "XTB": "2140 2141 21412",
+    "XTC": "4310 5320 5321 5410 5511 6520",
+    "XTH": "2410 2705 2752 3102 31029 3110 31105 3221 3302 33021",
+    "XTK": "2125 2126 2715 2717",
+    "XTT": "2206 3151 31512 31514 31519 3163 3303 3741 3962",
+    "Y6D": "1102 11024 1103 1105",
+}
 # Makers that put the model-year code in position 10 although no law asks them to.
 MODEL_YEAR_MAKERS = (
     "WVW", "WVG", "WV1", "WV2", "WV3", "WAU", "WUA", "TRU", "VSS", "TMB", "WP0", "WP1", "W0L",

@@ -2,7 +2,8 @@
 
 The table (`vin-numbers.json`, made by the stage `numbers`) counts characters by position after
 the beginnings of numbers that several cars share: the first character (region), three (maker),
-four to eight (model). A character's probability after a beginning mixes its count there with its
+four to eight (model). For old makers that the numbers hardly show, counts from their models
+(`makers.py`) are added. A character's probability after a beginning mixes its count there with its
 probability after the next shorter one, down to all numbers and to even chances:
 
     P(c | beginning) = (count(c) + (s + left out) * P(c | shorter)) / (total + s)
@@ -18,6 +19,7 @@ maximum over all numbers are sums and maxima of products (`decoding.py`).
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -176,7 +178,8 @@ def build(table: dict[str, Any]) -> Prior:
     strength, _, unseen = shares
     if not (all(0 <= share < math.inf for share in shares) and strength > 0 and unseen < 1):
         raise ValueError("strength, diversity or unseen is out of range")
-    counted: Counts = table["beginnings"]
+    learned: Counts = table["beginnings"]
+    counted = _together(learned, table.get("old makers", {}))
     beginnings = _beginnings(counted)
     index = {beginning: i for i, beginning in enumerate(beginnings)}
     rows, ends, row_of = _rows(counted, beginnings, *shares)
@@ -196,9 +199,21 @@ def build(table: dict[str, Any]) -> Prior:
     return Prior(
         tuple(beginnings), depths, parents, begins, weights, starts, rows, ends, row_of, leaves,
         _check_rates(counted, beginnings, strength),
-        np.array([sum(counted.get(beginning[:3], {}).get("4", {}).values())
+        np.array([sum(learned.get(beginning[:3], {}).get("4", {}).values())
                   if len(beginning) >= 3 else 0 for beginning in beginnings]),
     )  # fmt: skip
+
+
+def _together(learned: Counts, others: Counts) -> Counts:
+    """The sum of counts."""
+    found = dict(learned)
+    for beginning, tables in others.items():
+        found[beginning] = dict(found.get(beginning, {}))
+        for name, tally in tables.items():
+            sums = Counter(found[beginning].get(name, {}))
+            sums.update(tally)  # type: ignore[arg-type]  # counts may be fractions
+            found[beginning][name] = dict(sums)
+    return found
 
 
 def _beginnings(counted: Counts) -> list[str]:

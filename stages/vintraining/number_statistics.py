@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from vinreader.makers import OLD_MODELS
 from vinreader.numbers import CHECK, LEVELS, Counts, Prior
 from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
 from vinreader.vin import CHECK_POSITION, check_digit
@@ -77,7 +78,25 @@ def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
         "diversity": how.diversity,
         "unseen": how.unseen,
         "beginnings": _shared(counted, how.least),
+        "old makers": _old_makers(how.old_makers),
     }
+
+
+def _old_makers(weight: float) -> Counts:
+    """Counts of makers that the numbers hardly show, as if each had so many numbers, spread evenly
+    over its models; without model, nothing is said. Of the makers' codes themselves a tenth."""
+    found: Counts = {}
+    for maker, models in OLD_MODELS.items() if weight else ():
+        filled = [model.ljust(6, "0") for model in models.split()]
+        for place in range(6):
+            tally = Counter(model[place] for model in filled)
+            found.setdefault(maker, {})[str(place + 4)] = {
+                c: round(weight * n / len(filled), 3) for c, n in sorted(tally.items())
+            }
+        for length in (1, 2):
+            codes = found.setdefault(maker[:length], {}).setdefault(str(length + 1), {})
+            codes[maker[length]] = codes.get(maker[length], 0) + weight / 10
+    return found
 
 
 def _shared(counted: dict[str, dict[str, Counter]], least: int) -> Counts:

@@ -129,6 +129,7 @@ class Numbers(Section):
     strength: Annotated[Number, Field(gt=0, le=1000)]
     diversity: Annotated[Number, Field(ge=0, le=1000)]
     unseen: Annotated[Number, Field(ge=0, le=0.5)]
+    old_makers: Annotated[Number, Field(ge=0, le=100_000)]
     fold: Annotated[int, Field(ge=1)]
 
 
