@@ -210,10 +210,11 @@ def main() -> None:
             probabilities, sets[own].labels, weights, calibration.threshold, how, frequencies
         )
     images, labels = parts["test"][own].images, parts["test"][own].labels
-    cards = card_scores.measure(
-        *(written(own, part, parts[part], said[part], calibration.temperature) for part in parts),
-        parameters,
+    validation, test = (
+        written(own, part, sets, said[part], calibration.temperature)
+        for part, sets in parts.items()
     )
+    cards = card_scores.measure(validation, test, parameters)
     predicted = probabilities.argmax(axis=1)
     recall = zip(CHARACTERS, scores.recall(predicted, labels), strict=True)
     told = {

@@ -211,7 +211,7 @@ def _together(learned: Counts, others: Counts) -> Counts:
         found[beginning] = dict(found.get(beginning, {}))
         for name, tally in tables.items():
             sums = Counter(found[beginning].get(name, {}))
-            sums.update(tally)  # type: ignore[arg-type]  # counts may be fractions
+            sums.update(tally)
             found[beginning][name] = dict(sums)
     return found
 
