@@ -69,8 +69,8 @@ def threshold(
     Fixed-sequence testing (Angelopoulos et al., "Learn then Test", 2021): ever more readings are
     tried, the most confident first, as long as `upper_bound` of their errors is at most
     `accepted_error`; as the first failure ends it, trying many thresholds costs no certainty. It
-    begins with as many readings as would show, had they no error, half of `accepted_error` (all of
-    it where there are not so many): with fewer, one error would end it.
+    begins with as many readings as may have two errors (one or none, where there are not so many):
+    with fewer, a single one would end it.
 
     Args:
         confidence: float (N,), 0 to 1; wrong: bool (N,), of validation readings.
@@ -91,8 +91,11 @@ def threshold(
     readings = share**2 / np.cumsum(ordered**2)
     # Equal confidences are accepted together, so only the last of each run is a threshold.
     tried = np.append(np.diff(confidence[order]) != 0, True)
-    least = upper_bound(np.zeros(len(order)), readings, certainty)  # without any error
-    tried &= least <= accepted_error / (2 if least.min() <= accepted_error / 2 else 1)
+    for allowed in (2, 1, 0):
+        enough = upper_bound(np.full(len(order), allowed), readings, certainty) <= accepted_error
+        if enough.any():
+            break
+    tried &= enough
     bound = upper_bound(errors[tried] * readings[tried], readings[tried], certainty)
     passed = int(np.append(bound > accepted_error, True).argmax())
     return float(confidence[order][tried][passed - 1]) if passed else NOTHING
