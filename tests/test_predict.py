@@ -318,7 +318,10 @@ def test_every_page_of_a_file_of_fields_is_a_card(drawn, tmp_path):
     pages = [f"pages.tif#page={number}" for number in range(1, 6)]
     assert list(cards) == [pages[0], *pages[2:], *(f"single-{n}.png" for n in (1, 2, 3))]
     for number, page in enumerate((pages[0], pages[2], pages[3]), start=1):
-        assert cards[page] == cards[f"single-{number}.png"] and cards[page]["vin"]
+        single = f"single-{number}.png"
+        assert cards[page].pop("message").endswith(f"same number as {single}")
+        assert cards[single].pop("message").endswith(f"same number as {page}")
+        assert cards[page] == cards[single] and cards[page]["vin"]
     assert cards[pages[4]]["message"]
     paths = [row["path"] for row in rows(tmp_path / "predictions.csv")]
     in_boxes = [[f"{page}#box={n}" for n in range(1, 18)] for page in pages]
@@ -437,3 +440,16 @@ def test_debug_draws_every_box_once(tmp_path, written):
     with Image.open(seen / "a/b.png.png") as picture:
         assert picture.width > 4 * 200 and picture.height > 200
         assert np.asarray(picture).min() == 0 and np.asarray(picture).max() == 255
+
+
+def test_cards_of_the_same_number_or_one_box_apart_name_each_other(drawn, tmp_path):
+    save_boxes(tmp_path / "input/first", drawn[0])
+    save_boxes(tmp_path / "input/other", drawn[1])
+    save_boxes(tmp_path / "input/second", drawn[0])
+    assert predict("input", cwd=tmp_path).returncode == 0
+    messages = {row["card"]: row["message"] for row in rows(tmp_path / "vins.csv")}
+    assert "same number as second" in messages["first"]
+    assert "same number as first" in messages["second"]
+    assert "same number" not in messages["other"]
+    page = (tmp_path / "review.html").read_text("utf-8")
+    assert '"notes":{"0":"same number as second","2":"same number as first"}' in page

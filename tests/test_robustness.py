@@ -23,8 +23,8 @@ def prepared(folder, per_class: int) -> Workspace:
     characters = dataset.Characters(written, labels)
     dataset.save(folder / "data/characters", "test", characters)
     (folder / "models").mkdir()
-    for ending in (".tflite", ".json"):
-        shutil.copy(PROJECT / f"models/released/vin-reader{ending}", folder / "models")
+    for name in ("vin-reader.tflite", "vin-reader.json", "vin-numbers.json"):
+        shutil.copy(PROJECT / "models/released" / name, folder / "models")
     workspace.set({"robustness.per_class": per_class})
     return workspace
 
