@@ -70,15 +70,17 @@ def calibrate(
         name: _threshold(answers, class_weights(answers.labels), temperature, accepted_error, EVEN)
         for name, answers in validation.items()
     }
+    # Each reading counts once here: were classes weighed alike, the one error of a rare letter
+    # would be hundreds, and no number of characters enough to be certain.
     thresholds["together"] = _threshold(
-        Answers(logits, labels), weights, temperature, accepted_error, certainty
+        Answers(logits, labels), None, temperature, accepted_error, certainty
     )
     return Calibration(temperature, thresholds)
 
 
 def _threshold(
     answers: Answers,
-    weights: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
     temperature: float,
     accepted_error: float,
     certainty: float,
