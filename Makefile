@@ -56,12 +56,16 @@ release: .venv/workflow
 	python stages/release.py
 
 # The tests' packages first; the others take their versions over, so that what is tested is used.
+# LiteRT asks for any backports-strenum. The newest one refuses Python 3.11 and newer, which uv does not
+# look at when it resolves, and pip does when it installs.
 requirements: | $(BIN)/uv
+	@echo "backports-strenum<1.3" > .venv/constraints.txt
 	@for name in "-dev:--upgrade --extra workflow --extra ray --extra samples --extra dev" ":--extra workflow" \
 	  "-ray:--extra ray" "-reader:--extra samples"; do \
 	  test "$${name%%:*}" = -dev || cp requirements-dev.txt requirements$${name%%:*}.txt; \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command "make requirements" \
+	    --constraints .venv/constraints.txt \
 	    pyproject.toml $${name#*:} -o requirements$${name%%:*}.txt; \
 	done
 
