@@ -13,7 +13,7 @@ import numpy as np
 from vinreader import numbers as prior
 from vinreader.files import write_bytes, write_json
 from vinreader.spec import BOXES, UserError
-from vintraining import charts, number_statistics
+from vintraining import charts, number_statistics, simulate
 from vintraining.console import stage
 from vintraining.parameters import Numbers, load
 
@@ -21,6 +21,7 @@ FOLDER = Path("data/numbers")
 MADE = Path("models") / prior.FILE
 RELEASED = Path("models/released") / prior.FILE
 METRICS = Path("metrics")
+DRAWN = 2000  # numbers for the picture where there are no real ones
 
 
 def held_out(real: number_statistics.Real, how: Numbers) -> dict[str, np.ndarray]:
@@ -44,6 +45,9 @@ def main() -> None:
         write_bytes(MADE, RELEASED.read_bytes())
         table = json.loads(MADE.read_text("utf-8"))
         write_json(METRICS / "numbers.json", {"from": "released", "numbers": table["numbers"]})
+        released = prior.build(table)
+        vins = simulate.drawn(released, DRAWN, np.random.default_rng(0))
+        charts.bits(METRICS / "numbers.png", number_statistics.bits(released, vins))
         return
     table = number_statistics.learn(real.vins, how)
     prior.build(table)
