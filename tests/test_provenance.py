@@ -45,6 +45,11 @@ def test_version_says_what_the_model_was_made_from(tmp_path):
         f"tensorflow {description['versions']['tensorflow']}",
         '"seed": ',
         "ai-edge-litert",
+        *(
+            f"images of the labelled folder {name}"
+            for name, folder in description["labelled"].items()
+            if folder["weight"]
+        ),
     ):
         assert text in said
 

@@ -31,12 +31,18 @@ def origin(reader: Reader) -> str:
     code = f"{len(description.get('code', {}))} files, SHA-256 of each in {reader.description_path}"
     if changed := changed_code(reader):
         code += f"; not as they are here: {', '.join(changed)}"
+    trained_on = [
+        f"{folder['parts']['train']['images']:,} images of the labelled folder {name}"
+        for name, folder in description.get("labelled", {}).items()
+        if "train" in folder["parts"]
+    ]
     lines = [
         ("model", reader.path),
         ("sha256", description["sha256"]),
         ("fingerprint", f"{description['fingerprint']} (of data, parameters and code)"),
         ("data", f"{description['source']}, from {data.get('from', 'unknown')}"),
         *(("", f"{digest} {name}") for name, digest in data.get("sha256", {}).items()),
+        *(("and", text) for text in trained_on),
         ("parameters", json.dumps(description.get("parameters", {}))),
         ("code", code),
         ("made with", _list(description.get("versions", {}))),
