@@ -15,7 +15,7 @@ from vintraining import number_statistics, simulate
 from vintraining.number_statistics import Real, learn
 from vintraining.parameters import Numbers
 
-HOW = Numbers(least=3, strength=1.0, diversity=2.0, unseen=0.05, old_makers=30, fold=10)
+HOW = Numbers(least=3, strength=1.0, diversity=2.0, damping=0.5, unseen=0.05, old_makers=30, fold=10)
 # Beside the checkout where the project is built, in it where its statistics are learned.
 FOLDERS = PROJECT / "data/numbers", PROJECT.parent / "shared/vins"
 REAL = next((r for r in map(number_statistics.read, FOLDERS) if r.vins), Real((), (), 0))
@@ -57,7 +57,7 @@ def check_shared(table, vins, least):
                 assert sum(tally.values()) == len(sharing)
                 continue
             seen = Counter(vin[int(position) - 1] for vin in sharing)
-            assert all(least <= n <= seen[c] for c, n in tally.items() if c)
+            assert all(least <= seen[c] and 0 < n <= seen[c] for c, n in tally.items() if c)
             # The serial number: its first two places by maker or region, the last four by nothing.
             assert int(position) < 12 or len(beginning) <= 3
             assert int(position) < 14 or beginning == ""

@@ -1,15 +1,16 @@
 """What vehicle numbers look like: a prior over all 33**17 of them, from a table of statistics.
 
 The table (`vin-numbers.json`, made by the stage `numbers`) counts characters by position after
-the beginnings of numbers that several cars share: the first character (region), three (maker),
-four to eight (model). For old makers that the numbers hardly show, counts from their models
-(`makers.py`) are added. A character's probability after a beginning mixes its count there with its
+the beginnings of numbers that several cars share: the first character (region), two (country, and
+often a family of makers), three (maker), four to eight (model). For old makers that the numbers
+hardly show, counts from their models (`makers.py`) are added. A character's probability after a beginning mixes its count there with its
 probability after the next shorter one, down to all numbers and to even chances:
 
     P(c | beginning) = (count(c) + (s + left out) * P(c | shorter)) / (total + s)
 
 s = strength + diversity * (characters seen there): what was seen to vary varies further (Witten
-and Bell, 1991). `left out` are characters that too few numbers share to be told.
+and Bell, 1991). `left out` are characters that too few numbers share to be told. A share `unseen`
+of every row is as over all numbers, for what a model has that was never seen.
 
 A number's longest beginning in the table is its *cell*. Every number is in one cell, and within a
 cell positions are independent but for position 9, where the check digit stands with the cell's
@@ -37,15 +38,15 @@ LEVELS: dict[int, tuple[int, ...]] = {
     1: (0,),
     2: (0, 1),
     3: (0, 1, 2),
-    4: (0, 1, 3),
-    5: (0, 1, 3, 4),
-    6: (0, 1, 3, 4, 5),
-    7: (0, 1, 3, 4, 5, 6),
-    8: (0, 1, 3, 4, 5, 6, 7),
-    9: (0, 1, 3, 6),
-    10: (0, 1, 3, 8),
-    11: (0, 1, 3, 5, 6, 8),
-    12: (0, 1, 3),
+    4: (0, 1, 2, 3),
+    5: (0, 1, 2, 3, 4),
+    6: (0, 1, 2, 3, 4, 5),
+    7: (0, 1, 2, 3, 4, 5, 6),
+    8: (0, 1, 2, 3, 4, 5, 6, 7),
+    9: (0, 1, 2, 3, 6),
+    10: (0, 1, 2, 3, 8),
+    11: (0, 1, 2, 3, 5, 6, 8),
+    12: (0, 1, 2, 3),
     13: (0, 1),
     **dict.fromkeys(range(14, BOXES + 1), (0,)),
 }
@@ -268,7 +269,8 @@ def _rows(
         rows[at] = (counts[at] + (extra[at] + left_out[at]) * shorter) / total[at]
         row_of[cells[at], places[at]] = at
     rows = rows[:-1]
-    return (1 - unseen) * rows + unseen / len(CHARACTERS), ends, row_of
+    over_all = rows[row_of[0, np.repeat(np.arange(BOXES), np.diff(ends))]]
+    return (1 - unseen) * rows + unseen * over_all, ends, row_of
 
 
 def _check_rates(counted: Counts, beginnings: list[str], strength: float) -> np.ndarray:

@@ -128,6 +128,7 @@ class Numbers(Section):
     least: Annotated[int, Field(ge=2, le=1000)]
     strength: Annotated[Number, Field(gt=0, le=1000)]
     diversity: Annotated[Number, Field(ge=0, le=1000)]
+    damping: Annotated[Number, Field(ge=0, le=1)]
     unseen: Annotated[Number, Field(ge=0, le=0.5)]
     old_makers: Annotated[Number, Field(ge=0, le=100_000)]
     fold: Annotated[int, Field(ge=1)]
