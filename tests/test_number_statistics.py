@@ -15,7 +15,9 @@ from vintraining import number_statistics, simulate
 from vintraining.number_statistics import Real, learn
 from vintraining.parameters import Numbers
 
-HOW = Numbers(least=3, strength=1.0, diversity=2.0, damping=0.5, unseen=0.05, old_makers=30, fold=10)
+HOW = Numbers(
+    least=3, strength=1.0, diversity=2.0, damping=0.5, unseen=0.05, old_makers=30, fold=10
+)
 # Beside the checkout where the project is built, in it where its statistics are learned.
 FOLDERS = PROJECT / "data/numbers", PROJECT.parent / "shared/vins"
 REAL = next((r for r in map(number_statistics.read, FOLDERS) if r.vins), Real((), (), 0))

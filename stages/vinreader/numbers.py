@@ -3,8 +3,9 @@
 The table (`vin-numbers.json`, made by the stage `numbers`) counts characters by position after
 the beginnings of numbers that several cars share: the first character (region), two (country, and
 often a family of makers), three (maker), four to eight (model). For old makers that the numbers
-hardly show, counts from their models (`makers.py`) are added. A character's probability after a beginning mixes its count there with its
-probability after the next shorter one, down to all numbers and to even chances:
+hardly show, counts from their models (`makers.py`) are added. A character's probability after a
+beginning mixes its count there with its probability after the next shorter one, down to all
+numbers and to even chances:
 
     P(c | beginning) = (count(c) + (s + left out) * P(c | shorter)) / (total + s)
 
