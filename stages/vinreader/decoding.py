@@ -273,12 +273,9 @@ def _chains(
         start = np.zeros((len(cards), MODULUS))
         each = scaled[cards[:, None], np.arange(depth), prior.begins[cells, :depth]]
         start[np.arange(len(cards)), prior.starts[cells]] = each.prod(axis=1) * prior.weights[cells]
-        found.append(
-            _Chains(
-                cards, cells, positions, weights, start, scaled[cards, _NINE],
-                prior.rows[prior.row_of[cells, _NINE]], prior.check_rate[cells],
-            )
-        )  # fmt: skip
+        nine, chance = scaled[cards, _NINE], prior.rows[prior.row_of[cells, _NINE]]
+        rate = prior.check_rate[cells]
+        found.append(_Chains(cards, cells, positions, weights, start, nine, chance, rate))
     return found
 
 
@@ -450,12 +447,9 @@ def _decodings(
 ) -> list[Decoding]:
     top = np.argsort(-marginals, axis=2, kind="stable")[:, :, :_ALTERNATIVES]
     probability = np.take_along_axis(marginals, top, axis=2)
-    cells = prior.cells(best)
-    return [
-        _decoding(prior, int(cells[i]), best[i], raw[i], float(confidence[i]), top[i],
-                  probability[i])
-        for i in range(len(best))
-    ]  # fmt: skip
+    cells = prior.cells(best).tolist()
+    each = zip(cells, best, raw, confidence.tolist(), top, probability, strict=True)
+    return [_decoding(prior, *one) for one in each]
 
 
 def _decoding(

@@ -168,8 +168,8 @@ def alike(vins: Sequence[str]) -> dict[int, list[tuple[int, int]]]:
         By place in `vins`: (place of the other, box in which they differ, 0 for none), at most
         `_TOLD` of each, the same numbers first.
     """
-    places = np.array([i for i, v in enumerate(vins) if len(v) == BOXES and set(v) <= set(INDEX)],
-                      dtype=int)  # fmt: skip
+    whole = [i for i, v in enumerate(vins) if len(v) == BOXES and set(v) <= set(INDEX)]
+    places = np.array(whole, dtype=int)
     if len(places) < 2:
         return {}
     numbers, which = np.unique(codes([vins[i] for i in places]), axis=0, return_inverse=True)

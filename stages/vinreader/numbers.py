@@ -108,8 +108,8 @@ class Prior:
 
     def cells(self, numbers: np.ndarray) -> np.ndarray:
         """int (N,): the cells of numbers, int (N, 17) indices of characters."""
-        children = {(int(p), int(c)): i for i, (p, c) in
-                    enumerate(zip(self.parents, self.last, strict=True)) if i}  # fmt: skip
+        leading = zip(self.parents[1:].tolist(), self.last[1:].tolist(), strict=True)
+        children = {pair: cell for cell, pair in enumerate(leading, start=1)}
         found = np.zeros(len(numbers), dtype=int)
         for i, number in enumerate(numbers[:, :DEPTH].tolist()):
             for character in number:
@@ -196,12 +196,21 @@ def build(table: dict[str, Any]) -> Prior:
         leaves[parent, last] = True
         starts[at] = (starts[parent] + REMAINDERS[depth - 1, last]) % MODULUS
         weights[at] = weights[parent] * rows[row_of[parent, depth - 1], last]
+    seen = {maker: sum(tables.get("4", {}).values()) for maker, tables in learned.items()}
     return Prior(
-        tuple(beginnings), depths, parents, begins, weights, starts, rows, ends, row_of, leaves,
-        _check_rates(counted, beginnings, strength),
-        np.array([sum(learned.get(beginning[:3], {}).get("4", {}).values())
-                  if len(beginning) >= 3 else 0 for beginning in beginnings]),
-    )  # fmt: skip
+        beginnings=tuple(beginnings),
+        depths=depths,
+        parents=parents,
+        begins=begins,
+        weights=weights,
+        starts=starts,
+        rows=rows,
+        ends=ends,
+        row_of=row_of,
+        leaves=leaves,
+        check_rate=_check_rates(counted, beginnings, strength),
+        counts=np.array([seen.get(b[:3], 0) if len(b) >= 3 else 0 for b in beginnings]),
+    )
 
 
 def _together(learned: Counts, others: Counts) -> Counts:

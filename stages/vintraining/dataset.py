@@ -7,8 +7,10 @@ them (`boxes.normalise`).
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
@@ -72,6 +74,19 @@ def load(folder: Path, part: str) -> Characters:
     if form != (np.uint8, (28, 28), np.uint8, 1) or labels.max(initial=0) >= len(CHARACTERS):
         raise DataError(f"{folder}: {part} holds no characters of 28x28 pixels; run dvc repro")
     return Characters(images, labels)
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """What an earlier stage has written.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); run dvc repro") from None
+    return content
 
 
 def classes_of(codes: np.ndarray, fold: str = "") -> np.ndarray:
