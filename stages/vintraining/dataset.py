@@ -101,7 +101,8 @@ def classes_of(codes: np.ndarray, fold: str = "") -> np.ndarray:
         table[ord(character)] = index
     for letter in fold:
         table[ord(letter)] = INDEX[letter.upper()]
-    return table[codes]
+    classes: np.ndarray = table[codes]
+    return classes
 
 
 def not_seen(images: np.ndarray, seen: set[bytes]) -> np.ndarray:

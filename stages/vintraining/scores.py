@@ -6,6 +6,7 @@ the share of each character in the figure (`dataset.class_weights` makes all cla
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix, recall_score
 
 from vinreader.spec import CHARACTERS
@@ -17,10 +18,8 @@ def temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> 
     """Temperature under which the labels are likeliest (Guo et al., arXiv 1706.04599)."""
 
     def loss(log_temperature: float) -> float:
-        scaled = logits.astype(np.float64) / np.exp(log_temperature)
-        peak = scaled.max(axis=1)
-        total = peak + np.log(np.exp(scaled - peak[:, None]).sum(axis=1))
-        return float(weights @ (total - scaled[np.arange(len(labels)), labels]))
+        logs = log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)
+        return -float(weights @ logs[np.arange(len(labels)), labels])
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
