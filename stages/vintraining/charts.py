@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from vinreader.files import replacing
-from vinreader.reader import CardReading
 from vinreader.spec import CHARACTERS
 from vintraining.dataset import Characters
 
@@ -57,27 +56,34 @@ def characters(
     _save(figure, path)
 
 
-def card(path: Path, boxes: Sequence[np.ndarray], pixels: np.ndarray, reading: CardReading) -> None:
+def card(
+    path: Path,
+    boxes: Sequence[np.ndarray],
+    pixels: np.ndarray,
+    vin: str,
+    confidences: Sequence[float],
+    sure: Sequence[bool],
+    title: str,
+) -> None:
     """A card being read: its boxes, what the network sees of them, and what was read.
 
     Args:
         boxes: 17 grey images, uint8 (height, width); pixels: uint8 (17, 28, 28), normalised.
-        reading: of the card. A box is green where it is sure, red where a person should look.
+        vin, confidences: what was read. sure: a box is green where it is, red where a person
+            should look.
     """
     figure, axes = plt.subplots(3, len(boxes), figsize=(len(boxes) * 0.66, 2.6), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for column, (box, image, read) in enumerate(zip(boxes, pixels, reading.boxes, strict=True)):
-        axes[0, column].imshow(box, cmap="gray", vmin=0, vmax=255)
-        axes[1, column].imshow(image, cmap="gray", vmin=0, vmax=255)
-        color = "seagreen" if read.status == "ok" else "crimson"
+    columns = zip(axes.T, boxes, pixels, vin, confidences, sure, strict=True)
+    for (above, below, under), box, image, character, confidence, is_sure in columns:
+        above.imshow(box, cmap="gray", vmin=0, vmax=255)
+        below.imshow(image, cmap="gray", vmin=0, vmax=255)
+        color = "seagreen" if is_sure else "crimson"
         text = {"ha": "center", "va": "center", "color": color}
-        axes[2, column].text(
-            0.5, 0.65, reading.vin[column], fontsize=17, family="monospace", **text
-        )
-        axes[2, column].text(0.5, 0.1, f"{read.confidence:.1%}", fontsize=7, **text)
-    sure = f"{reading.vin}   {reading.confidence:.1%} sure   {reading.status}"
-    figure.suptitle(f"{sure}   {reading.message}", fontsize=9, y=0.09)
+        under.text(0.5, 0.65, character, fontsize=17, family="monospace", **text)
+        under.text(0.5, 0.1, f"{confidence:.1%}", fontsize=7, **text)
+    figure.suptitle(title, fontsize=9, y=0.09)
     figure.subplots_adjust(0.005, 0.13, 0.995, 0.99, wspace=0.06, hspace=0.06)
     _save(figure, path)
 
