@@ -11,7 +11,6 @@ the network has seen.
 import csv
 import hashlib
 import io
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -297,12 +296,7 @@ def load_record(split: Path) -> dict[str, Any]:
     Raises:
         DataError: there is no such file; the text says which stage makes it.
     """
-    path = split / "labelled.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise dataset.DataError(f"{path} cannot be read ({error}); run dvc repro") from None
-    return record
+    return dataset.load_json(split / "labelled.json")
 
 
 def load(split: Path, part: str) -> dict[str, dataset.Characters]:

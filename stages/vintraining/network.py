@@ -114,7 +114,8 @@ def sampling_rates(counts: np.ndarray, balance: float) -> np.ndarray:
         balance: 0 as they fall, 1 every class alike; in between n ** (1 - balance).
     """
     rates = np.where(counts > 0, counts.astype(np.float64) ** (1 - balance), 0)
-    return rates / rates.sum()
+    shares: np.ndarray = rates / rates.sum()
+    return shares
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -161,7 +162,8 @@ class TrainingBatches(keras.utils.PyDataset):
 
 
 def one_hot(labels: np.ndarray) -> np.ndarray:
-    return np.eye(len(CHARACTERS), dtype=np.float32)[labels]
+    targets: np.ndarray = np.eye(len(CHARACTERS), dtype=np.float32)[labels]
+    return targets
 
 
 @contextlib.contextmanager
