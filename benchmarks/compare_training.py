@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.3, help="of the characters, for ours")
     options = parser.parse_args()
     parameters = load()
-    network.be_reproducible(parameters.seed, parameters.train.threads)
+    network.be_reproducible(parameters.seed, parameters.train)
     validation = dataset.load(Path("data/split"), "validation")
     train, held = published(validation)
     print(f"The students' recipe, {len(train):,} characters an epoch:")

@@ -30,7 +30,7 @@ def train(way: str, count: int) -> None:
 
     parameters = load()
     if way == "deterministic":
-        network.be_reproducible(parameters.seed, parameters.train.threads)
+        network.be_reproducible(parameters.seed, parameters.train)
     else:
         keras.utils.set_random_seed(parameters.seed)
     trained, _, seconds = one_epoch(count, parameters)

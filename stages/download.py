@@ -6,13 +6,14 @@ data/raw/ then holds the four .gz members, the mapping, and source.json, which s
 import sys
 from pathlib import Path
 
+from vintraining import archive, emnist, handwriting
+from vintraining.console import stage
+from vintraining.parameters import Data, load
+
 import numpy as np
 
 from vinreader.files import save_array, sha256, write_bytes, write_json, write_text
 from vinreader.spec import CHARACTERS
-from vintraining import archive, emnist, handwriting
-from vintraining.console import stage
-from vintraining.parameters import Data, load
 
 RAW = Path("data/raw")
 # No output of the stage: DVC deletes those before a run, and a begun download is worth keeping.

@@ -9,15 +9,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vintraining import card_scores, charts, dataset, labelled, network, scores, transfer
+from vintraining.console import stage
+from vintraining.parameters import Evaluate, load
+
 import keras
 import numpy as np
 import pandas as pd
 
 from vinreader.files import write_csv, write_json
 from vinreader.spec import CHARACTERS
-from vintraining import card_scores, charts, dataset, labelled, network, scores, transfer
-from vintraining.console import stage
-from vintraining.parameters import Evaluate, load
 
 SPLIT = Path("data/split")
 MODEL = Path("models/vin-reader.keras")
@@ -188,7 +189,7 @@ def confusions(predicted: np.ndarray, labels: np.ndarray, pairs: int) -> None:
 def main() -> None:
     parameters = load()
     how = parameters.evaluate
-    network.be_reproducible(parameters.seed, parameters.train.threads)
+    network.be_reproducible(parameters.seed, parameters.train)
     model = network.load(MODEL)
     source = json.loads(Path("data/raw/source.json").read_text("utf-8"))
     own = source["source"]

@@ -18,7 +18,7 @@ from vintraining.parameters import Augmentation, Train, load
 from conftest import PROJECT  # isort: skip
 
 PARAMETERS = load(PROJECT / "params.yaml")
-network.be_reproducible(seed=1, threads=2)  # before TensorFlow has run anything
+network.be_reproducible(seed=1, train=PARAMETERS.train)  # before TensorFlow has run anything
 
 
 @pytest.fixture(scope="module")
