@@ -18,13 +18,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from vintraining import labelled
+
 from test_fields import compose, cut_right
 from vinreader import fields
 from vinreader.boxes import normalise
 from vinreader.images import open_pages
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
-from vintraining import labelled
 
 
 def ink_extent(scan: np.ndarray) -> tuple[int, int, int, int]:

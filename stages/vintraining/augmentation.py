@@ -5,11 +5,12 @@ places; then it is fitted into the frame again, because the reader centres and s
 reads. A whole batch is one call of OpenCV's remap: the images stand above one another.
 """
 
+from vintraining.parameters import Augmentation
+
 import cv2
 import numpy as np
 
 from vinreader.spec import SIDE
-from vintraining.parameters import Augmentation
 
 FRAME = 24  # pixels: the longer side of a normalised character (2 pixels of margin on each side)
 CENTRE = (SIDE - 1) / 2
