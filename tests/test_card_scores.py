@@ -3,13 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+from vintraining import accepting, card_scores, number_statistics
+from vintraining.parameters import load
+
 import numpy as np
 import pytest
 
 from vinreader import decoding
 from vinreader.spec import CHARACTERS, INDEX
-from vintraining import accepting, card_scores, number_statistics
-from vintraining.parameters import load
 
 EVALUATE = load(Path(__file__).parents[1] / "params.yaml").evaluate
 

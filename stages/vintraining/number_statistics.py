@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vintraining.parameters import Numbers
+
 import numpy as np
 
 from vinreader.makers import OLD_MODELS
 from vinreader.numbers import CHECK, LEVELS, Counts, Prior
 from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
 from vinreader.vin import CHECK_POSITION, check_digit
-from vintraining.parameters import Numbers
 
 MAKER = 3  # characters of a maker's code
 
@@ -66,7 +67,7 @@ def read(folder: Path) -> Real:
 
 def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
     """The table of statistics of numbers of 17 characters."""
-    counted: dict[str, dict[str, Counter]] = defaultdict(lambda: defaultdict(Counter))
+    counted: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     seen = 0
     for vin in vins:
         seen += 1
@@ -106,7 +107,7 @@ def _old_makers(weight: float) -> Counts:
     return found
 
 
-def _damped(counted: dict[str, dict[str, Counter]], power: float) -> Counts:
+def _damped(counted: dict[str, dict[str, Counter[str]]], power: float) -> Counts:
     """The counts after beginnings shorter than a maker's code, at positions 4 to 12: sums over the
     makers, of the numbers of each to this power."""
     found: Counts = {}
@@ -120,7 +121,7 @@ def _damped(counted: dict[str, dict[str, Counter]], power: float) -> Counts:
     return found
 
 
-def _shared(counted: dict[str, dict[str, Counter]], least: int, damped: Counts) -> Counts:
+def _shared(counted: dict[str, dict[str, Counter[str]]], least: int, damped: Counts) -> Counts:
     """The counts that at least so many numbers share; those of other characters go together."""
     found: Counts = {}
     for beginning, tables in sorted(counted.items()):
@@ -153,7 +154,8 @@ def indices(vins: Sequence[str]) -> np.ndarray:
 
 def bits(prior: Prior, vins: Sequence[str]) -> np.ndarray:
     """float (N, 17): what each character of numbers tells one who knows the prior, in bits."""
-    return -prior.log_probabilities(indices(vins)) / np.log(2)
+    found: np.ndarray = -prior.log_probabilities(indices(vins)) / np.log(2)
+    return found
 
 
 def folds(real: Real, least: int) -> Iterator[tuple[str, list[str], list[str]]]:
