@@ -9,14 +9,11 @@ turned, broken and unevenly lit, and counts those that are cut into their 17 box
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import project  # noqa: F401 (finds what is imported below)
 
 from test_fields import compose, cut_right
 from vinreader import fields

@@ -11,16 +11,13 @@ benchmarks/results.md.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
 import keras
+import numpy as np
+import project  # noqa: F401 (finds what is imported below)
 from keras import layers
 from results import write
 from sklearn.model_selection import train_test_split

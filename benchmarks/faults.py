@@ -22,12 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-sys.path.insert(0, str(Path(__file__).parent))
-
 import reproducible
+import yaml
 
 from vintraining.cards import draw_cards
 

@@ -17,16 +17,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
 import yaml
+from project import PROJECT
 from reproducible import change
 
 from vinreader.spec import UserError
 from vintraining import labelled, parameters
 from vintraining.console import stage
 
-STAGES = Path(__file__).resolve().parents[1] / "stages"
+STAGES = PROJECT / "stages"
 NEEDED = (Path("data/raw"), Path("data/characters"), labelled.FOLDER)
 
 

@@ -23,14 +23,12 @@ import argparse
 import csv
 import hashlib
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+import project  # noqa: F401 (finds what is imported below)
 
 from vinreader.boxes import normalise, normalise_batch
 from vinreader.reader import RELEASED, Reader

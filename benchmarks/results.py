@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 
 import psutil
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+from project import PROJECT
 
 from vinreader import provenance
 from vinreader.processes import cores
 
-RESULTS = Path(__file__).with_name("results.md")
+RESULTS = PROJECT / "benchmarks/results.md"
 
 
 def versions(packages: tuple[str, ...]) -> str:

@@ -8,13 +8,11 @@ most confident.
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+import project  # noqa: F401 (finds what is imported below)
 
 from vinreader.boxes import normalise_batch
 from vinreader.reader import Reader
