@@ -186,6 +186,18 @@ def test_the_bar_of_a_5_apart_from_it_belongs_to_it():
     assert difference(seen, pixels(boxed(image))) < 0.3  # but the box's lines do not
 
 
+def test_the_crumbs_of_a_dry_stroke_belong_to_the_character():
+    paper = np.full((96, 96), 230, np.uint8)
+    cv2.ellipse(paper, (48, 48), (24, 32), 0, 0, 360, 60, 2)
+    crumbs = paper.copy()
+    for y in range(14, 84, 5):  # the pen's right half runs dry: crumbs with gaps of two pixels
+        crumbs[y : y + 2, 50:] = 230
+    crumbs[20:24, 8:12] = 60  # dust lies further away
+    assert difference(pixels(paper), pixels(crumbs)) < 0.35
+    right = pixels(crumbs)[10:18, 18:]
+    assert right.max() > 127
+
+
 def test_neighbours_lines_go():
     image = draw("0", side=64, scale=1.3)
     doubled = boxed(boxed(image), inset=0, sides="lr", thickness=1)
