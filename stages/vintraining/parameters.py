@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from vinreader.spec import UserError
+from vinreader.spec import CHARACTERS, UserError
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -34,8 +34,8 @@ def _number_from_text(value: object) -> object:
 def _lowercase_letters(text: str) -> str:
     if not all("a" <= letter <= "z" for letter in text) or len(set(text)) != len(text):
         raise ValueError("lowercase letters a to z, each at most once")
-    if set(text) & set("ioq"):
-        raise ValueError("no i, o, q: their capitals are not in a VIN")
+    if foreign := sorted(set(text) - set(CHARACTERS.lower())):
+        raise ValueError(f"no {', '.join(foreign)}: the capital is not in a VIN")
     return text
 
 
