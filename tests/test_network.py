@@ -13,7 +13,8 @@ from vinreader.boxes import normalise_batch
 from vinreader.litert import LiteRT
 from vinreader.spec import ModelError
 from vintraining import augmentation, dataset, handwriting, network
-from vintraining.parameters import Augmentation, Train, load
+from vintraining.augmentation import Augmentation
+from vintraining.parameters import Train, load
 
 from conftest import PROJECT  # isort: skip
 

@@ -18,7 +18,7 @@ from vintraining import dataset, emnist, handwriting, labelled
 
 # Modules through which a stage reads its parameters, reports and writes; what it computes does not
 # depend on them, so a change in them need not run a training again.
-PLUMBING = {"console", "files", "images", "parameters", "processes"}
+PLUMBING = {"console", "files", "images", "parameters", "processes", "section"}
 
 
 def put_raw(workspace, split: str, train: dict, test: dict) -> None:
@@ -233,7 +233,7 @@ def modules_used(script: str) -> set[str]:
             if isinstance(node, ast.ImportFrom) and package in ("vinreader", "vintraining"):
                 names = [module] if module else [alias.name for alias in node.names]
                 paths = {f"stages/{package}/{name}.py" for name in names}
-                waiting += [PROJECT / path for path in paths - found]
+                waiting += [PROJECT / p for p in paths - found if Path(p).stem not in PLUMBING]
                 found |= paths
     return found
 
