@@ -11,9 +11,11 @@ turned, broken and unevenly lit, and counts those that are cut into their 17 box
 import argparse
 from pathlib import Path
 
+import project  # noqa: F401 (finds what is imported below)
+from vintraining import labelled
+
 import cv2
 import numpy as np
-import project  # noqa: F401 (finds what is imported below)
 
 from test_fields import compose, cut_right
 from vinreader import fields
@@ -21,7 +23,6 @@ from vinreader.boxes import normalise
 from vinreader.images import open_pages
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
-from vintraining import labelled
 
 
 def ink_extent(scan: np.ndarray) -> tuple[int, int, int, int]:

@@ -23,16 +23,17 @@ from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
+from project import PROJECT
+from vintraining import handwriting
+from vintraining.cards import draw_cards
+
 import numpy as np
 import psutil
 from PIL import Image
-from project import PROJECT
 from results import write
 
 from vinreader.processes import cores
 from vinreader.spec import CHARACTERS
-from vintraining import handwriting
-from vintraining.cards import draw_cards
 
 PREDICT = [sys.executable, str(PROJECT / "stages/predict.py")]
 PER_FOLDER = 1000

@@ -22,10 +22,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import project  # noqa: F401 (finds what is imported below)
+from vintraining.cards import draw_cards
+
 import reproducible
 import yaml
-
-from vintraining.cards import draw_cards
 
 SETTINGS = [
     "data.source=embedded",

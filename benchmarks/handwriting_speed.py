@@ -9,7 +9,6 @@ import os
 import time
 
 import project  # noqa: F401 (finds what is imported below)
-
 from vintraining import handwriting
 
 

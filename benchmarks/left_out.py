@@ -17,13 +17,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml
 from project import PROJECT
+from vintraining import labelled, parameters
+from vintraining.console import stage
+
+import yaml
 from reproducible import change
 
 from vinreader.spec import UserError
-from vintraining import labelled, parameters
-from vintraining.console import stage
 
 STAGES = PROJECT / "stages"
 NEEDED = (Path("data/raw"), Path("data/characters"), labelled.FOLDER)

@@ -20,11 +20,11 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from project import PROJECT
+from vintraining import handwriting
+
 import numpy as np
 from PIL import Image, features
-from project import PROJECT
-
-from vintraining import handwriting
 
 PREDICT = PROJECT / "stages/predict.py"
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")

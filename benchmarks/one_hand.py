@@ -26,14 +26,15 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import project  # noqa: F401 (finds what is imported below)
+from vintraining import handwriting
+
 import cv2
 import numpy as np
-import project  # noqa: F401 (finds what is imported below)
 
 from vinreader.boxes import normalise, normalise_batch
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
-from vintraining import handwriting
 
 FIRST_WRITER = 900_000  # none of whose characters any reader is trained on
 PAGES = 4  # that each embedded writer writes

@@ -6,8 +6,9 @@ import shlex
 import sys
 from pathlib import Path
 
-import psutil
 from project import PROJECT
+
+import psutil
 
 from vinreader import provenance
 from vinreader.processes import cores

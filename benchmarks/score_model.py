@@ -11,12 +11,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import project  # noqa: F401 (finds what is imported below)
+from vintraining import archive, dataset, emnist, labelled
+
+import numpy as np
 
 from vinreader.boxes import normalise_batch
 from vinreader.reader import Reader
-from vintraining import archive, dataset, emnist, labelled
 
 
 def archive_test(path: Path, split: str) -> dataset.Characters:

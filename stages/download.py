@@ -7,10 +7,11 @@ source.json, which says what was used.
 import sys
 from pathlib import Path
 
-from vinreader.files import save_array, sha256, write_json
 from vintraining import archive, dataset, emnist, handwriting
 from vintraining.console import stage
 from vintraining.parameters import Data, load
+
+from vinreader.files import save_array, sha256, write_json
 
 RAW = Path("data/raw")
 # No output of the stage: DVC deletes those before a run, and a begun download is worth keeping.

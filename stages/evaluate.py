@@ -7,14 +7,15 @@ of any country. metrics/transfer.json sets EMNIST and every labelled folder side
 
 from pathlib import Path
 
+from vintraining import card_scores, charts, dataset, labelled, network, scores, transfer
+from vintraining.console import stage
+from vintraining.parameters import Evaluate, load
+
 import numpy as np
 import pandas as pd
 
 from vinreader.files import write_csv, write_json
 from vinreader.spec import CHARACTERS
-from vintraining import card_scores, charts, dataset, labelled, network, scores, transfer
-from vintraining.console import stage
-from vintraining.parameters import Evaluate, load
 
 SOURCE = Path("data/raw/source.json")
 SPLIT = Path("data/split")
@@ -102,7 +103,7 @@ def tell_sets(
 def main() -> None:
     parameters = load()
     how = parameters.evaluate
-    network.be_reproducible(parameters.seed, parameters.train.threads)
+    network.be_reproducible(parameters.seed, parameters.train)
     model = network.load(MODEL)
     source = dataset.load_json(SOURCE)
     own = source["source"]

@@ -12,15 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vintraining import dataset, labelled, network, scores
+from vintraining.console import stage
+from vintraining.parameters import Export, load
+
 import numpy as np
 import yaml
 
 from vinreader.files import sha256, write_bytes, write_json
 from vinreader.litert import LiteRT, softmax
 from vinreader.spec import CHARACTERS, SIDE, UserError
-from vintraining import dataset, labelled, network, scores
-from vintraining.console import stage
-from vintraining.parameters import Export, load
 
 SPLIT = Path("data/split")
 KERAS = Path("models/vin-reader.keras")

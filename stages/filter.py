@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+from vintraining import dataset, emnist
+from vintraining.console import stage
+from vintraining.parameters import load
+
 import numpy as np
 import pandas as pd
 
 from vinreader.files import save_array, write_csv
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, emnist
-from vintraining.console import stage
-from vintraining.parameters import load
 
 RAW = Path("data/raw")
 FOLDER = Path("data/characters")

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+from vintraining import charts, dataset, disturbances
+from vintraining.cards import draw_cards
+from vintraining.console import stage
+from vintraining.parameters import load
+
 import numpy as np
 
 from vinreader.boxes import normalise
 from vinreader.files import write_csv, write_json
 from vinreader.reader import Reader
-from vintraining import charts, dataset, disturbances
-from vintraining.cards import draw_cards
-from vintraining.console import stage
-from vintraining.parameters import load
 
 CHARACTERS = Path("data/characters")
 MODEL = Path("models/vin-reader.tflite")

@@ -1,12 +1,13 @@
 """From a box to 28x28: what may change in a scan without changing what the network sees."""
 
+from vintraining.cards import draw_cards
+
 import cv2
 import numpy as np
 import pytest
 
 from vinreader.boxes import normalise, normalise_batch, steps
 from vinreader.spec import SIDE
-from vintraining.cards import draw_cards
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
 # Characters whose straight strokes look most like printed lines.

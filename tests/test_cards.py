@@ -4,13 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from vintraining.cards import Sample, draw_card, draw_cards
+
 import cv2
 import numpy as np
 import pytest
 
 from vinreader import Reader, boxes
 from vinreader.vin import check_digit_required, check_digit_status
-from vintraining.cards import Sample, draw_card, draw_cards
 
 SCRIPT = Path(__file__).parents[1] / "stages" / "draw_cards.py"
 

@@ -9,13 +9,14 @@ import threading
 import time
 from pathlib import Path
 
+from vintraining.cards import draw_cards
+
 import cv2
 import numpy as np
 import pytest
 
 from conftest import PROJECT, no_file_over, rows, unmeasured
 from vinreader.files import LEFT, write_text
-from vintraining.cards import draw_cards
 
 RESULTS = ("predictions.csv", "vins.csv", "review.html", "predictions.csv.json")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits and capabilities")

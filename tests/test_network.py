@@ -5,6 +5,10 @@ import sys
 import tempfile
 import zipfile
 
+from vintraining import augmentation, dataset, handwriting, network
+from vintraining.augmentation import Augmentation
+from vintraining.parameters import Train, load
+
 import keras
 import numpy as np
 import pytest
@@ -12,14 +16,11 @@ import pytest
 from vinreader.boxes import normalise_batch
 from vinreader.litert import LiteRT
 from vinreader.spec import ModelError
-from vintraining import augmentation, dataset, handwriting, network
-from vintraining.augmentation import Augmentation
-from vintraining.parameters import Train, load
 
 from conftest import PROJECT  # isort: skip
 
 PARAMETERS = load(PROJECT / "params.yaml")
-network.be_reproducible(seed=1, threads=2)  # before TensorFlow has run anything
+network.be_reproducible(seed=1, train=PARAMETERS.train)  # before TensorFlow has run anything
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
 """The figures, against straightforward computations and scikit-learn."""
 
+from vintraining import scores
+from vintraining.dataset import class_weights
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
 from vinreader.litert import softmax
-from vintraining import scores
-from vintraining.dataset import class_weights
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ import ast
 import json
 from pathlib import Path
 
+from vintraining import dataset, emnist, handwriting, labelled
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,6 @@ from conftest import PROJECT
 from vinreader.boxes import normalise_batch
 from vinreader.files import sha256
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, emnist, handwriting, labelled
 
 # Modules through which a stage reads its parameters, reports and writes; what it computes does not
 # depend on them, so a change in them need not run a training again.

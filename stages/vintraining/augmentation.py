@@ -7,12 +7,13 @@ reads. A whole batch is one call of OpenCV's remap: the images stand above one a
 
 from typing import Annotated
 
+from vintraining.section import Number, Section, Share
+
 import cv2
 import numpy as np
 from pydantic import Field
 
 from vinreader.spec import SIDE
-from vintraining.section import Number, Section, Share
 
 FRAME = SIDE - 4  # pixels: the longer side of a normalised character, with 2 of margin
 CENTRE = (SIDE - 1) / 2

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vinreader import decoding, numbers
-from vinreader.spec import CHARACTERS, DIGITS
 from vintraining import accepting, number_statistics, scores, simulate
 from vintraining.dataset import load_json
 from vintraining.number_statistics import Real
 from vintraining.parameters import Evaluate, Numbers, Parameters
 from vintraining.transfer import EVEN
+
+import numpy as np
+
+from vinreader import decoding, numbers
+from vinreader.spec import CHARACTERS, DIGITS
 
 NUMBERS = Path("data/numbers")
 STATISTICS = Path("models") / numbers.FILE

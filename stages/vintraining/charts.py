@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vintraining.dataset import Characters
+
 import matplotlib
 import numpy as np
 import pandas as pd
 
 from vinreader.files import replacing
 from vinreader.spec import CHARACTERS
-from vintraining.dataset import Characters
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vintraining import dataset
+from vintraining.parameters import LabelledFolder
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -24,8 +27,6 @@ from vinreader.boxes import normalise
 from vinreader.files import save_array, sha256, write_json
 from vinreader.images import UnreadableImage, open_pages
 from vinreader.spec import CHARACTERS, INDEX, SIDE
-from vintraining import dataset
-from vintraining.parameters import LabelledFolder
 
 FOLDER = Path("data/labelled")
 PARTS = ("test", "validation", "train")  # in the order in which an image finds its place

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vintraining.parameters import Numbers
+
 import numpy as np
 
 from vinreader.makers import OLD_MODELS
 from vinreader.numbers import CHECK, LEVELS, Counts, Prior
 from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
 from vinreader.vin import CHECK_POSITION, check_digit
-from vintraining.parameters import Numbers
 
 
 @dataclass(frozen=True)

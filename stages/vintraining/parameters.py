@@ -8,13 +8,14 @@ used; a stage calls `load()` and reads `parameters.train.epochs`. The comments b
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from vintraining.augmentation import Augmentation
+from vintraining.section import Number, Section, Share
+
 import yaml
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from vinreader.spec import CHARACTERS, UserError
-from vintraining.augmentation import Augmentation
-from vintraining.section import Number, Section, Share
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -83,7 +84,7 @@ class Split(Section):
 class Train(Section):
     widths: Annotated[list[Width], Field(min_length=3, max_length=3)]
     depths: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=3, max_length=3)]
-    precision: Literal["float32", "bfloat16"]
+    arithmetic: Literal["portable", "fast"]
     dropout: Annotated[Number, Field(ge=0, lt=1)]
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1, le=8192)]

@@ -4,14 +4,15 @@ Everywhere `probabilities` is float (N, 33), `labels` int (N,) and `weights` flo
 the share of each character in the figure (`dataset.class_weights` makes all classes count alike).
 """
 
+from vintraining.dataset import class_weights
+from vintraining.parameters import Evaluate
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix, recall_score
 
 from vinreader.spec import CHARACTERS
-from vintraining.dataset import class_weights
-from vintraining.parameters import Evaluate
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
