@@ -16,8 +16,8 @@ from vintraining import labelled
 
 import cv2
 import numpy as np
+from composed import compose, cut_right
 
-from test_fields import compose, cut_right
 from vinreader import fields
 from vinreader.boxes import normalise
 from vinreader.images import open_pages
