@@ -122,6 +122,12 @@ def not_seen(images: np.ndarray, seen: set[bytes]) -> np.ndarray:
     return fresh
 
 
+def some_of_each(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows, int (M,), of at most so many characters of each class, drawn at random."""
+    order = rng.permutation(len(labels))
+    return np.concatenate([order[labels[order] == c][:most] for c in range(len(CHARACTERS))])
+
+
 def class_weights(labels: np.ndarray) -> np.ndarray:
     """Weight of each character such that every class that occurs weighs the same; sum 1.
 
