@@ -12,10 +12,8 @@ import hashlib
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
+import project  # noqa: F401 (finds what is imported below)
 from vintraining.parameters import load
 
 WAYS = ("deterministic", "as it comes")
