@@ -272,7 +272,7 @@ def test_killed_at_any_moment_the_batch_is_the_old_or_the_new_one(archive):
     for start in ("nothing", "old"):
         change, killed = 0, True
         while killed:
-            shutil.rmtree(folder / "data")
+            shutil.rmtree(folder / "data", ignore_errors=True)
             if start == "old":
                 shutil.copytree(before, folder / "data")
             killed = killed_at(change, "collect.py", "input", table, cwd=folder)
