@@ -11,10 +11,14 @@ import argparse
 import csv
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+from vinreader import decoding
+from vinreader.numbers import Prior
+from vinreader.reader import Reader
 from vinreader.spec import BOXES, UserError
-from vintraining import batches, labelled
+from vintraining import batches, labelled, number_statistics
 from vintraining.batches import Batch, BatchError, Checked
 from vintraining.console import stage
 from vintraining.corrections import MOST_TOLD, CheckedRow, read_table
@@ -36,14 +40,29 @@ def batch_name(given: str | None, folder: Path) -> str:
     return name
 
 
-def to_take(rows: list[CheckedRow], table: Path) -> tuple[dict[str, CheckedRow], Counter[str]]:
-    """The rows of whole numbers that a person decided, by card, and why others are left out.
+def is_certain(row: CheckedRow, prior: Prior, confidence: float) -> bool:
+    """Whether a number that nobody checked is certain: accepted with at least this confidence, and
+    by a check digit that its maker is known to use."""
+    if not row.whole or row.row.status != "ok" or float(row.row.confidence or 0) < confidence:
+        return False
+    cell = int(prior.cells(number_statistics.indices([row.row.vin]))[0])
+    return decoding.evidence(prior, cell, row.row.vin) == decoding.KINDS[0]
+
+
+def to_take(
+    rows: list[CheckedRow], table: Path, free: float
+) -> tuple[dict[str, CheckedRow], Counter[str]]:
+    """The rows of whole numbers that a person decided, by card, and why others are left out; with
+    `free` above 0 also those that are certain with this confidence.
 
     Raises: BatchError where nobody has checked a card.
     """
     wanted, left = {}, Counter[str]()
+    prior = Reader().prior if free else None
     for row in rows:
-        if not row.decided:
+        if prior and not row.decided and is_certain(row, prior, free):
+            wanted[row.row.card] = row
+        elif not row.decided:
             left["not checked"] += 1
         elif not row.whole or batches.NO_READING in row.row.vin:
             left["not a number of 17 characters"] += 1
@@ -81,15 +100,16 @@ def checked_card(
     Raises: BatchError where predictions.csv is of another reading than the table.
     """
     raw = row.row.raw if len(row.row.raw) == BOXES else batches.NO_READING * BOXES
+    card = Checked(row.row.card, row.row.vin, raw, free=not row.decided)
     if any(path not in said for path in paths):
-        return Checked(row.row.card, row.row.vin, raw)
+        return card
     boxes = [said[path] for path in paths]
     if "".join(character or batches.NO_READING for character, _ in boxes) != raw:
         raise BatchError(
             f"card {row.row.card} was read as {raw} in the table, and otherwise in "
             "predictions.csv; name the one that was written with it: --predictions FILE"
         )
-    return Checked(row.row.card, row.row.vin, raw, tuple(sure for _, sure in boxes))
+    return replace(card, confidences=tuple(sure for _, sure in boxes))
 
 
 def missing_cards(folder: Path, table: Path, missing: list[str]) -> BatchError:
@@ -113,6 +133,8 @@ def told(batch: Batch, before: int, left: Counter[str]) -> str:
         f"{counts['train']:,} cards to learn from, {counts['validation']:,} to choose thresholds "
         f"with, {counts['test']:,} to test with; numbers: {batch.numbers}",
     ]
+    if counts["free"]:
+        lines.append(f"{counts['free']:,} cards to learn from that nobody checked")
     if batch.twice:
         left["the same scan as another card"] = batch.twice
     if left:
@@ -133,11 +155,11 @@ def main() -> None:
         "--replace", action="store_true", help="take cards that have changed as they are now"
     )
     options = parser.parse_args()
-    share = load().adapt.kept
-    wanted, left = to_take(read_table(options.table), options.table)
+    how = load().adapt
+    wanted, left = to_take(read_table(options.table), options.table, how.free)
     sure = confidences(options.predictions, options.table)
     folder = labelled.FOLDER / batch_name(options.batch, options.input)
-    with Batch(folder, share) as batch:
+    with Batch(folder, how.kept) as batch:
         before = len(batch.cards)
         if not before and batch.numbers.exists():
             raise BatchError(f"{batch.numbers} is there already; choose another name with --batch")

@@ -15,12 +15,21 @@ import pandas as pd
 
 from vinreader.files import write_csv, write_json
 from vinreader.spec import CHARACTERS
-from vintraining import card_scores, charts, dataset, labelled, network, scores, transfer
+from vintraining import (
+    adaptation,
+    card_scores,
+    charts,
+    dataset,
+    labelled,
+    network,
+    scores,
+    transfer,
+)
 from vintraining.console import stage
 from vintraining.parameters import Evaluate, load
 
 SPLIT = Path("data/split")
-MODEL = Path("models/vin-reader.keras")
+MODEL = Path("models/adapted.keras")
 METRICS = Path("metrics")
 PICTURES = METRICS / "pictures"  # hold test images: in DVC's cache, never in git
 
@@ -169,8 +178,10 @@ def written(
     hands = {
         name: card_scores.by_writer(characters, labelled.load_groups(SPLIT, name, part))
         for name, characters in read.items()
-        if name != own
+        if name not in (own, adaptation.ARCHIVE)
     }
+    if adaptation.ARCHIVE in read:  # all of its hands together: it is read as a whole
+        hands[adaptation.ARCHIVE] = [read[adaptation.ARCHIVE]]
     return card_scores.Written(read[own], hands)
 
 
@@ -193,14 +204,14 @@ def main() -> None:
     source = json.loads(Path("data/raw/source.json").read_text("utf-8"))
     own = source["source"]
     parts = {
-        part: {own: dataset.load(SPLIT, part)} | labelled.load(SPLIT, part)
+        part: {own: dataset.load(SPLIT, part)} | labelled.load(SPLIT, part) | adaptation.load(part)
         for part in ("validation", "test")
     }
     said = {
         part: {name: answers(model, characters) for name, characters in sets.items()}
         for part, sets in parts.items()
     }
-    calibration = transfer.calibrate(said["validation"], how.accepted_error, how.certainty)
+    calibration, calibrated_on = adaptation.calibrate(said["validation"], how)
     frequencies = dataset.load(SPLIT, "train").counts()
     headline = {}
     for part, sets in parts.items():
@@ -221,6 +232,7 @@ def main() -> None:
         "temperature": round(calibration.temperature, 5),
         "review_threshold": round(calibration.threshold, 5),
         "vin_review_threshold": cards.thresholds,
+        "calibrated_on": {"boxes": calibrated_on, "cards": cards.origins},
         "validation": headline["validation"],
         "recall": {character: round(float(share), 4) for character, share in recall},
     }

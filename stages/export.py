@@ -18,11 +18,11 @@ import yaml
 from vinreader.files import sha256, write_bytes, write_json
 from vinreader.litert import LiteRT, softmax
 from vinreader.spec import CHARACTERS, UserError
-from vintraining import dataset, labelled, network, scores
+from vintraining import adaptation, dataset, labelled, network, scores
 from vintraining.console import stage
 from vintraining.parameters import load
 
-KERAS = Path("models/vin-reader.keras")
+KERAS = Path("models/adapted.keras")
 LITERT = Path("models/vin-reader.tflite")
 NUMBERS = Path("models/vin-numbers.json")
 EVALUATION = Path("metrics/evaluation.json")
@@ -52,6 +52,7 @@ def describe(
     evaluation: dict[str, Any],
     source: dict[str, Any],
     folders: dict[str, Any],
+    archive: dict[str, Any],
     parameters: dict[str, Any],
     code: dict[str, str],
 ) -> dict[str, Any]:
@@ -59,6 +60,8 @@ def describe(
     origin = {"data": source["sha256"], "parameters": parameters, "code": code}
     if folders:
         origin["labelled"] = {name: folder["sha256"] for name, folder in folders.items()}
+    if archive:
+        origin["archive"] = {name: batch["sha256"] for name, batch in archive.items()}
     return {
         "labels": CHARACTERS,
         "input": "float32 (N, 28, 28, 1), 0 to 255, white ink on black, as boxes.py makes it",
@@ -66,6 +69,7 @@ def describe(
         "temperature": evaluation["temperature"],
         "review_threshold": evaluation["review_threshold"],
         "vin_review_threshold": evaluation["vin_review_threshold"],
+        "calibrated_on": evaluation["calibrated_on"],
         "source": evaluation["source"],
         "test": {
             key: evaluation[key]
@@ -80,6 +84,7 @@ def describe(
         },
         "data": source,
         "labelled": folders,
+        "archive": archive,
         "parameters": parameters,
         "code": code,
         "fingerprint": sha256(json.dumps(origin, sort_keys=True).encode()),
@@ -165,6 +170,7 @@ def main() -> None:
             evaluation,
             source,
             labelled.load_record(Path("data/split")),
+            adaptation.load_record()["batches"],
             parameters.model_dump(mode="json"),
             code(),
         ),

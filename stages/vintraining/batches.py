@@ -4,7 +4,8 @@ data/labelled/<batch>/labels.csv has a row a box, `labelled.BATCH_COLUMNS`: the 
 its character, the card and the box's number on it, what had been read there and how surely, and
 the `part` the card is in. That is decided by the SHA-256 of its images when it arrives and never
 changes: `train` is learned from, `validation` chooses temperature and thresholds, `test` is only
-measured on. The confirmed numbers of the cards for training stand in data/numbers/<batch>.csv.
+measured on; `free` cards are for training, and vouched for by their check digit alone. The
+confirmed numbers of the cards for training stand in data/numbers/<batch>.csv.
 
 labels.csv is written last and at once; an image that it does not name counts for nothing.
 """
@@ -32,6 +33,7 @@ from vintraining import dataset, labelled
 
 NUMBERS = Path("data/numbers")
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+FREE = "free"  # cards for training that nobody checked, as their number is certain
 NO_READING = "-"
 
 
@@ -62,13 +64,15 @@ class Checked:
     """What a batch says of a card.
 
     vin: what a person confirmed, 17 characters. read: what had been read box by box, `-` for
-    nothing, and confidences: how surely, as text, empty where that is not known.
+    nothing, and confidences: how surely, as text, empty where that is not known. free: nobody
+    confirmed it, but the number is certain.
     """
 
     name: str
     vin: str
     read: str = NO_READING * BOXES
     confidences: tuple[str, ...] = ("",) * BOXES
+    free: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ def _kept(folder: Path, name: str, rows: list[dict[str, str]]) -> Kept:
         "".join(row["character"] for row in rows),
         "".join(row["read"] or NO_READING for row in rows),
         tuple(row["confidence"] for row in rows),
+        parts == {FREE},
     )
     files = tuple(row["file"] for row in rows)
     return Kept(checked, Path(files[0]).name.partition("-")[0], files, parts.pop())
@@ -220,6 +225,12 @@ class Batch:
     def add(self, checked: Checked, scan: Scan, replace: bool = False) -> None:
         """Takes a card in, or notes in `changed` what speaks against it."""
         digest = scan.digest
+        part = part_of(digest, self.share)
+        before = self.cards.get(checked.name)
+        if before and before.checked.free and not checked.free:
+            before = None  # what a person says takes the place of what was certain
+        if checked.free and (before or part != TRAIN):
+            return  # a person has said more, or it is one of those that are kept
         other = self._of_digest.get(digest, checked.name)
         if other != checked.name:
             self.twice += 1
@@ -229,7 +240,6 @@ class Batch:
                     f"{checked.vin}, the other as {vin}"
                 )
             return
-        before = self.cards.get(checked.name)
         if before and not replace and (what := _difference(before, checked, digest)):
             self.changed.append(f"card {checked.name}: {what}")
             return
@@ -241,7 +251,9 @@ class Batch:
             files.append(f"images/{digest}-{number:02}{suffix}")
             (self._aside / files[-1]).write_bytes(content)
         self._of_digest[digest] = checked.name
-        part = before.part if before and before.digest == digest else part_of(digest, self.share)
+        if before and before.digest == digest:
+            part = before.part
+        part = FREE if checked.free else part
         self.cards[checked.name] = Kept(checked, digest, tuple(files), part)
 
     def write(self) -> None:
@@ -276,7 +288,7 @@ class Batch:
     def counts(self) -> Mapping[str, int]:
         """Cards by part."""
         parts = [kept.part for kept in self.cards.values()]
-        return {part: parts.count(part) for part in (TRAIN, VALIDATION, TEST)}
+        return {part: parts.count(part) for part in (TRAIN, VALIDATION, TEST, FREE)}
 
 
 def _difference(before: Kept, checked: Checked, digest: str) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from vinreader import decoding, numbers
 from vinreader.spec import CHARACTERS, DIGITS
 from vintraining import accepting, number_statistics, scores, simulate
+from vintraining.adaptation import ARCHIVE
 from vintraining.number_statistics import Real
 from vintraining.parameters import Evaluate, Numbers, Parameters
 from vintraining.transfer import EVEN
@@ -45,9 +46,11 @@ class Cards:
 
 @dataclass(frozen=True)
 class Scores:
-    """thresholds: by kind of evidence. figures: for metrics/vins.json. test: the cards behind."""
+    """thresholds: by kind of evidence; origins: of the cards that each is from, "" for those that
+    are of many hands. figures: for metrics/vins.json. test: the cards behind."""
 
     thresholds: dict[str, float]
+    origins: dict[str, list[str]]
     figures: dict[str, Any]
     test: Cards
 
@@ -87,7 +90,7 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     prior = numbers.build(json.loads(STATISTICS.read_text("utf-8")))
     rng = np.random.default_rng(parameters.seed)
     chosen = list(_numbers(real, prior, how.cards, learning, rng))
-    thresholds = _thresholds(_read_all(validation, chosen, rng), how)
+    thresholds, origins = _thresholds(_read_all(validation, chosen, rng), how)
     tested = _read_all(test, chosen, rng)
     cards = tested.pop(OWN)
     figures: dict[str, Any] = {
@@ -101,26 +104,33 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
         }
     if tested:
         figures["one hand"] = {name: _figures(part, thresholds) for name, part in tested.items()}
-    return Scores(thresholds, figures, cards)
+    return Scores(thresholds, origins, figures, cards)
 
 
-def _thresholds(read: dict[str, Cards], how: Evaluate) -> dict[str, float]:
-    """By kind of evidence: the highest of those that cards of every origin need. In cards of one
-    hand the error is kept as likely as not, for the writers are too few to be certain of more
-    (as in `transfer.py`)."""
-    found = {}
+def _thresholds(
+    read: dict[str, Cards], how: Evaluate
+) -> tuple[dict[str, float], dict[str, list[str]]]:
+    """By kind of evidence: the threshold, and the origins of the cards that it is from.
+
+    It is that of cards written with the archive's own boxes where these are enough for one, else
+    the highest of those that cards of every other origin need. In cards of one hand the error is
+    kept as likely as not, for the writers are too few to be certain of more (as in `transfer.py`).
+    """
+    found: dict[str, float] = {}
+    origins: dict[str, list[str]] = {}
     for kind in decoding.KINDS:
-        needed = []
+        needed = {}
         for name, cards in read.items():
             of_kind = cards[cards.kind == kind]
-            certainty = how.certainty if name == OWN else EVEN
-            needed.append(
-                accepting.threshold(
-                    of_kind.confidence, ~of_kind.right, how.accepted_error, certainty
-                )
+            certainty = how.certainty if name in (OWN, ARCHIVE) else EVEN
+            needed[name] = accepting.threshold(
+                of_kind.confidence, ~of_kind.right, how.accepted_error, certainty
             )
-        found[kind] = round(max(needed), 5)
-    return found
+        archive = needed.pop(ARCHIVE, accepting.NOTHING)
+        if archive < accepting.NOTHING:
+            needed = {ARCHIVE: archive}
+        found[kind], origins[kind] = round(max(needed.values()), 5), sorted(needed)
+    return found, origins
 
 
 def _read_all(
