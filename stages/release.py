@@ -9,7 +9,7 @@ import argparse
 
 from vinreader.reader import Reader
 from vinreader.spec import UserError
-from vintraining import gate, releasing
+from vintraining import releasing
 from vintraining.console import stage
 
 
@@ -38,6 +38,8 @@ def main() -> None:
         releasing.rollback()
         print(f"released again: {releasing.RELEASED}, {releasing.told()}")
         return
+    from vintraining import gate  # takes longer to load than going back takes
+
     candidate = exported()
     if releasing.RELEASED.exists():
         table = gate.compare(candidate, Reader(releasing.RELEASED))
