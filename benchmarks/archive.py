@@ -28,13 +28,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
-import cv2
-import numpy as np
-
-from vinreader import decoding, numbers
-from vinreader.boxes import normalise
-from vinreader.files import sha256, write_json, write_text
-from vinreader.spec import BOXES, CHARACTERS, DIGITS, INDEX
 from vintraining import (
     accepting,
     adaptation,
@@ -51,6 +44,14 @@ from vintraining import (
 )
 from vintraining.console import stage
 from vintraining.parameters import Parameters, load
+
+import cv2
+import numpy as np
+
+from vinreader import decoding, numbers
+from vinreader.boxes import normalise
+from vinreader.files import sha256, write_json, write_text
+from vinreader.spec import BOXES, CHARACTERS, DIGITS, INDEX
 
 SPLIT = Path("data/split").resolve()
 SWISS = (labelled.FOLDER / "swiss-digits").resolve()
@@ -181,7 +182,7 @@ def first_reader(options: argparse.Namespace, parameters: Parameters) -> Path:
     if not path.exists():
         train = parameters.train.model_copy(update={"epochs": options.epochs})
         model, _ = network.fit(
-            old_characters(parameters),
+            old_characters(),
             dataset.load(SPLIT, "validation"),
             train,
             parameters.seed,
@@ -192,13 +193,13 @@ def first_reader(options: argparse.Namespace, parameters: Parameters) -> Path:
     return path
 
 
-def old_characters(parameters: Parameters) -> dataset.Characters:
+def old_characters() -> dataset.Characters:
     """data/split's training characters without the labelled folders', which stand at its end."""
     everything = dataset.load(SPLIT, "train")
     added = sum(
-        how.weight * len(dataset.load(SPLIT / "labelled" / name, "train"))
-        for name, how in parameters.split.labelled.items()
-        if "train" in labelled.load_record(SPLIT).get(name, {}).get("parts", {})
+        told["weight"] * told["parts"]["train"]["images"]
+        for told in labelled.load_record(SPLIT).values()
+        if "train" in told["parts"]
     )
     return everything[np.arange(len(everything) - added)]
 
@@ -210,7 +211,7 @@ def calibrated(
     that these are from."""
     own = dataset.load(SPLIT, "validation")
     own = own[np.random.default_rng(0).permutation(len(own))[:5000]]
-    sets = {OWN: own} | adaptation.load(batches.VALIDATION)
+    sets = {OWN: own} | adaptation.load(adaptation.VALIDATION)
     said = {n: transfer.Answers(network.logits(model, c.images), c.labels) for n, c in sets.items()}
     found, origins = adaptation.calibrate(said, parameters.evaluate)
     read = {n: (a.probabilities(found.temperature), a.labels) for n, a in said.items()}
@@ -247,12 +248,12 @@ def round_of(
     """A row of the table: taught from `count` checked cards, which lie in data/labelled."""
     start = time.process_time()
     model = network.load(base)
-    archive = adaptation.gather(labelled.FOLDER)
+    archive = batches.gather(labelled.FOLDER)
     adaptation.save(archive)
     told: dict[str, Any] = {"boxes": 0, "level": "nothing"}
-    if batches.TRAIN in archive.parts:
-        own = archive.parts[batches.TRAIN].characters
-        told = learning.learn(model, own, old_characters(parameters), parameters)
+    if adaptation.TRAIN in archive.parts:
+        own = archive.parts[adaptation.TRAIN].characters
+        told = learning.learn(model, own, old_characters(), parameters)
     taken = time.process_time() - start
     table = number_statistics.learn(
         number_statistics.read(batches.NUMBERS).vins, parameters.numbers
@@ -336,7 +337,7 @@ def main() -> None:
     )
     if options.network:
         options.network = Path(options.network).resolve()
-    network.be_reproducible(parameters.seed, parameters.train.threads)
+    network.be_reproducible(parameters.seed, parameters.train)
     made = world(parameters.seed)
     options.work.mkdir(parents=True, exist_ok=True)
     os.chdir(options.work)

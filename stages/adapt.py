@@ -6,10 +6,11 @@ reads, byte by byte the trained one where there is no batch.
 
 from pathlib import Path
 
-from vinreader.files import write_bytes, write_json
 from vintraining import adaptation, batches, dataset, labelled
 from vintraining.console import stage
 from vintraining.parameters import load
+
+from vinreader.files import write_bytes, write_json
 
 TRAINED = Path("models/vin-reader.keras")
 ADAPTED = Path("models/adapted.keras")
@@ -20,9 +21,9 @@ METRICS = Path("metrics/adapt.json")
 @stage
 def main() -> None:
     parameters = load()
-    archive = adaptation.gather(labelled.FOLDER)
+    archive = batches.gather(labelled.FOLDER)
     adaptation.save(archive)
-    wanted = (batches.TRAIN, batches.FREE) if parameters.adapt.free else (batches.TRAIN,)
+    wanted = (adaptation.TRAIN, adaptation.FREE) if parameters.adapt.free else (adaptation.TRAIN,)
     own = [archive.parts[part].characters for part in wanted if part in archive.parts]
     if not own:
         print("no batch to learn from: the network stays as it was trained")
@@ -31,13 +32,13 @@ def main() -> None:
         return
     from vintraining import learning, network  # TensorFlow, which without a batch is not needed
 
-    network.be_reproducible(parameters.seed, parameters.train.threads)
+    network.be_reproducible(parameters.seed, parameters.train)
     model = network.load(TRAINED)
     told = learning.learn(model, dataset.joined(own), dataset.load(SPLIT, "train"), parameters)
     network.save(model, ADAPTED)
     kept = {
         part: len(archive.parts[part].characters)
-        for part in adaptation.KEPT
+        for part in (adaptation.VALIDATION, adaptation.TEST)
         if part in archive.parts
     }
     write_json(METRICS, told | {"kept_boxes": kept})

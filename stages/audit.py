@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vinreader.files import write_json
-from vinreader.spec import UserError
 from vintraining import auditing, charts
 from vintraining.console import stage
 from vintraining.corrections import CheckedRow, read_table
 from vintraining.parameters import load
+
+from vinreader.files import write_json
+from vinreader.spec import UserError
 
 
 def read_tables(paths: list[Path]) -> dict[str, list[CheckedRow]]:

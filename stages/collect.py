@@ -14,15 +14,16 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from vinreader import decoding
-from vinreader.numbers import Prior
-from vinreader.reader import Reader
-from vinreader.spec import BOXES, UserError
 from vintraining import batches, labelled, number_statistics
 from vintraining.batches import Batch, BatchError, Checked
 from vintraining.console import stage
 from vintraining.corrections import MOST_TOLD, CheckedRow, read_table
 from vintraining.parameters import load
+
+from vinreader import decoding
+from vinreader.numbers import Prior
+from vinreader.reader import Reader
+from vinreader.spec import BOXES, UserError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -7,10 +7,11 @@ data/split, or the archive's cards kept for testing, worse than the released one
 
 import argparse
 
-from vinreader.reader import Reader
-from vinreader.spec import UserError
 from vintraining import releasing
 from vintraining.console import stage
+
+from vinreader.reader import Reader
+from vinreader.spec import UserError
 
 
 def exported() -> Reader:

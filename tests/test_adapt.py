@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from vintraining import adaptation, batches, dataset, handwriting, learning, network, transfer
+from vintraining.cards import draw_cards
+from vintraining.parameters import load
+
 import cv2
 import numpy as np
 import pytest
@@ -9,9 +13,6 @@ import pytest
 from conftest import Workspace
 from vinreader.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
-from vintraining import adaptation, batches, dataset, handwriting, learning, network, transfer
-from vintraining.cards import draw_cards
-from vintraining.parameters import load
 
 SMALL = {"train.widths": [4, 8, 8], "train.batch_size": 32, "adapt.passes": 2}
 
@@ -36,10 +37,10 @@ def place(workspace, monkeypatch) -> Workspace:
 
 def test_batches_become_characters_and_whole_cards_by_part(place):
     parts = put_batch(place.folder, 0, 12) | put_batch(place.folder, 20, 6)
-    adaptation.save(adaptation.gather(Path("data/labelled")))
+    adaptation.save(batches.gather(Path("data/labelled")))
     assert adaptation.load_record()["batches"].keys() == {"batch-0", "batch-20"}
     images: set[bytes] = set()
-    for part in (batches.TRAIN, batches.VALIDATION, batches.TEST):
+    for part in (adaptation.TRAIN, adaptation.VALIDATION, adaptation.TEST):
         cards = adaptation.load_cards(part)
         expected = [vin for vin, its in parts.items() if its == part]
         assert set(cards.vins) <= set(expected) and len(cards.vins) >= len(expected) - 2
@@ -56,7 +57,7 @@ def test_without_batches_there_is_nothing_and_the_network_passes_through(place):
     result = place.run("adapt.py")
     assert result.returncode == 0 and "stays as it was trained" in result.stdout
     assert Path("models/adapted.keras").read_bytes() == Path("models/vin-reader.keras").read_bytes()
-    assert adaptation.load(batches.TEST) == {}
+    assert adaptation.load(adaptation.TEST) == {}
     assert adaptation.load_record() == {"batches": {}, "parts": {}}
 
 

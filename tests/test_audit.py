@@ -5,6 +5,10 @@ import itertools
 import json
 from pathlib import Path
 
+from vintraining.auditing import Audited, audited, report
+from vintraining.cards import draw_cards
+from vintraining.corrections import read_table
+
 import cv2
 import pytest
 
@@ -12,9 +16,6 @@ from conftest import predict, rows
 from test_review import browser, in_browser, show  # noqa: F401 (fixtures)
 from vinreader.command import Cards
 from vinreader.tables import DRAWN, VinRow
-from vintraining.auditing import Audited, audited, report
-from vintraining.cards import draw_cards
-from vintraining.corrections import read_table
 
 VIN = "WVWZZZ1JZ3W386752"
 

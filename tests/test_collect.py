@@ -4,14 +4,15 @@ import csv
 import shutil
 from pathlib import Path
 
+from vintraining import batches, labelled
+from vintraining.cards import draw_cards
+
 import cv2
 import pytest
 
 from conftest import Workspace, killed_at, predict, rows
 from vinreader.images import open_pages
 from vinreader.tables import DRAWN, VinRow
-from vintraining import batches, labelled
-from vintraining.cards import draw_cards
 
 TRUTH = [card.vin for card in draw_cards(8, seed=3)]
 

@@ -4,13 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+from vintraining import gate, releasing
+
 import numpy as np
 import pytest
 
 from conftest import PROJECT, Workspace, killed_at
 from vinreader.reader import Reader
 from vinreader.spec import UserError
-from vintraining import gate, releasing
 
 N = 2000
 

@@ -4,23 +4,23 @@ data/archive has the characters of all batches together, a part as in `dataset.p
 kept from training the whole cards besides; archive.json says what each batch gave.
 """
 
-import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vintraining import accepting, dataset, scores, transfer
+from vintraining.parameters import Evaluate
+
 import numpy as np
 
-from vinreader.files import save_array, sha256, write_json
-from vinreader.spec import BOXES, CHARACTERS
-from vintraining import accepting, batches, dataset, labelled, scores, transfer
-from vintraining.parameters import Evaluate
+from vinreader.files import save_array, write_json
+from vinreader.spec import CHARACTERS
 
 FOLDER = Path("data/archive")
 ARCHIVE = "archive"  # what the batches are called among the origins of characters
-KEPT = (batches.TEST, batches.VALIDATION)
-PARTS = (*KEPT, batches.TRAIN, batches.FREE)  # in the order in which an image finds its place
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+FREE = "free"  # cards for training that nobody checked, as their number is certain
+PARTS = (TEST, VALIDATION, TRAIN, FREE)  # in the order in which an image finds its place
 
 
 @dataclass(frozen=True)
@@ -41,53 +41,8 @@ class Archive:
     record: dict[str, Any]
 
 
-def gather(root: Path) -> Archive:
-    """The batches under `root`, usually `labelled.FOLDER`; an image that is in several parts stays
-    in one: a test's, else validation's.
-
-    Raises:
-        DataError: a batch is damaged; the text says where and what to do.
-    """
-    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    record: dict[str, Any] = {}
-    images, labels, places = [], [], []
-    for folder in filter(labelled.is_batch, folders):
-        kept = list(batches.read(folder).values())
-        rows = labelled.read_rows(folder)
-        usable, pixels, left, digest = labelled.read_images(rows)
-        images.append(pixels)
-        labels.append(np.array([rows[at].label for at in usable], np.uint8))
-        # Each card has its boxes in order, one card after the other.
-        card, part = usable // BOXES, np.array([PARTS.index(k.part) for k in kept])
-        places.append(np.stack([np.full(len(usable), len(record)), card, part[card]], axis=1))
-        record[folder.name] = {
-            "sha256": {"labels.csv": sha256(folder / "labels.csv"), "images": digest},
-            "cards": dict(sorted(Counter(k.part for k in kept).items())),
-            "left_out": dict(sorted(Counter(left).items())),
-        }
-    if not record:
-        return Archive({}, {})
-    everything = dataset.Characters(np.concatenate(images), np.concatenate(labels))
-    return Archive(_divided(everything, np.concatenate(places)), record)
-
-
-def _divided(everything: dataset.Characters, places: np.ndarray) -> dict[str, Cards]:
-    """Cards by part; `places`: int (N, 3), batch, card and part of each character."""
-    seen: set[bytes] = set()
-    parts = {}
-    for number, part in enumerate(PARTS):
-        rows = np.flatnonzero(places[:, 2] == number)
-        rows = rows[dataset.not_seen(everything.images[rows], seen)]
-        if not len(rows):
-            continue
-        characters = everything[rows]
-        _, first, count = np.unique(places[rows, :2], axis=0, return_index=True, return_counts=True)
-        whole = first[count == BOXES]
-        parts[part] = _cards(characters, whole[:, None] + np.arange(BOXES))
-    return parts
-
-
-def _cards(characters: dataset.Characters, boxes: np.ndarray) -> Cards:
+def cards_of(characters: dataset.Characters, boxes: np.ndarray) -> Cards:
+    """Characters of a part, and which of them are whole cards: int (M, 17), rows."""
     vins = ("".join(CHARACTERS[c] for c in row) for row in characters.labels[boxes])
     return Cards(characters, boxes, tuple(vins))
 
@@ -111,19 +66,14 @@ def load_record() -> dict[str, Any]:
     Raises:
         DataError: there is no such file; the text says which stage makes it.
     """
-    path = FOLDER / "archive.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise dataset.DataError(f"{path} cannot be read ({error}); run dvc repro") from None
-    return record
+    return dataset.load_json(FOLDER / "archive.json")
 
 
 def load_cards(part: str) -> Cards | None:
     """A part of data/archive, or None where no batch has it."""
     if part not in load_record()["parts"]:
         return None
-    return _cards(dataset.load(FOLDER, part), np.load(FOLDER / f"{part}-cards.npy"))
+    return cards_of(dataset.load(FOLDER, part), np.load(FOLDER / f"{part}-cards.npy"))
 
 
 def load(part: str) -> dict[str, dataset.Characters]:

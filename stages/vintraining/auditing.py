@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from vintraining import accepting
 from vintraining.corrections import CheckedRow
+
+import numpy as np
 
 CERTAINTY = 0.95
 MOST_MORE = 1_000_000  # cards; what would need more is told as needing these

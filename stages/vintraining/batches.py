@@ -14,26 +14,27 @@ import csv
 import hashlib
 import io
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from vintraining import adaptation, dataset, labelled
+from vintraining.adaptation import FREE, TEST, TRAIN, VALIDATION
 
 import cv2
 import numpy as np
 
 from vinreader.fields import FieldNotFound, find_boxes
-from vinreader.files import write_bytes, write_text
+from vinreader.files import sha256, write_bytes, write_text
 from vinreader.folders import Card, find_items, is_wide
 from vinreader.images import UnreadableImage, open_pages
 from vinreader.spec import BOXES, UserError
 from vinreader.tables import printable
-from vintraining import dataset, labelled
 
 NUMBERS = Path("data/numbers")
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-FREE = "free"  # cards for training that nobody checked, as their number is certain
 NO_READING = "-"
 
 
@@ -311,3 +312,49 @@ def _table(batch: str, cards: Iterable[Kept]) -> str:
             was = "" if was == NO_READING else was
             writer.writerow([file, character, c.name, number, kept.part, was, confidence, batch])
     return text.getvalue()
+
+
+def gather(root: Path) -> adaptation.Archive:
+    """The batches under `root`, usually `labelled.FOLDER`; an image that is in several parts stays
+    in one: a test's, else validation's.
+
+    Raises:
+        DataError: a batch is damaged; the text says where and what to do.
+    """
+    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    record: dict[str, Any] = {}
+    images, labels, places = [], [], []
+    for folder in filter(labelled.is_batch, folders):
+        kept = list(read(folder).values())
+        rows = labelled.read_rows(folder)
+        usable, pixels, left, digest = labelled.read_images(rows)
+        images.append(pixels)
+        labels.append(np.array([rows[at].label for at in usable], np.uint8))
+        # Each card has its boxes in order, one card after the other.
+        card, part = usable // BOXES, np.array([adaptation.PARTS.index(k.part) for k in kept])
+        places.append(np.stack([np.full(len(usable), len(record)), card, part[card]], axis=1))
+        record[folder.name] = {
+            "sha256": {"labels.csv": sha256(folder / "labels.csv"), "images": digest},
+            "cards": dict(sorted(Counter(k.part for k in kept).items())),
+            "left_out": dict(sorted(Counter(left).items())),
+        }
+    if not record:
+        return adaptation.Archive({}, {})
+    everything = dataset.Characters(np.concatenate(images), np.concatenate(labels))
+    return adaptation.Archive(_divided(everything, np.concatenate(places)), record)
+
+
+def _divided(everything: dataset.Characters, places: np.ndarray) -> dict[str, adaptation.Cards]:
+    """Cards by part; `places`: int (N, 3), batch, card and part of each character."""
+    seen: set[bytes] = set()
+    parts = {}
+    for number, part in enumerate(adaptation.PARTS):
+        rows = np.flatnonzero(places[:, 2] == number)
+        rows = rows[dataset.not_seen(everything.images[rows], seen)]
+        if not len(rows):
+            continue
+        characters = everything[rows]
+        _, first, count = np.unique(places[rows, :2], axis=0, return_index=True, return_counts=True)
+        whole = first[count == BOXES]
+        parts[part] = adaptation.cards_of(characters, whole[:, None] + np.arange(BOXES))
+    return parts

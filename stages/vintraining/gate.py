@@ -8,13 +8,14 @@ where the two differ, so that a change is told from chance however many both rea
 from dataclasses import dataclass
 from pathlib import Path
 
+from vintraining import adaptation, dataset, labelled
+
 import numpy as np
 from scipy.stats import binomtest
 
 from vinreader.boxes import Box
 from vinreader.reader import Reader
 from vinreader.spec import BOXES
-from vintraining import adaptation, batches, dataset, labelled
 
 SPLIT = Path("data/split")
 SIGNIFICANT = 0.05
@@ -109,7 +110,7 @@ def compare(new: Reader, old: Reader) -> list[Line]:
     """
     promised = new.description["parameters"]["evaluate"]["accepted_error"]
     sets = {"EMNIST": dataset.load(SPLIT, "test")} | labelled.load(SPLIT, "test")
-    kept = adaptation.load_cards(batches.TEST)
+    kept = adaptation.load_cards(adaptation.TEST)
     if kept and len(kept.characters):
         sets["archive"] = kept.characters
 

@@ -8,13 +8,13 @@ an archive has many of is not thereby more likely in a box.
 
 from typing import Any
 
-import keras
-import numpy as np
-from scipy.optimize import minimize
-
 from vintraining import network
 from vintraining.dataset import Characters
 from vintraining.parameters import Adapt, Parameters, Train
+
+import keras
+import numpy as np
+from scipy.optimize import minimize
 
 LAST = (keras.layers.DepthwiseConv2D, keras.layers.Dense)
 FROZEN = keras.layers.BatchNormalization  # half a batch of one archive is no sample of all writing
@@ -90,14 +90,16 @@ class _Half:
         self.batches = network.TrainingBatches(characters, train, seed)
         self.smoothing = train.label_smoothing
         self.log_rates = np.log(np.maximum(self.batches.rates, 1e-9)).astype(np.float32)
-        self.step = 0
+        self.steps = 0
 
     def next(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images (B, 28, 28, 1), log shares of the classes (B, 33), targets (B, 33)."""
-        if self.step and self.step % len(self.batches) == 0:
+        # Its last batch may be cut short, or to nothing: classes are drawn in whole numbers.
+        at = self.steps % max(1, len(self.batches.rows) // self.batches.train.batch_size)
+        if self.steps and not at:
             self.batches.on_epoch_end()
-        images, targets = self.batches[self.step % len(self.batches)]
-        self.step += 1
+        images, targets = self.batches[at]
+        self.steps += 1
         # Smoothed towards the classes as they occur here: one that does not is not to grow.
         targets = (1 - self.smoothing) * targets + self.smoothing * self.batches.rates
         return images, np.repeat(self.log_rates[None], len(images), axis=0), targets
