@@ -214,6 +214,7 @@ def calibrated(
     sets = {OWN: own} | adaptation.load(adaptation.VALIDATION)
     said = {n: transfer.Answers(network.logits(model, c.images), c.labels) for n, c in sets.items()}
     found, origins = adaptation.calibrate(said, parameters.evaluate)
+    said = {n: answers for n, answers in said.items() if n == OWN or n in origins}
     read = {n: (a.probabilities(found.temperature), a.labels) for n, a in said.items()}
     written = card_scores.Written(read[OWN], {n: [read[n]] for n in read if n != OWN})
     return found, card_scores.measure(written, written, parameters), list(origins)

@@ -130,6 +130,8 @@ def main() -> None:
         for part, sets in parts.items()
     }
     calibration, calibrated_on = adaptation.calibrate(said["validation"], how)
+    if adaptation.ARCHIVE not in calibrated_on:  # too few of its boxes: too few for cards, too
+        said["validation"].pop(adaptation.ARCHIVE, None)
     temperature, threshold = calibration.temperature, calibration.threshold
     frequencies = dataset.load(SPLIT, "train").counts()
     read = {part: sets[own].probabilities(temperature) for part, sets in said.items()}

@@ -284,7 +284,8 @@ class Batch:
 
     @property
     def numbers(self) -> Path:
-        return NUMBERS / f"{self.folder.name}.csv"
+        """Where the numbers of its cards for training stand."""
+        return self.folder.parents[1] / NUMBERS.name / f"{self.folder.name}.csv"
 
     def counts(self) -> Mapping[str, int]:
         """Cards by part."""
