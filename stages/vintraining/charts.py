@@ -195,7 +195,7 @@ def audit(path: Path, found: dict[str, Any]) -> None:
     axis.set_yticks(places, names, fontsize=8)
     axis.invert_yaxis()
     axis.set_title("Accepted cards that are wrong, checked blind", fontsize=11)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.tight_layout()
     _save(figure, path)
 
