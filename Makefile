@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Results must not depend on what a user has installed beside the project.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup reproduce verify-reproducible test release requirements clean
+.PHONY: help setup reproduce verify-reproducible test release rollback requirements clean
 
 help:
 	@echo "make reproduce     set up, run the whole workflow (dvc repro), read the sample cards"
@@ -14,6 +14,7 @@ help:
 	@echo "make test          set up, check the code and run every test (about 10 minutes)"
 	@echo "make setup         only make the environment in .venv"
 	@echo "make release       make the model of the last dvc repro the one that predict.py reads with"
+	@echo "make rollback      bring the reader back that was released before"
 	@echo "make requirements  choose newer versions of all packages within pyproject.toml's ranges"
 	@echo "make clean         remove the environment and what tests and readings left behind"
 	@echo
@@ -54,6 +55,9 @@ test: .venv/dev
 
 release: .venv/workflow
 	python stages/release.py
+
+rollback: .venv/workflow
+	python stages/release.py --rollback
 
 # The tests' packages first; the others take their versions over, so that what is tested is used.
 # LiteRT asks for any backports-strenum. The newest one refuses Python 3.11 and newer, which uv does not

@@ -7,7 +7,16 @@ of any country. metrics/transfer.json sets EMNIST and every labelled folder side
 
 from pathlib import Path
 
-from vintraining import card_scores, charts, dataset, labelled, network, scores, transfer
+from vintraining import (
+    adaptation,
+    card_scores,
+    charts,
+    dataset,
+    labelled,
+    network,
+    scores,
+    transfer,
+)
 from vintraining.console import stage
 from vintraining.parameters import Evaluate, load
 
@@ -19,7 +28,7 @@ from vinreader.spec import CHARACTERS
 
 SOURCE = Path("data/raw/source.json")
 SPLIT = Path("data/split")
-MODEL = Path("models/vin-reader.keras")
+MODEL = Path("models/adapted.keras")
 METRICS = Path("metrics")
 PICTURES = METRICS / "pictures"  # hold test images: in DVC's cache, never in git
 
@@ -33,8 +42,10 @@ def written(own: str, part: str, said: Said, temperature: float) -> card_scores.
     hands = {
         name: card_scores.by_writer(characters, labelled.load_groups(SPLIT, name, part))
         for name, characters in read.items()
-        if name != own
+        if name not in (own, adaptation.ARCHIVE)
     }
+    if adaptation.ARCHIVE in read:  # all of its hands together: it is read as a whole
+        hands[adaptation.ARCHIVE] = [read[adaptation.ARCHIVE]]
     return card_scores.Written(read[own], hands)
 
 
@@ -108,7 +119,7 @@ def main() -> None:
     source = dataset.load_json(SOURCE)
     own = source["source"]
     parts = {
-        part: {own: dataset.load(SPLIT, part)} | labelled.load(SPLIT, part)
+        part: {own: dataset.load(SPLIT, part)} | labelled.load(SPLIT, part) | adaptation.load(part)
         for part in ("validation", "test")
     }
     said = {
@@ -118,7 +129,9 @@ def main() -> None:
         }
         for part, sets in parts.items()
     }
-    calibration = transfer.calibrate(said["validation"], how.accepted_error, how.certainty)
+    calibration, calibrated_on = adaptation.calibrate(said["validation"], how)
+    if adaptation.ARCHIVE not in calibrated_on:  # too few of its boxes: too few for cards, too
+        said["validation"].pop(adaptation.ARCHIVE, None)
     temperature, threshold = calibration.temperature, calibration.threshold
     frequencies = dataset.load(SPLIT, "train").counts()
     read = {part: sets[own].probabilities(temperature) for part, sets in said.items()}
@@ -134,6 +147,7 @@ def main() -> None:
         "temperature": round(temperature, 5),
         "review_threshold": round(threshold, 5),
         "vin_review_threshold": cards.thresholds,
+        "calibrated_on": {"boxes": calibrated_on, "cards": cards.origins},
         "validation": headline["validation"],
         "recall": {character: round(float(share), 4) for character, share in recall},
     }

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vintraining import dataset, labelled, network, scores
+from vintraining import adaptation, dataset, labelled, network, scores
 from vintraining.console import stage
 from vintraining.parameters import Export, load
 
@@ -24,7 +24,7 @@ from vinreader.litert import LiteRT, softmax
 from vinreader.spec import CHARACTERS, SIDE, UserError
 
 SPLIT = Path("data/split")
-KERAS = Path("models/vin-reader.keras")
+KERAS = Path("models/adapted.keras")
 LITERT = Path("models/vin-reader.tflite")
 NUMBERS = Path("models/vin-numbers.json")
 EVALUATION = Path("metrics/evaluation.json")
@@ -55,6 +55,7 @@ def describe(
     evaluation: dict[str, Any],
     source: dict[str, Any],
     folders: dict[str, Any],
+    archive: dict[str, Any],
     parameters: dict[str, Any],
     code: dict[str, str],
 ) -> dict[str, Any]:
@@ -62,6 +63,8 @@ def describe(
     origin = {"data": source["sha256"], "parameters": parameters, "code": code}
     if folders:
         origin["labelled"] = {name: folder["sha256"] for name, folder in folders.items()}
+    if archive:
+        origin["archive"] = {name: batch["sha256"] for name, batch in archive.items()}
     return {
         "labels": CHARACTERS,
         "input": f"float32 (N, {SIDE}, {SIDE}, 1), 0 to 255, white ink on black, "
@@ -70,10 +73,12 @@ def describe(
         "temperature": evaluation["temperature"],
         "review_threshold": evaluation["review_threshold"],
         "vin_review_threshold": evaluation["vin_review_threshold"],
+        "calibrated_on": evaluation["calibrated_on"],
         "source": evaluation["source"],
         "test": {key: evaluation[key] for key in TEST_FIGURES},
         "data": source,
         "labelled": folders,
+        "archive": archive,
         "parameters": parameters,
         "code": code,
         "fingerprint": sha256(json.dumps(origin, sort_keys=True).encode()),
@@ -178,6 +183,7 @@ def main() -> None:
             evaluation,
             source,
             labelled.load_record(SPLIT),
+            adaptation.load_record()["batches"],
             parameters.model_dump(mode="json"),
             code(),
         ),

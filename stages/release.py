@@ -1,72 +1,54 @@
 """Not a stage: makes the exported model the released one, which clerks read with.
 
-Refused when the model was not trained on EMNIST, or reads a test set of data/split worse, beyond
-chance, than the released model does.
+Refused, with the table, when the model was not trained on EMNIST, or when it reads a test set of
+data/split, or the archive's cards kept for testing, worse than the released one, beyond chance.
+`--rollback` brings the reader before back: models/released/previous/ keeps it.
 """
 
-import shutil
-from pathlib import Path
+import argparse
 
-from vintraining import dataset, labelled
+from vintraining import releasing
 from vintraining.console import stage
 
-import numpy as np
-from scipy.stats import binomtest
-
-from vinreader import numbers
-from vinreader.files import replacing
 from vinreader.reader import Reader
 from vinreader.spec import UserError
 
-EXPORTED = Path("models/vin-reader.tflite")
-RELEASED = Path("models/released/vin-reader.tflite")
-SPLIT = Path("data/split")
-SIGNIFICANT = 0.05
 
+def exported() -> Reader:
+    """The model of the last dvc repro.
 
-def right(reader: Reader, test: dataset.Characters) -> np.ndarray:
-    """Which characters are read right, bool (N,)."""
-    return np.asarray(reader.probabilities(test.images).argmax(axis=1) == test.labels)
-
-
-def compared(name: str, new: np.ndarray, old: np.ndarray) -> tuple[str, bool]:
-    """A line of the table, and whether the new reader is worse beyond chance.
-
-    McNemar's exact test on the characters that one of the two reads right and the other does not.
+    Raises: UserError where it was not trained on EMNIST.
     """
-    gained, lost = int((new & ~old).sum()), int((old & ~new).sum())
-    chance = binomtest(lost, gained + lost, alternative="greater").pvalue if lost else 1.0
-    line = (
-        f"{name:16} {len(new):7,} characters: {old.mean():.2%} -> {new.mean():.2%} right, "
-        f"{gained} gained, {lost} lost"
-    )
-    worse = chance < SIGNIFICANT
-    return line + (f"; worse beyond chance (p = {chance:.2g})" if worse else ""), worse
+    reader = Reader(releasing.EXPORTED)
+    source = reader.description["source"]
+    if not source.startswith("emnist"):
+        raise UserError(
+            f"{releasing.EXPORTED} was trained on {source}; only a model trained on EMNIST is "
+            "released. Put NIST's archive at data.archive and run dvc repro"
+        )
+    return reader
 
 
 @stage
 def main() -> None:
-    candidate = Reader(EXPORTED)
-    source = candidate.description["source"]
-    if not source.startswith("emnist"):
-        raise UserError(
-            f"{EXPORTED} was trained on {source}; only a model trained on EMNIST is released. "
-            "Put NIST's archive at data.archive and run dvc repro"
-        )
-    tests = {"EMNIST": dataset.load(SPLIT, "test")} | labelled.load(SPLIT, "test")
-    if RELEASED.exists():
-        released = Reader(RELEASED)
-        table = [
-            compared(name, right(candidate, test), right(released, test))
-            for name, test in tests.items()
-        ]
-        print("\n".join(line for line, _ in table))
-        if any(worse for _, worse in table):
-            raise UserError(f"not released: {EXPORTED} reads worse than the released reader")
-    for name in (numbers.FILE, EXPORTED.name, EXPORTED.with_suffix(".json").name):
-        with replacing(RELEASED.with_name(name)) as temporary:
-            shutil.copyfile(EXPORTED.with_name(name), temporary)
-    print(f"released: {RELEASED}, trained on {source}")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rollback", action="store_true", help="bring the reader before back")
+    options = parser.parse_args()
+    releasing.recover()
+    if options.rollback:
+        releasing.rollback()
+        print(f"released again: {releasing.RELEASED}, {releasing.told()}")
+        return
+    from vintraining import gate  # takes longer to load than going back takes
+
+    candidate = exported()
+    if releasing.RELEASED.exists():
+        table = gate.compare(candidate, Reader(releasing.RELEASED))
+        print("\n".join(str(line) for line in table))
+        if any(line.worse for line in table):
+            raise UserError(f"not released: {releasing.EXPORTED} is worse than the released reader")
+    releasing.release()
+    print(f"released: {releasing.RELEASED}, {releasing.told()}")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,36 @@ def no_file_over(size: int) -> dict[str, object]:
     return {"preexec_fn": limit, "env": unmeasured()}
 
 
+# Ends the process, as SIGKILL does, before the n-th change of a file or folder.
+_KILLED = """
+import os, runpy, sys
+left = int(sys.argv[1])
+def counted(change):
+    def made(*arguments, **options):
+        global left
+        left -= 1
+        if left < 0:
+            os._exit(9)
+        return change(*arguments, **options)
+    return made
+for name in ("rename", "replace", "unlink", "remove", "rmdir", "mkdir"):
+    setattr(os, name, counted(getattr(os, name)))
+sys.argv = sys.argv[2:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def killed_at(change: int, script: str, *arguments: object, cwd: Path) -> bool:
+    """Whether a stage was killed: before its `change`-th change of files, if it makes so many."""
+    command = [sys.executable, "-c", _KILLED, change, PROJECT / "stages" / script, *arguments]
+    result = subprocess.run(
+        [*map(str, command)], cwd=cwd, capture_output=True, text=True, env=unmeasured()
+    )
+    assert result.returncode in (0, 9), result.stderr
+    return result.returncode == 9
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file by column."""
     with path.open(newline="", encoding="utf-8") as file:

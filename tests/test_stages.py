@@ -4,8 +4,10 @@ import ast
 import json
 from pathlib import Path
 
-from vintraining import dataset, emnist, handwriting, labelled
+from vintraining import batches, dataset, emnist, handwriting, labelled
+from vintraining.cards import draw_cards
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -217,6 +219,19 @@ def test_labelled_writers_join_the_training_characters_as_often_as_they_weigh(
     told = labelled.load_record(split)["hands"]["parts"]["train"]
     assert told["groups"] == 1 and told["images"] == len(added) // 2
     assert not images(made["train"]) & set().union(*map(images, sets))
+
+
+def test_a_batch_of_checked_cards_leaves_what_is_trained_on_as_it_is(characters):
+    characters.run("split.py")
+    split = characters.folder / "data/split"
+    before = {path: path.read_bytes() for path in split.rglob("*") if path.is_file()}
+    (card,) = draw_cards(1, seed=4)
+    files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
+    with batches.Batch(characters.folder / "data/labelled/spring", 0.1) as batch:
+        batch.add(batches.Checked("1", card.vin), batches.Scan("1", (), files))
+        batch.write()
+    assert characters.run("split.py").returncode == 0
+    assert {path: path.read_bytes() for path in split.rglob("*") if path.is_file()} == before
 
 
 def test_a_stage_without_its_input_says_what_to_run(workspace):

@@ -14,6 +14,10 @@ import signal
 import subprocess
 import time
 
+from vintraining import batches
+from vintraining.cards import draw_cards
+
+import cv2
 import pytest
 import yaml
 
@@ -174,3 +178,21 @@ def test_two_runs_in_one_workspace_do_not_meet(team):
     assert first.returncode == 0
     assert all((team.folder / name).read_bytes() == old for name, old in before.items())
     assert "Running stage" not in team.dvc("repro")
+
+
+def test_checked_cards_teach_without_a_training(small_run, tmp_path):
+    clone = small_run.copy(tmp_path)
+    with batches.Batch(clone.folder / "data/labelled/spring", 0.5) as batch:
+        for number, card in enumerate(draw_cards(24, seed=6)):
+            files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
+            scan = batches.Scan(f"{number}", (), files)
+            batch.add(batches.Checked(scan.name, card.vin), scan)
+        batch.write()
+    said = clone.dvc("repro", "export")
+    assert "Stage 'train' didn't change, skipping" in said and "Running stage 'adapt'" in said
+    told = clone.read_json("metrics/adapt.json")
+    assert told["level"] == "bias" and 0 < told["boxes"] < 300
+    described = clone.read_json("models/vin-reader.json")
+    assert described["archive"]["spring"]["cards"]["train"] == batch.counts()["train"]
+    assert "archive" not in described["calibrated_on"]["boxes"]  # a few cards are too few
+    assert clone.read_json("metrics/transfer.json")["sets"].keys() == {"emnist", "archive"}

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import heapq
 import os
 import sys
 from collections import Counter
@@ -16,7 +17,7 @@ from typing import Any, Self
 import cv2
 
 from vinreader import provenance
-from vinreader.files import replacing
+from vinreader.files import replacing, sha256
 from vinreader.folders import Card, find_items
 from vinreader.known import RATE, Known, alike, note_alike
 from vinreader.litert import notes_held
@@ -24,7 +25,7 @@ from vinreader.pipeline import Result, read_items
 from vinreader.reader import Reader
 from vinreader.review import Review
 from vinreader.spec import UserError
-from vinreader.tables import Row, VinRow
+from vinreader.tables import DRAWN, Row, VinRow
 
 EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -91,6 +92,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "strength of --known: the share of all cards that have a certain number of the "
         "list; 0: they are named only (default: %(default)s)",
     },
+    "--audit": {
+        "type": number,
+        "metavar": "N",
+        "help": "draw N of the accepted cards into review.html, to be checked without what was "
+        "read; stages/audit.py tells from the answers how many of all accepted cards are wrong",
+    },
     "--jobs": {
         "type": number,
         "metavar": "N",
@@ -128,8 +135,10 @@ def parse(argv: list[str] | None, program: str) -> argparse.Namespace:
         parser.error("name a folder of images, or one image")
     if options.engine == "local":
         options.output = options.output or Path("predictions.csv")
-    elif options.debug or options.known:
-        parser.error("--debug and --known are for --engine local")
+    elif options.debug or options.known or options.audit:
+        parser.error("--debug, --known and --audit are for --engine local")
+    if options.audit and options.format == "ascii":
+        parser.error("--audit is for --format csv, which writes the page")
     return options
 
 
@@ -164,9 +173,11 @@ class Csv:
 
 class Cards:
     """Rows of vins.csv, kept on disk until the last one is read: what a card says of others like
-    it is known only then. A context manager."""
+    it, and whether it is one of the `audit` cards drawn, is known only then. A context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, audit: int = 0) -> None:
+        self._audit = audit
+        self._lots: list[tuple[int, int]] = []  # (minus the lot, place) of the accepted, a heap
         self._kept = SpooledTemporaryFile(  # noqa: SIM115 (closed with this object)
             ROWS_IN_MEMORY, "w+", newline="", encoding="utf-8"
         )
@@ -181,16 +192,30 @@ class Cards:
         self._kept.close()
 
     def add(self, row: VinRow) -> None:
+        if self._audit and row.status == "ok":
+            # Lots follow from what is in the rows alone: the same reading draws the same cards.
+            lot = int(sha256("\0".join(row).encode()), 16)
+            heapq.heappush(self._lots, (-lot, len(self._names)))
+            if len(self._lots) > self._audit:
+                heapq.heappop(self._lots)
         self._writer.writerow(row)
         self._names.append(row.card)
         self._vins.append(row.vin)
 
+    def drawn(self) -> set[int]:
+        """The places of the accepted cards with the smallest lots: a simple random sample."""
+        return {place for _, place in self._lots}
+
     def notes(self) -> dict[int, str]:
-        """By the place of a card: which others have its number, or one that differs in a box."""
-        return {
+        """By the place of a card: which others have its number, or one that differs in a box; and
+        that it was drawn for the audit."""
+        notes = {
             place: note_alike([(self._names[other], box) for other, box in others])
             for place, others in alike(self._vins).items()
         }
+        for place in self.drawn():
+            notes[place] = "; ".join(filter(None, (notes.get(place), DRAWN)))
+        return notes
 
     def rows(self, notes: dict[int, str]) -> Iterator[VinRow]:
         """All rows in order, each with its note."""
@@ -206,16 +231,19 @@ def count(result: Result, counts: Counts) -> None:
         counts[f"vin {result.vin_row.status}"] += 1
 
 
-def write_files(results: Iterable[Result], output: Path, counts: Counts) -> list[Path]:
+def write_files(
+    results: Iterable[Result], output: Path, counts: Counts, audit: int = 0
+) -> list[Path]:
     """predictions.csv, and for cards vins.csv and review.html beside it: all of them or none.
 
-    Returns the tables.
+    `audit` of the accepted cards, or all where there are fewer, are to be checked blind. Returns
+    the tables.
     """
     tables = [output]
     with ExitStack() as stack:
         predictions = Csv(output, Row._fields, stack)
         page = stack.enter_context(Review())
-        cards = stack.enter_context(Cards())
+        cards = stack.enter_context(Cards(audit))
         vins = None
         for result in results:
             predictions.writer.writerows(result.rows)
@@ -229,7 +257,8 @@ def write_files(results: Iterable[Result], output: Path, counts: Counts) -> list
         if vins:
             notes = cards.notes()
             vins.writer.writerows(cards.rows(notes))
-            page.write(output.with_name("review.html"), notes)
+            page.write(output.with_name("review.html"), notes, cards.drawn())
+            counts["drawn"] = len(cards.drawn())
     return tables
 
 
@@ -300,6 +329,8 @@ def summary(counts: Counts, output: Path | None) -> str:
         text += f"; see {output}"
     if cards:
         text += f"\n{cards:,} cards: {counts['vin ok']:,} read, {counts['vin review']:,} doubtful"
+        if counts["drawn"]:
+            text += f", {counts['drawn']:,} of those read to be checked blind"
         if output:
             vins, page = output.with_name("vins.csv"), output.with_name("review.html")
             text += f"; see {vins} and check {page}"
@@ -329,7 +360,7 @@ def run(options: argparse.Namespace) -> int:
         if options.format == "ascii":
             print_ascii(results, counts)
         elif options.output:
-            tables = write_files(results, options.output, counts)
+            tables = write_files(results, options.output, counts, options.audit or 0)
             provenance.write_record(reader, options.rules, tables)
         else:
             for result in results:

@@ -36,6 +36,11 @@ def origin(reader: Reader) -> str:
         for name, folder in description.get("labelled", {}).items()
         if "train" in folder["parts"]
     ]
+    trained_on += [
+        f"{batch['cards']['train']:,} cards of the batch {name}"
+        for name, batch in description.get("archive", {}).items()
+        if "train" in batch["cards"]
+    ]
     lines = [
         ("model", reader.path),
         ("sha256", description["sha256"]),

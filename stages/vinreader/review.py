@@ -7,7 +7,7 @@ becomes markup: the JSON cannot end its script element, and the page only sets t
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -75,10 +75,13 @@ class Review:
         part.write(f'{entry.json},"order":{self.count}}}'.encode())
         self.count += 1
 
-    def write(self, path: Path, notes: Mapping[int, str] | None = None) -> None:
+    def write(
+        self, path: Path, notes: Mapping[int, str] | None = None, blind: Collection[int] = ()
+    ) -> None:
         """Write the page, the doubtful cards first, each kind in the order they were added.
 
-        `notes` are added to messages, by the cards' places in vins.csv.
+        `notes` are added to messages, by the cards' places in vins.csv; the cards at the places
+        `blind` are shown without what was read.
 
         The file is complete or not there at all. The same cards give the same bytes.
         Raises: OSError if the file cannot be written.
@@ -86,9 +89,11 @@ class Review:
         digest = hashlib.sha256()
         for block in self._content():
             digest.update(block)
+        digest.update(repr(sorted(blind)).encode() if blind else b"")
         page = resources.files("vinreader").joinpath("review.html").read_text("utf-8")
         head, tail = page.split("{{cards}}")  # only the template is searched, never a card's text
-        head = head.replace("{{settings}}", _json(_settings(digest.hexdigest()[:24], notes or {})))
+        settings = _settings(digest.hexdigest()[:24], notes or {}, blind)
+        head = head.replace("{{settings}}", _json(settings))
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(head.encode())
             file.writelines(self._content())
@@ -133,10 +138,11 @@ def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
-def _settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
+def _settings(key: str, notes: Mapping[int, str], blind: Collection[int]) -> dict[str, object]:
     return {
         "key": key,
         "notes": notes,
+        "blind": sorted(blind),
         "columns": VinRow._fields,
         "characters": CHARACTERS,
         "values": vin.VALUES,

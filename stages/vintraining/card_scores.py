@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vintraining import accepting, number_statistics, scores, simulate
+from vintraining.adaptation import ARCHIVE
 from vintraining.dataset import load_json
 from vintraining.number_statistics import Real
 from vintraining.parameters import Evaluate, Numbers, Parameters
@@ -47,9 +48,11 @@ class Cards:
 
 @dataclass(frozen=True)
 class Scores:
-    """thresholds: by kind of evidence. figures: for metrics/vins.json. test: the cards behind."""
+    """thresholds: by kind of evidence; origins: of the cards that each is from, "" for those that
+    are of many hands. figures: for metrics/vins.json. test: the cards behind."""
 
     thresholds: dict[str, float]
+    origins: dict[str, list[str]]
     figures: dict[str, Any]
     test: Cards
 
@@ -92,7 +95,7 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     else:
         prior = numbers.build(load_json(STATISTICS))
         chosen = [(prior, simulate.drawn(prior, how.cards * len(simulate.GROUPS[:-1]), rng))]
-    thresholds = _thresholds(_read_all(validation, chosen, rng), how)
+    thresholds, origins = _thresholds(_read_all(validation, chosen, rng), how)
     tested = _read_all(test, chosen, rng)
     cards = tested.pop(OWN)
     figures: dict[str, Any] = {
@@ -110,24 +113,39 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
         times = np.bincount(rng.choice(len(real.vins), how.cards), minlength=len(real.vins))
         part = _read([test.own], list(_numbers(parted, times, learning, rng)), rng)
         figures[name] = _figures(part, thresholds)
-    return Scores(thresholds, figures, cards)
+    return Scores(thresholds, origins, figures, cards)
 
 
-def _thresholds(read: dict[str, Cards], how: Evaluate) -> dict[str, float]:
-    """By kind of evidence. As in `transfer.py`, the stated error is kept with the stated certainty
-    by all cards together, and as likely as not by each kind, and by the cards of each labelled
-    folder: of these there are too few to be certain of more, and none would be accepted."""
+def _thresholds(
+    read: dict[str, Cards], how: Evaluate
+) -> tuple[dict[str, float], dict[str, list[str]]]:
+    """By kind of evidence: the threshold, and the origins of the cards that it is from.
+
+    It is that of cards written with the archive's own boxes where these are enough for one. Else,
+    as in `transfer.py`, the stated error is kept with the stated certainty by all cards together,
+    and as likely as not by each kind, and by the cards of each labelled folder: of these there are
+    too few to be certain of more, and none would be accepted.
+    """
+    elsewhere = {name: cards for name, cards in read.items() if name != ARCHIVE}
     own = read[OWN]
     found = {
         kind: _threshold(own[own.kind == kind], how.accepted_error, EVEN) for kind in decoding.KINDS
     }
     together = []
-    for name, cards in read.items():
+    for name, cards in elsewhere.items():
         by_kind = cards.confidence >= np.array([found[kind] for kind in cards.kind])
         rest = replace(cards, confidence=np.where(by_kind, cards.confidence, 0))
         certainty = how.certainty if name == OWN else EVEN
         together.append(_threshold(rest, how.accepted_error, certainty))
-    return {kind: round(max(of_kind, *together), 5) for kind, of_kind in found.items()}
+    found = {kind: max(of_kind, *together) for kind, of_kind in found.items()}
+    origins = dict.fromkeys(found, sorted(elsewhere))
+    if ARCHIVE in read:
+        for kind in decoding.KINDS:
+            cards = read[ARCHIVE][read[ARCHIVE].kind == kind]
+            threshold = _threshold(cards, how.accepted_error, how.certainty)
+            if threshold < accepting.NOTHING:
+                found[kind], origins[kind] = threshold, [ARCHIVE]
+    return {kind: round(threshold, 5) for kind, threshold in found.items()}, origins
 
 
 def _threshold(cards: Cards, accepted_error: float, certainty: float) -> float:

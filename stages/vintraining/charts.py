@@ -170,6 +170,36 @@ def transfer(path: Path, sets: dict[str, dict[str, Any]], stated: float, title: 
     _save(figure, path)
 
 
+def audit(path: Path, found: dict[str, Any]) -> None:
+    """Of each group of accepted cards the share found wrong and its bound, against the promise.
+
+    Args:
+        found: what `auditing.report` gives; of makers the first 20 are shown.
+    """
+    groups = [("all", found["all"])]
+    for kind, most in (("region", None), ("maker", 20), ("batch", None)):
+        groups += [(f"{kind} {name}", told) for name, told in list(found[kind].items())[:most]]
+    places = np.arange(len(groups))
+    shares = np.array([told["share_wrong"] or 0 for _, told in groups])
+    bounds = np.array([told["bound"] for _, told in groups])
+    figure, axis = plt.subplots(figsize=(9, 0.3 * len(groups) + 1.4))
+    colors = ["seagreen" if bound <= found["promised"] else "crimson" for bound in bounds]
+    axis.hlines(places, shares, bounds, color=colors)
+    axis.scatter(shares, places, color=colors, zorder=3, label="found wrong")
+    axis.scatter(bounds, places, color=colors, marker="|", s=120, zorder=3, label="bound (95 %)")
+    axis.axvline(found["promised"], color="gray", linestyle="--", label="promised")
+    axis.set_xscale("symlog", linthresh=0.01)
+    axis.set_xlim(-0.0005, 1)
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    names = [f"{name} ({told['wrong']} of {told['checked']})" for name, told in groups]
+    axis.set_yticks(places, names, fontsize=8)
+    axis.invert_yaxis()
+    axis.set_title("Accepted cards that are wrong, checked blind", fontsize=11)
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.tight_layout()
+    _save(figure, path)
+
+
 def robustness(path: Path, table: pd.DataFrame, target: float) -> None:
     """A small chart for each disturbance: accuracy against strength.
 

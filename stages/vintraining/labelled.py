@@ -5,7 +5,8 @@ and `card`; other columns are ignored. The images are those of single boxes as a
 named relative to the folder or to its images/, and go through `boxes.normalise` as all else does.
 A folder that `split.labelled` names is trained on, any other is for testing only. What one person
 wrote, and what stands on one card, is in one part only: otherwise a test would be of hands that
-the network has seen.
+the network has seen. Batches that an archive has checked (`batches.py`) lie there too, and are left
+to the stage that learns from them.
 """
 
 import csv
@@ -32,6 +33,7 @@ FOLDER = Path("data/labelled")
 PARTS = ("test", "validation", "train")  # in the order in which an image finds its place
 COLUMNS = ("file", "character")
 OWNERS = ("writer", "card")  # columns whose rows stay together
+BATCH_COLUMNS = (*COLUMNS, "card", "box", "part", "read", "confidence", "batch")
 MOST_TOLD = 10  # wrong rows that a message names
 
 
@@ -68,6 +70,15 @@ class Labelled:
         parts = [f"{len(self.parts[part]):,} {part}" for part in PARTS if part in self.parts]
         left = [f"{n:,} {reason}" for reason, n in self.record["left_out"].items()]
         return ", ".join(parts) + (f"; left out: {', '.join(left)}" if left else "")
+
+
+def is_batch(folder: Path) -> bool:
+    """Whether a labelled folder is one that `collect.py` has written."""
+    try:
+        with (folder / "labels.csv").open(encoding="utf-8-sig") as file:
+            return file.readline().rstrip("\r\n") == ",".join(BATCH_COLUMNS)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -214,7 +225,7 @@ def read_images(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[str], str
 
 
 def read_all(root: Path, trained_on: dict[str, LabelledFolder], seen: set[bytes]) -> list[Labelled]:
-    """Every labelled folder under `root`, by name; none when there is none.
+    """Every labelled folder under `root` that is no batch, by name; none when there is none.
 
     An image that stands in several sets stays in one: in the EMNIST part that has it, else in a
     test, else in validation.
@@ -229,6 +240,7 @@ def read_all(root: Path, trained_on: dict[str, LabelledFolder], seen: set[bytes]
         DataError: a row is wrong, or too few writers to divide; the text says where and what to do.
     """
     folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    folders = [folder for folder in folders if not is_batch(folder)]
     drafts = [_Draft(folder, trained_on.get(folder.name)) for folder in folders]
     for part in PARTS:
         for draft in drafts:

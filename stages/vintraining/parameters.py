@@ -100,6 +100,17 @@ class Train(Section):
     augmentation: Augmentation
 
 
+class Adapt(Section):
+    kept: Annotated[Number, Field(gt=0, le=0.5)]
+    few: Annotated[int, Field(ge=1)]
+    many: Annotated[int, Field(ge=1)]
+    bias: Annotated[Number, Field(gt=0, le=10)]
+    rate: Annotated[Number, Field(gt=0, le=1)]
+    passes: Annotated[int, Field(ge=1, le=1000)]
+    most: Annotated[int, Field(ge=1)]
+    free: Share
+
+
 class Numbers(Section):
     least: Annotated[int, Field(ge=2, le=1000)]
     strength: Annotated[Number, Field(gt=0, le=1000)]
@@ -135,6 +146,7 @@ class Parameters(Section):
     filter: Filter
     split: Split
     train: Train
+    adapt: Adapt
     numbers: Numbers
     evaluate: Evaluate
     export: Export

@@ -1,0 +1,183 @@
+"""Not a stage: takes checked cards into a batch from which the next `dvc repro` learns.
+
+    python stages/collect.py input/ vins.csv
+
+The images that were read, and the table that the page gave back. Cards that a person checked or
+corrected go to data/labelled/<batch>/, their numbers to data/numbers/<batch>.csv; all others are
+left out. The same again changes nothing, and a table that has grown adds its new cards.
+"""
+
+import argparse
+import csv
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from vintraining import batches, labelled, number_statistics
+from vintraining.batches import Batch, BatchError, Checked
+from vintraining.console import stage
+from vintraining.corrections import MOST_TOLD, CheckedRow, read_table
+from vintraining.parameters import load
+
+from vinreader import decoding
+from vinreader.numbers import Prior
+from vinreader.reader import Reader
+from vinreader.spec import BOXES, UserError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def batch_name(given: str | None, folder: Path) -> str:
+    """The batch's name: the one given, or that of the folder of images.
+
+    Raises: BatchError where it is none for a folder.
+    """
+    name = given or re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-.")
+    if not NAME.fullmatch(name):
+        raise BatchError(
+            f"{name!r} is no name for a batch; give one of letters, digits, - _ and . with --batch"
+        )
+    return name
+
+
+def is_certain(row: CheckedRow, prior: Prior, confidence: float) -> bool:
+    """Whether a number that nobody checked is certain: accepted with at least this confidence, and
+    by a check digit that its maker is known to use."""
+    if not row.whole or row.row.status != "ok" or float(row.row.confidence or 0) < confidence:
+        return False
+    cell = int(prior.cells(number_statistics.indices([row.row.vin]))[0])
+    return decoding.evidence(prior, cell, row.row.vin) == decoding.KINDS[0]
+
+
+def to_take(
+    rows: list[CheckedRow], table: Path, free: float
+) -> tuple[dict[str, CheckedRow], Counter[str]]:
+    """The rows of whole numbers that a person decided, by card, and why others are left out; with
+    `free` above 0 also those that are certain with this confidence.
+
+    Raises: BatchError where nobody has checked a card.
+    """
+    wanted, left = {}, Counter[str]()
+    prior = Reader().prior if free else None
+    for row in rows:
+        if prior and not row.decided and is_certain(row, prior, free):
+            wanted[row.row.card] = row
+        elif not row.decided:
+            left["not checked"] += 1
+        elif not row.whole or batches.NO_READING in row.row.vin:
+            left["not a number of 17 characters"] += 1
+        else:
+            wanted[row.row.card] = row
+    if not wanted:
+        raise BatchError(
+            f"{table}: no card with a whole number was checked by a person; check some in "
+            "review.html and download the table there"
+        )
+    return wanted, left
+
+
+def confidences(path: Path | None, table: Path) -> dict[str, tuple[str, str]]:
+    """What was read in each box and how surely, by its path; nothing where no file tells it.
+
+    Raises: BatchError where the file that was named is no predictions.csv.
+    """
+    chosen = path or table.with_name("predictions.csv")
+    if path is None and not chosen.is_file():
+        return {}
+    try:
+        with chosen.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            return {row["path"]: (row["character"], row["confidence"]) for row in rows}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise BatchError(f"{chosen} is no predictions.csv ({error}); name it anew") from None
+
+
+def checked_card(
+    row: CheckedRow, paths: tuple[str, ...], said: dict[str, tuple[str, str]]
+) -> Checked:
+    """The card as the batch keeps it; `paths` are its boxes' in predictions.csv.
+
+    Raises: BatchError where predictions.csv is of another reading than the table.
+    """
+    raw = row.row.raw if len(row.row.raw) == BOXES else batches.NO_READING * BOXES
+    card = Checked(row.row.card, row.row.vin, raw, free=not row.decided)
+    if any(path not in said for path in paths):
+        return card
+    boxes = [said[path] for path in paths]
+    if "".join(character or batches.NO_READING for character, _ in boxes) != raw:
+        raise BatchError(
+            f"card {row.row.card} was read as {raw} in the table, and otherwise in "
+            "predictions.csv; name the one that was written with it: --predictions FILE"
+        )
+    return replace(card, confidences=tuple(sure for _, sure in boxes))
+
+
+def missing_cards(folder: Path, table: Path, missing: list[str]) -> BatchError:
+    """The error for cards that the folder does not hold."""
+    names = ", ".join(missing[:MOST_TOLD]) + (" …" if len(missing) > MOST_TOLD else "")
+    return BatchError(
+        f"{folder} does not hold {len(missing):,} of the checked cards of {table}: {names}. Name "
+        "the folder that was read, as it was then"
+    )
+
+
+def told(batch: Batch, before: int, left: Counter[str]) -> str:
+    """What was done, for people."""
+    counts, boxes = batch.counts(), BOXES * len(batch.cards)
+    cards = batch.cards.values()
+    pairs = [zip(card.checked.vin, card.checked.read, strict=True) for card in cards]
+    corrected = sum(a != b for boxes_of_card in pairs for a, b in boxes_of_card)
+    lines = [
+        f"{batch.folder}: {len(batch.cards):,} cards, {len(batch.cards) - before:,} of them new; "
+        f"{corrected:,} of {boxes:,} boxes had been read otherwise",
+        f"{counts['train']:,} cards to learn from, {counts['validation']:,} to choose thresholds "
+        f"with, {counts['test']:,} to test with; numbers: {batch.numbers}",
+    ]
+    if counts["free"]:
+        lines.append(f"{counts['free']:,} cards to learn from that nobody checked")
+    if batch.twice:
+        left["the same scan as another card"] = batch.twice
+    if left:
+        lines.append("left out: " + ", ".join(f"{n:,} {why}" for why, n in left.items()))
+    return "\n".join(lines)
+
+
+@stage
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("input", type=Path, help="folder of images that was read")
+    parser.add_argument("table", type=Path, help="vins.csv that the page gave back")
+    parser.add_argument("--batch", help="its name (default: that of the folder)")
+    parser.add_argument(
+        "--predictions", type=Path, help="predictions.csv of the reading (default: beside vins.csv)"
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="take cards that have changed as they are now"
+    )
+    options = parser.parse_args()
+    how = load().adapt
+    wanted, left = to_take(read_table(options.table), options.table, how.free)
+    sure = confidences(options.predictions, options.table)
+    folder = labelled.FOLDER / batch_name(options.batch, options.input)
+    with Batch(folder, how.kept) as batch:
+        before = len(batch.cards)
+        if not before and batch.numbers.exists():
+            raise BatchError(f"{batch.numbers} is there already; choose another name with --batch")
+        for scan in batches.scans(options.input, set(wanted)):
+            card = checked_card(wanted.pop(scan.name), scan.paths, sure)
+            batch.add(card, scan, options.replace)
+        if wanted:
+            raise missing_cards(options.input, options.table, list(wanted))
+        if batch.changed:
+            raise UserError(
+                "nothing was taken in, for cards have changed since they were:\n"
+                + "\n".join(f"  {line}" for line in batch.changed[:MOST_TOLD])
+                + "\nput them back, or take them as they are now with --replace"
+            )
+        batch.write()
+    print(told(batch, before, left))
+
+
+if __name__ == "__main__":
+    main()

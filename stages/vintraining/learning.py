@@ -1,0 +1,131 @@
+"""Learning from an archive's checked boxes: as much of the network as their number can carry.
+
+Few boxes move only a bias of each class; more the last layers; many all layers, always with a
+small learning rate, and with as many of the characters that the network was trained on (replay), so
+that it forgets nothing. Each half knows how often each class occurs in it, as in `network.py`: what
+an archive has many of is not thereby more likely in a box.
+"""
+
+from typing import Any
+
+from vintraining import network
+from vintraining.dataset import Characters
+from vintraining.parameters import Adapt, Parameters, Train
+
+import keras
+import numpy as np
+from scipy.optimize import minimize
+
+LAST = (keras.layers.DepthwiseConv2D, keras.layers.Dense)
+FROZEN = keras.layers.BatchNormalization  # half a batch of one archive is no sample of all writing
+
+
+def level(boxes: int, how: Adapt) -> str:
+    """What is learned from so many boxes: `nothing`, `bias`, `last layers` or `all layers`."""
+    if not boxes:
+        return "nothing"
+    return "bias" if boxes < how.few else "last layers" if boxes < how.many else "all layers"
+
+
+def learn(
+    model: keras.Model, own: Characters, old: Characters, parameters: Parameters
+) -> dict[str, Any]:
+    """Changes the network in place, and says how.
+
+    Args:
+        own: the archive's boxes, at least one; old: characters the network was trained on.
+
+    Returns:
+        boxes, level; steps where layers were trained.
+    """
+    how = parameters.adapt
+    chosen = level(len(own), how)
+    told: dict[str, Any] = {"boxes": len(own), "level": chosen}
+    if chosen == "bias":
+        logits = network.logits(model, own.images).astype(np.float64)
+        weights, before = model.get_layer("logits").get_weights()
+        added = class_bias(logits, own.labels, how.bias)
+        model.get_layer("logits").set_weights([weights, (before + added).astype(np.float32)])
+        return told
+    layers = LAST if chosen == "last layers" else keras.layers.Layer
+    for layer in model.layers:
+        layer.trainable = isinstance(layer, layers) and not isinstance(layer, FROZEN)
+    told["steps"] = _train(model, own, old, parameters)
+    for layer in model.layers:
+        layer.trainable = True
+    return told
+
+
+def class_bias(logits: np.ndarray, labels: np.ndarray, deviation: float) -> np.ndarray:
+    """What to add to the logits of each class, float (33,), for the labels to be likeliest.
+
+    Found together with a temperature, under normal priors: about 0 with `deviation` for the biases,
+    about 0 with 1 for the temperature's logarithm.
+
+    Args:
+        logits: float (N, 33); labels: int (N,); deviation: in nats at that temperature.
+    """
+    classes = np.arange(logits.shape[1])
+    counts = np.bincount(labels, minlength=len(classes)) + 1
+    prior = np.log(counts / counts.sum())
+    truth = labels[:, None] == classes
+
+    def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
+        scaled = logits / np.exp(at[0])
+        sums = scaled + at[1:] + prior
+        sums -= np.logaddexp.reduce(sums, axis=1)[:, None]
+        far = np.exp(sums) - truth
+        slope = np.append(at[0] - (far * scaled).sum(), far.sum(axis=0) + at[1:] / deviation**2)
+        value = -sums[truth].sum() + at[0] ** 2 / 2 + (at[1:] ** 2).sum() / deviation**2 / 2
+        return float(value), slope
+
+    found = minimize(loss, np.zeros(len(classes) + 1), jac=True, method="L-BFGS-B").x
+    return np.asarray(found[1:] * np.exp(found[0]))
+
+
+class _Half:
+    """One half of each batch: augmented characters, their smoothed targets and class shares."""
+
+    def __init__(self, characters: Characters, train: Train, seed: int):
+        self.batches = network.TrainingBatches(characters, train, seed)
+        self.smoothing = train.label_smoothing
+        self.log_rates = np.log(np.maximum(self.batches.rates, 1e-9)).astype(np.float32)
+        self.steps = 0
+
+    def next(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images (B, 28, 28, 1), log shares of the classes (B, 33), targets (B, 33)."""
+        # Its last batch may be cut short, or to nothing: classes are drawn in whole numbers.
+        at = self.steps % max(1, len(self.batches.rows) // self.batches.train.batch_size)
+        if self.steps and not at:
+            self.batches.on_epoch_end()
+        images, targets = self.batches[at]
+        self.steps += 1
+        # Smoothed towards the classes as they occur here: one that does not is not to grow.
+        targets = (1 - self.smoothing) * targets + self.smoothing * self.batches.rates
+        return images, np.repeat(self.log_rates[None], len(images), axis=0), targets
+
+
+def _train(model: keras.Model, own: Characters, old: Characters, parameters: Parameters) -> int:
+    """Trains what is trainable; gives the number of steps."""
+    how, train = parameters.adapt, parameters.train
+    half = max(1, train.batch_size // 2)
+    halves = [
+        _Half(characters, train.model_copy(update={"batch_size": half}), parameters.seed + number)
+        for number, characters in enumerate((own, old))
+    ]
+    steps = max(1, min(how.passes * len(halves[0].batches), how.most // half))
+    shares = keras.Input(model.output_shape[1:])
+    informed = keras.Model([*model.inputs, shares], keras.layers.Add()([model.output, shares]))
+    informed.compile(
+        optimizer=keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(how.rate * train.learning_rate, steps),
+            weight_decay=train.weight_decay,
+        ),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+    )
+    for _ in range(steps):
+        images, log_rates, targets = (
+            np.concatenate(pair) for pair in zip(*(half.next() for half in halves), strict=True)
+        )
+        informed.train_on_batch([images.astype(np.float32), log_rates], targets)
+    return steps
