@@ -44,6 +44,10 @@ def missing() -> str:
 
 
 def hold(arithmetic: Literal["portable", "fast"]) -> None:
-    """Keep oneDNN, which trains the network, to `ISA`; before TensorFlow has run anything."""
+    """Keep TensorFlow to the processor and oneDNN to `ISA`, before TensorFlow has run anything.
+
+    Args:
+        arithmetic: "fast" leaves both as they choose.
+    """
     if arithmetic == "portable":
-        os.environ["ONEDNN_MAX_CPU_ISA"] = ISA
+        os.environ |= {"ONEDNN_MAX_CPU_ISA": ISA, "CUDA_VISIBLE_DEVICES": "-1"}
