@@ -20,14 +20,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
+from vintraining import dataset, network
+from vintraining.parameters import Parameters, load
+
 import keras
 from keras import layers
 from results import write
 from sklearn.model_selection import train_test_split
 
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, network
-from vintraining.parameters import Parameters, load
 
 PATIENCE = 3  # epochs without a smaller validation loss until the recipe stops
 

@@ -23,10 +23,10 @@ WAYS = ("deterministic", "as it comes")
 
 def train(way: str, count: int) -> None:
     """One epoch; prints its seconds and a hash of the weights."""
+    from vintraining import network
+
     import keras
     from compare_training import one_epoch
-
-    from vintraining import network
 
     parameters = load()
     if way == "deterministic":

@@ -37,7 +37,16 @@ def main() -> None:
     )
     boxes = draw_cards(1, seed)[0].boxes
     seen = np.stack([normalise(box).pixels for box in boxes])
-    charts.card(METRICS / "card.png", boxes, seen, reader.read_card(boxes))
+    card = reader.read_card(boxes)
+    charts.card(
+        METRICS / "card.png",
+        boxes,
+        seen,
+        card.vin,
+        [box.confidence for box in card.boxes],
+        [box.status == "ok" for box in card.boxes],
+        f"{card.vin}   {card.confidence:.1%} sure   {card.status}   {card.message}",
+    )
     decent = figures["decent"]
     print(
         f"{figures['accuracy']:.2%} of {len(characters):,} characters right; on decent scans at "

@@ -5,6 +5,9 @@ import sys
 import tempfile
 import zipfile
 
+from vintraining import augmentation, dataset, handwriting, network
+from vintraining.parameters import Augmentation, Train, load
+
 import keras
 import numpy as np
 import pytest
@@ -12,8 +15,6 @@ import pytest
 from vinreader.boxes import normalise_batch
 from vinreader.litert import LiteRT
 from vinreader.spec import ModelError
-from vintraining import augmentation, dataset, handwriting, network
-from vintraining.parameters import Augmentation, Train, load
 
 from conftest import PROJECT  # isort: skip
 

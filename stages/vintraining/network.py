@@ -14,6 +14,11 @@ os.environ.setdefault(
     "TF_CPP_MIN_LOG_LEVEL", "2"
 )  # TensorFlow's start-up notes are no news to users
 
+from vintraining import processor
+from vintraining.augmentation import augment, cross_out
+from vintraining.dataset import Characters, class_weights
+from vintraining.parameters import Train
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -21,10 +26,6 @@ from keras import layers
 
 from vinreader.files import naming, replacing
 from vinreader.spec import CHARACTERS, SIDE, ModelError
-from vintraining import processor
-from vintraining.augmentation import augment, cross_out
-from vintraining.dataset import Characters, class_weights
-from vintraining.parameters import Train
 
 
 def be_reproducible(seed: int, train: Train) -> None:
@@ -117,7 +118,8 @@ def sampling_rates(counts: np.ndarray, balance: float) -> np.ndarray:
         balance: 0 as they fall, 1 every class alike; in between n ** (1 - balance).
     """
     rates = np.where(counts > 0, counts.astype(np.float64) ** (1 - balance), 0)
-    return rates / rates.sum()
+    shares: np.ndarray = rates / rates.sum()
+    return shares
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -164,7 +166,8 @@ class TrainingBatches(keras.utils.PyDataset):
 
 
 def one_hot(labels: np.ndarray) -> np.ndarray:
-    return np.eye(len(CHARACTERS), dtype=np.float32)[labels]
+    targets: np.ndarray = np.eye(len(CHARACTERS), dtype=np.float32)[labels]
+    return targets
 
 
 @contextlib.contextmanager
