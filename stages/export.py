@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vintraining import dataset, labelled, network, scores
+from vintraining import dataset, labelled, network, processor, scores
 from vintraining.console import stage
 from vintraining.parameters import Export, load
 
@@ -75,6 +75,7 @@ def describe(
         "labelled": folders,
         "parameters": parameters,
         "code": code,
+        "arithmetic": processor.told(parameters["train"]["arithmetic"]),
         "fingerprint": sha256(json.dumps(origin, sort_keys=True).encode()),
         "versions": {name: version(name) for name in LIBRARIES}
         | {"python": platform.python_version()},

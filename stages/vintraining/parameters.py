@@ -8,6 +8,8 @@ what each one does.
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from vintraining.processor import Arithmetic
+
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -108,7 +110,7 @@ class Augmentation(Section):
 class Train(Section):
     widths: Annotated[list[Width], Field(min_length=3, max_length=3)]
     depths: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=3, max_length=3)]
-    arithmetic: Literal["portable", "fast"]
+    arithmetic: Arithmetic
     dropout: Annotated[Number, Field(ge=0, lt=1)]
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1, le=8192)]
