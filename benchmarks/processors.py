@@ -1,4 +1,4 @@
-"""Other processors, made up for a process by processor.c: fewer features, other caches and cores."""
+"""Other processors, made up for a process by processor.c: features, caches and cores."""
 
 import os
 import subprocess

@@ -9,7 +9,8 @@ Clones the last commit to two folders with different paths and runs `dvc repro -
 with a DVC cache, time zone and locale of its own, in the second as on another processor (made up
 by processor.c: no AVX512, another maker, other caches and cores). Then both dvc.lock files, which
 hold a hash of every output, must be the same to the byte, and so must every output. Exit status 1
-if they are not. With --processors there is a clone for each. With --committed there is one clone, in half the time, whose dvc.lock must be the committed one.
+if they are not. With --processors there is a clone for each of them. With --committed there is one
+clone, in half the time, whose dvc.lock must be the committed one.
 """
 
 import argparse
@@ -28,6 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
 from vintraining import parameters
 from vintraining.console import stage
+
+import processors
 
 from vinreader.spec import UserError
 
