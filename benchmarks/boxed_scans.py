@@ -9,18 +9,15 @@ turned, broken and unevenly lit, and counts those that are cut into their 17 box
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+import project  # noqa: F401 (finds what is imported below)
+from vintraining import labelled
 
 import cv2
 import numpy as np
+from composed import compose, cut_right
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from vintraining import labelled
-
-from test_fields import compose, cut_right
 from vinreader import fields
 from vinreader.boxes import normalise
 from vinreader.images import open_pages

@@ -17,25 +17,24 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+
+from project import PROJECT
+from vintraining import handwriting
+from vintraining.cards import draw_cards
 
 import numpy as np
 import psutil
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
-from vintraining import handwriting
-from vintraining.cards import draw_cards
-
 from results import write
 
 from vinreader.processes import cores
 from vinreader.spec import CHARACTERS
 
-PROJECT = Path(__file__).parents[1]
 PREDICT = [sys.executable, str(PROJECT / "stages/predict.py")]
 PER_FOLDER = 1000
 PACKAGES = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert", "tensorflow", "ray")
@@ -211,7 +210,99 @@ def stolen() -> float:
     return getattr(psutil.cpu_times(), "steal", 0.0)  # Linux tells
 
 
-def main() -> None:
+Row = tuple[str, str, str, str]  # what was measured, ours, compared with, ratio
+
+
+def speed(paths: list[Path], folder: Path, options: argparse.Namespace) -> Iterator[Row]:
+    """Of many images, beside the student pattern and the floor."""
+    # In turns, so that what else the machine does disturbs both alike.
+    pairs = []
+    for _ in range(options.runs):
+        ours = seconds([*PREDICT, str(folder / "images")], folder)
+        pairs.append((ours, floor(paths, cores(), 1)))
+    ours, decoding = (min(taken) for taken in zip(*pairs, strict=True))
+    alone = student(paths[: options.student], options.model)
+    count = len(paths)
+    yield (
+        f"{count:,} PNG boxes, whole command, against the student pattern",
+        f"{count / ours:,.0f} images a second",
+        f"{1 / alone:,.1f}",
+        f"{alone * count / ours:,.0f} times as fast",
+    )
+    ratio = statistics.median(a / b for a, b in pairs)
+    yield (
+        f"{count:,} PNG boxes, whole command, against opening them with Pillow",
+        f"{ours:.2f} s",
+        f"{decoding:.2f} s",
+        f"{ratio:.1f} times as long",
+    )
+
+
+def start(folder: Path, runs: int) -> Iterator[Row]:
+    """Of a card, beside the import of TensorFlow."""
+    write_cards(folder / "one", 1)
+    importing = [sys.executable, "-c", "import tensorflow"]
+    pairs = [
+        (seconds([*PREDICT, str(folder / "one")], folder), seconds(importing, folder))
+        for _ in range(runs)
+    ]
+    ours, tensorflow = (min(taken) for taken in zip(*pairs, strict=True))
+    yield (
+        "a card's 17 boxes, whole command, against `import tensorflow`",
+        f"{ours:.2f} s",
+        f"{tensorflow:.2f} s",
+        f"1/{tensorflow / ours:.0f}",
+    )
+
+
+def memory(
+    paths: list[Path], folder: Path, many: Path, options: argparse.Namespace
+) -> Iterator[Row]:
+    """Of many images in one folder, beside fewer in several."""
+    small = peak_memory([*PREDICT, str(folder / "images")], folder)
+    large = peak_memory([*PREDICT, str(many)], folder)
+    yield (
+        f"largest memory of all processes, {options.many:,} images in a folder "
+        f"against {len(paths):,} in several",
+        f"{large:,.0f} MB",
+        f"{small:,.0f} MB",
+        f"{large / small:.2f} times",
+    )
+
+
+def page(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
+    """The review page in a browser, where there is one."""
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        return
+    write_cards(folder / "cards", options.cards)
+    seconds([*PREDICT, str(folder / "cards"), "--output", "cards/predictions.csv"], folder)
+    opened = page_opens(folder / "cards/review.html", options.runs)
+    yield (
+        f"review page with {options.cards:,} cards",
+        f"open after {opened:.1f} s",
+        "3 s",
+        f"{opened / 3:.2f}",
+    )
+
+
+def ray(paths: list[Path], folder: Path, many: Path, options: argparse.Namespace) -> Iterator[Row]:
+    """A further image on Ray, where it is installed, beside our own processes."""
+    if not find_spec("ray"):
+        return
+    few = link(paths, folder / "few", options.many // 5)
+    further = options.many - options.many // 5
+    local = further_image([], few, many, folder, further)
+    engine = ["--engine", "ray", "--jobs", str(cores())]
+    distributed = further_image(engine, few, many, folder, further)
+    yield (
+        "seconds of a further image, Ray with as many workers against our own processes",
+        f"{distributed * 1e6:.0f} µs",
+        f"{local * 1e6:.0f} µs",
+        f"{distributed / local:.2f} times",
+    )
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--many", type=int, default=100_000, help="for memory and Ray")
@@ -225,93 +316,31 @@ def main() -> None:
         help="the Keras network of the student pattern",
     )
     parser.add_argument("--litert", type=Path, help="model that predict.py reads with")
-    options = parser.parse_args()
-    jobs = cores()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
     if options.litert:
         PREDICT.extend(["--model", str(options.litert.absolute())])
-    rows: list[tuple[str, str, str, str]] = []
-
-    def tell(what: str, ours: str, other: str, ratio: str) -> None:
-        rows.append((what, ours, other, ratio))
-        print(f"{what}: {ours} against {other}: {ratio}", flush=True)
-
+    rows: list[Row] = [("", "ours", "compared with", "ratio")]
     load = Load()
     load.start()
     with tempfile.TemporaryDirectory() as temporary:
         here = Path(temporary)
         paths = write_images(here / "images", options.images)
-        write_cards(here / "one", 1)
-        write_cards(here / "cards", options.cards)
-
-        # In turns, so that what else the machine does disturbs both alike.
-        pairs = []
-        for _ in range(options.runs):
-            ours = seconds([*PREDICT, str(here / "images")], here)
-            pairs.append((ours, floor(paths, jobs, 1)))
-        ours, decoding = (min(taken) for taken in zip(*pairs, strict=True))
-        alone = student(paths[: options.student], options.model)
-        count = len(paths)
-        tell(
-            f"{count:,} PNG boxes, whole command, against the student pattern",
-            f"{count / ours:,.0f} images a second",
-            f"{1 / alone:,.1f}",
-            f"{alone * count / ours:,.0f} times as fast",
-        )
-        ratio = statistics.median(a / b for a, b in pairs)
-        tell(
-            f"{count:,} PNG boxes, whole command, against opening them with Pillow",
-            f"{ours:.2f} s",
-            f"{decoding:.2f} s",
-            f"{ratio:.1f} times as long",
-        )
-
-        importing = [sys.executable, "-c", "import tensorflow"]
-        pairs = [
-            (seconds([*PREDICT, str(here / "one")], here), seconds(importing, here))
-            for _ in range(options.runs)
-        ]
-        ours, tensorflow = (min(taken) for taken in zip(*pairs, strict=True))
-        tell(
-            "a card's 17 boxes, whole command, against `import tensorflow`",
-            f"{ours:.2f} s",
-            f"{tensorflow:.2f} s",
-            f"1/{tensorflow / ours:.0f}",
-        )
-
         many = link(paths, here / "many", options.many)
-        small = peak_memory([*PREDICT, str(here / "images")], here)
-        large = peak_memory([*PREDICT, str(many)], here)
-        tell(
-            f"largest memory of all processes, {options.many:,} images in a folder "
-            f"against {count:,} in several",
-            f"{large:,.0f} MB",
-            f"{small:,.0f} MB",
-            f"{large / small:.2f} times",
-        )
-
-        if shutil.which("chromium") and shutil.which("chromedriver"):
-            seconds([*PREDICT, str(here / "cards"), "--output", "cards/predictions.csv"], here)
-            opened = page_opens(here / "cards/review.html", options.runs)
-            tell(
-                f"review page with {options.cards:,} cards",
-                f"open after {opened:.1f} s",
-                "3 s",
-                f"{opened / 3:.2f}",
-            )
-        if find_spec("ray"):
-            few = link(paths, here / "few", options.many // 5)
-            further = options.many - options.many // 5
-            local = further_image([], few, many, here, further)
-            engine = ["--engine", "ray", "--jobs", str(jobs)]
-            distributed = further_image(engine, few, many, here, further)
-            tell(
-                "seconds of a further image, Ray with as many workers against our own processes",
-                f"{distributed * 1e6:.0f} µs",
-                f"{local * 1e6:.0f} µs",
-                f"{distributed / local:.2f} times",
-            )
-    head = ("", "ours", "compared with", "ratio")
-    write("Reading, measured", PACKAGES, [head, *rows], load.told())
+        for row in chain(
+            speed(paths, here, options),
+            start(here, options.runs),
+            memory(paths, here, many, options),
+            page(here, options),
+            ray(paths, here, many, options),
+        ):
+            rows.append(row)
+            what, ours, other, ratio = row
+            print(f"{what}: {ours} against {other}: {ratio}", flush=True)
+    write("Reading, measured", PACKAGES, rows, load.told())
 
 
 if __name__ == "__main__":

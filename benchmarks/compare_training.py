@@ -11,19 +11,16 @@ benchmarks/results.md.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
+import project  # noqa: F401 (finds what is imported below)
 from vintraining import dataset, network
 from vintraining.parameters import Parameters, load
 
 import keras
+import numpy as np
 from keras import layers
 from results import write
 from sklearn.model_selection import train_test_split

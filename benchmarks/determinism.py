@@ -15,10 +15,8 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
+import project  # noqa: F401 (finds what is imported below)
 from vintraining.parameters import load
 
 WAYS = ("as it comes", "fast", "portable")

@@ -22,14 +22,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-sys.path.insert(0, str(Path(__file__).parent))
-
+import project  # noqa: F401 (finds what is imported below)
 from vintraining.cards import draw_cards
 
 import reproducible
+import yaml
 
 SETTINGS = [
     "data.source=embedded",

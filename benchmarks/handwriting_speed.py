@@ -6,12 +6,9 @@ The rate by processor time (of all processes together) does not depend on what e
 """
 
 import os
-import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
+import project  # noqa: F401 (finds what is imported below)
 from vintraining import handwriting
 
 

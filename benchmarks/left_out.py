@@ -17,8 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
+from project import PROJECT
 from vintraining import labelled, parameters
 from vintraining.console import stage
 
@@ -27,7 +26,7 @@ from reproducible import change
 
 from vinreader.spec import UserError
 
-STAGES = Path(__file__).resolve().parents[1] / "stages"
+STAGES = PROJECT / "stages"
 NEEDED = (Path("data/raw"), Path("data/characters"), labelled.FOLDER)
 
 

@@ -20,14 +20,13 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from project import PROJECT
+from vintraining import handwriting
+
 import numpy as np
 from PIL import Image, features
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
-from vintraining import handwriting
-
-PREDICT = Path(__file__).parents[1] / "stages" / "predict.py"
+PREDICT = PROJECT / "stages/predict.py"
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 FOLDER = 500  # mutants that are read by one predict.py
 MOST_SECONDS = 5.0  # of the processor, for one file

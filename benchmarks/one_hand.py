@@ -23,16 +23,14 @@ import argparse
 import csv
 import hashlib
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import project  # noqa: F401 (finds what is imported below)
+from vintraining import handwriting
+
 import cv2
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
-from vintraining import handwriting
 
 from vinreader.boxes import normalise, normalise_batch
 from vinreader.reader import RELEASED, Reader

@@ -23,18 +23,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
+from project import PROJECT
 from vintraining import parameters
 from vintraining.console import stage
 
 import processors
+import yaml
 
 from vinreader.spec import UserError
 
-PROJECT = Path(__file__).resolve().parents[1]
 # What may not matter: where the project lies, the clock's zone, the language, the processor.
 HERE = {"TZ": "UTC", "LC_ALL": "C"}
 ELSEWHERE = {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"}

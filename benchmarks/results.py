@@ -6,14 +6,14 @@ import shlex
 import sys
 from pathlib import Path
 
-import psutil
+from project import PROJECT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+import psutil
 
 from vinreader import provenance
 from vinreader.processes import cores
 
-RESULTS = Path(__file__).with_name("results.md")
+RESULTS = PROJECT / "benchmarks/results.md"
 
 
 def versions(packages: tuple[str, ...]) -> str:

@@ -8,15 +8,13 @@ most confident.
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
+import project  # noqa: F401 (finds what is imported below)
 from vintraining import archive, dataset, emnist, labelled
+
+import numpy as np
 
 from vinreader.boxes import normalise_batch
 from vinreader.reader import Reader

@@ -21,7 +21,7 @@ import yaml
 
 from vinreader.files import sha256, write_bytes, write_json
 from vinreader.litert import LiteRT, softmax
-from vinreader.spec import CHARACTERS, UserError
+from vinreader.spec import CHARACTERS, SIDE, UserError
 
 SPLIT = Path("data/split")
 KERAS = Path("models/vin-reader.keras")
@@ -64,8 +64,9 @@ def describe(
         origin["labelled"] = {name: folder["sha256"] for name, folder in folders.items()}
     return {
         "labels": CHARACTERS,
-        "input": "float32 (N, 28, 28, 1), 0 to 255, white ink on black, as boxes.py makes it",
-        "output": "float32 (N, 33) logits; divide by temperature, then softmax",
+        "input": f"float32 (N, {SIDE}, {SIDE}, 1), 0 to 255, white ink on black, "
+        "as boxes.py makes it",
+        "output": f"float32 (N, {len(CHARACTERS)}) logits; divide by temperature, then softmax",
         "temperature": evaluation["temperature"],
         "review_threshold": evaluation["review_threshold"],
         "vin_review_threshold": evaluation["vin_review_threshold"],

@@ -23,7 +23,8 @@ def main() -> None:
     parameters = load()
     seed = parameters.seed
     test = dataset.load(CHARACTERS, "test")
-    characters = disturbances.sample(test, parameters.robustness.per_class, seed)
+    rng = np.random.default_rng(seed)
+    characters = test[dataset.some_of_each(test.labels, parameters.robustness.per_class, rng)]
     reader = Reader(MODEL)  # says so here, once, when there is no model
     table = disturbances.measure(MODEL, characters, seed)
     figures = disturbances.summary(table, len(characters), reader.description["source"])

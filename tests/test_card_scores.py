@@ -1,8 +1,9 @@
 """Cards of one hand: who wrote them, and that they can only raise a threshold."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from vintraining import accepting, card_scores
+from vintraining import accepting, card_scores, number_statistics
 from vintraining.parameters import load
 
 import numpy as np
@@ -64,3 +65,42 @@ def test_a_worse_hand_raises_the_threshold_and_a_better_one_does_not_lower_it():
     assert card_scores._thresholds(worse, EVALUATE)["none"] == pytest.approx(0.8, abs=0.01)
     assert card_scores._thresholds(better, EVALUATE) == alone
     assert alone["check digit"] == accepting.NOTHING  # no such card: nothing is known of them
+
+
+def of_kinds(rng, **counts):
+    """Cards whose confidence is right, of each kind so many."""
+    kind = np.repeat(list(counts), list(counts.values()))
+    confidence = 1 - rng.exponential(0.02, len(kind)).clip(0, 1)
+    right = rng.random(len(kind)) < confidence
+    return card_scores.Cards(confidence, right, right, kind, np.full(len(kind), "europe"))
+
+
+def test_kinds_keep_the_stated_error_together_with_the_stated_certainty():
+    rng = np.random.default_rng(0)
+    own = of_kinds(rng, **{"check digit": 8000, "known maker": 3000, "none": 3000})
+    thresholds = card_scores._thresholds({card_scores.OWN: own}, EVALUATE)
+    accepted = own.confidence >= np.array([thresholds[kind] for kind in own.kind])
+    wrong = (accepted & ~own.right).sum()
+    bound = accepting.upper_bound(wrong, accepted.sum(), EVALUATE.certainty)
+    assert bound <= EVALUATE.accepted_error and accepted.mean() > 0.2
+
+
+def test_few_cards_of_a_kind_do_not_keep_it_from_being_accepted():
+    """300 cards without an error tell with even odds, not with nine to one, that 0.5 % are wrong
+    at most."""
+    count, few = 20_000, 300
+    own = replace(cards(count, 0.5), kind=np.full(count, "check digit"))
+    own.kind[np.linspace(0, count // 2, few).astype(int)] = "known maker"
+    assert card_scores._thresholds({card_scores.OWN: own}, EVALUATE)["known maker"] < 1
+
+
+def test_numbers_and_makers_are_held_out_whole():
+    vins = [f"{maker}ZZZ1JZ3W38675{i}" for maker in ("WVW", "VF1", "TMB", "XTA") for i in range(9)]
+    real = number_statistics.Real(tuple(vins), ("one",) * len(vins), 0)
+    found = card_scores._otherwise_held_out(real, np.random.default_rng(0))
+    for name, parted in found.items():
+        assert parted.vins == real.vins and len(set(parted.sources)) > 1
+        for _, taught, held in number_statistics.folds(parted, 1):
+            assert sorted(taught + held) == sorted(vins)
+            shared = {vin[:3] for vin in taught} & {vin[:3] for vin in held}
+            assert not shared if name == "makers held out" else shared

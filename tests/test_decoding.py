@@ -93,7 +93,7 @@ def probability(table, number):
 
     def at(position):
         part = row(table, cell[: position - 1], position)
-        return (1 - table["unseen"]) * part + table["unseen"] / 33
+        return (1 - table["unseen"]) * part + table["unseen"] * row(table, "", position)
 
     product = 1.0
     for position in range(1, 18):
@@ -158,7 +158,7 @@ def test_the_prior_is_what_the_table_says_and_sums_to_one(seed):
     # Empty boxes: the posterior is the prior, and its first characters are as the table says.
     _, _, marginals = decoding.posterior(prior, np.full((1, 17, 33), 1 / 33))
     np.testing.assert_allclose(marginals.sum(axis=2), 1, atol=1e-5)
-    expected = (1 - table["unseen"]) * row(table, "", 1) + table["unseen"] / 33
+    expected = row(table, "", 1)
     np.testing.assert_allclose(marginals[0, 0], expected, atol=1e-5)
 
 

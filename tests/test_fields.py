@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from composed import compose, cut_right
 
 from vinreader import fields
 
@@ -14,84 +15,6 @@ def drawn(character, rng):
     cv2.putText(patch, character, (8, 48), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 40, thickness)
     ys, xs = np.nonzero(patch < 255)
     return patch[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-
-
-def compose(
-    patches,
-    rng,
-    height=60,
-    aspect=0.8,
-    gap=0.0,
-    line=2,
-    darkness=110,
-    broken=0.0,
-    missing_ends=(False, False),
-    angle=0.0,
-    perspective=0.0,
-    noise=3.0,
-    light=0.0,
-    size=0.65,
-):
-    """A printed field with one patch (dark on light, uint8) a box.
-
-    gap: of the box width. broken: share of the printed lines that is not there.
-    perspective: how far the corners wander, of the box height. light: how much darker one end is.
-    Returns the grey image and the (boxes, 4, 2) corners of the boxes' printed outlines.
-    """
-    width = int(height * aspect)
-    pitch = width + int(gap * width)
-    margin = int(rng.uniform(0.25, 0.8) * height)
-    across = margin * 2 + pitch * len(patches)
-    drop = int(across * abs(np.tan(np.radians(angle)))) + int(perspective * height * 2)
-    high = height + 2 * margin + drop
-    printed = np.zeros((high, across), np.uint8)
-    top = (high - height) // 2
-    corners = []
-    for i in range(len(patches)):
-        left, right = margin + i * pitch, margin + i * pitch + width
-        corners.append([[left, top], [right, top], [right, top + height], [left, top + height]])
-        cv2.line(printed, (left, top), (right, top), 255, line)
-        cv2.line(printed, (left, top + height), (right, top + height), 255, line)
-        if i or not missing_ends[0]:
-            cv2.line(printed, (left, top), (left, top + height), 255, line)
-        if i < len(patches) - 1 or not missing_ends[1]:
-            cv2.line(printed, (right, top), (right, top + height), 255, line)
-    if broken:
-        holes = rng.random((high // 6 + 1, across // 6 + 1)) < broken
-        holes = np.kron(holes, np.ones((6, 6), bool))[:high, :across]
-        printed[holes] = 0
-    image = 255.0 - (255 - darkness) * (printed / 255.0)
-    for box, patch in zip(corners, patches, strict=True):
-        scale = min(size * height / patch.shape[0], 0.92 * width / patch.shape[1])
-        patch = cv2.resize(patch, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        h, w = patch.shape
-        x = box[0][0] + (width - w) // 2 + int(rng.uniform(-0.05, 0.05) * width)
-        y = top + (height - h) // 2 + int(rng.uniform(-0.1, 0.1) * height)
-        region = image[y : y + h, x : x + w]
-        np.minimum(region, patch, out=region)
-    image *= rng.uniform(0.8, 0.97) * np.linspace(1, 1 - light, across)
-    turn = np.vstack([cv2.getRotationMatrix2D((across / 2, high / 2), angle, 1.0), [0, 0, 1]])
-    frame = np.float32([[0, 0], [across, 0], [across, high], [0, high]])
-    wander = rng.uniform(-1, 1, (4, 2)) * perspective * height
-    warp = cv2.getPerspectiveTransform(frame, frame + np.float32(wander)) @ turn
-    image = cv2.warpPerspective(image, warp, (across, high), borderMode=cv2.BORDER_REPLICATE)
-    image = cv2.GaussianBlur(image, (3, 3), 0) + rng.normal(0, noise, image.shape)
-    corners = cv2.perspectiveTransform(np.float64(corners), warp)
-    return np.clip(image, 0, 255).astype(np.uint8), corners
-
-
-def cut_right(found, true):
-    """All boxes inside their printed outline, and at most three tenths smaller either way."""
-    if len(found) != len(true):
-        return False
-    for inside, outline in zip(found, true, strict=True):
-        overlap, _ = cv2.intersectConvexConvex(np.float32(inside), np.float32(outline))
-        if overlap < 0.96 * cv2.contourArea(np.float32(inside)):
-            return False
-        sides = [np.linalg.norm(box[[1, 3]] - box[0], axis=1) for box in (inside, outline)]
-        if np.any(sides[0] < 0.7 * sides[1]):
-            return False
-    return True
 
 
 def card(rng, text=NUMBER, **disturbance):

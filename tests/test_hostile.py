@@ -18,11 +18,11 @@ from pathlib import Path
 from vintraining import archive, emnist, handwriting
 from vintraining.parameters import ParameterError, parse
 
+import mutants
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import mutants
 from conftest import PROJECT, archive_bytes, predict, rows
 from vinreader import images
 
@@ -264,6 +264,13 @@ def test_a_damaged_archive_is_whole_or_refused(tmp_path, sound):
         {"test": []},
         {"source": 7},
         {"sha256": "0" * 64},
+        {"data": []},
+        {"data": {"sha256": "none"}},
+        {"code": ["boxes.py"]},
+        {"versions": "3.12"},
+        {"labelled": ["clerks"]},
+        {"labelled": {"clerks": {"parts": ["train"]}}},
+        {"labelled": {"clerks": {"parts": {"train": {"images": "many"}}}}},
     ],
 )
 def test_a_tampered_description_is_refused(tmp_path, change):
@@ -272,7 +279,7 @@ def test_a_tampered_description_is_refused(tmp_path, change):
     (tmp_path / "x.tflite").write_bytes(released.read_bytes())
     (tmp_path / "x.json").write_text(json.dumps(card))
     (tmp_path / "input").mkdir()
-    result = predict("input", "--model", "x.tflite", cwd=tmp_path)
+    result = predict("--version", "--model", "x.tflite", cwd=tmp_path)
     assert result.returncode == 2
     assert "x.json" in result.stderr and "Traceback" not in result.stderr
 

@@ -6,7 +6,8 @@ import tempfile
 import zipfile
 
 from vintraining import augmentation, dataset, handwriting, network
-from vintraining.parameters import Augmentation, Train, load
+from vintraining.augmentation import Augmentation
+from vintraining.parameters import Train, load
 
 import keras
 import numpy as np

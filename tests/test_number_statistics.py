@@ -16,7 +16,9 @@ from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, DIGITS, UserError
 from vinreader.vin import check_digit
 
-HOW = Numbers(least=3, strength=1.0, diversity=2.0, unseen=0.05, old_makers=30, fold=10)
+HOW = Numbers(
+    least=3, strength=1.0, diversity=2.0, damping=0.5, unseen=0.05, old_makers=30, fold=10
+)
 # Beside the checkout where the project is built, in it where its statistics are learned.
 FOLDERS = PROJECT / "data/numbers", PROJECT.parent / "shared/vins"
 REAL = next((r for r in map(number_statistics.read, FOLDERS) if r.vins), Real((), (), 0))
@@ -58,7 +60,7 @@ def check_shared(table, vins, least):
                 assert sum(tally.values()) == len(sharing)
                 continue
             seen = Counter(vin[int(position) - 1] for vin in sharing)
-            assert all(least <= n <= seen[c] for c, n in tally.items() if c)
+            assert all(least <= seen[c] and 0 < n <= seen[c] for c, n in tally.items() if c)
             # The serial number: its first two places by maker or region, the last four by nothing.
             assert int(position) < 12 or len(beginning) <= 3
             assert int(position) < 14 or beginning == ""

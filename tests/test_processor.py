@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from vintraining import processor
+
 import pytest
 
 from benchmarks import processors
 from conftest import PROJECT
 from vinreader.spec import UserError
-from vintraining import processor
 
 WORK = """
 import hashlib, json, sys

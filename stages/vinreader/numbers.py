@@ -1,15 +1,17 @@
 """What vehicle numbers look like: a prior over all 33**17 of them, from a table of statistics.
 
 The table (`vin-numbers.json`, made by the stage `numbers`) counts characters by position after
-the beginnings of numbers that several cars share: the first character (region), three (maker),
-four to eight (model). For old makers that the numbers hardly show, counts from their models
-(`makers.py`) are added. A character's probability after a beginning mixes its count there with its
-probability after the next shorter one, down to all numbers and to even chances:
+the beginnings of numbers that several cars share: the first character (region), two (country, and
+often a family of makers), three (maker), four to eight (model). For old makers that the numbers
+hardly show, counts from their models (`makers.py`) are added. A character's probability after a
+beginning mixes its count there with its probability after the next shorter one, down to all
+numbers and to even chances:
 
     P(c | beginning) = (count(c) + (s + left out) * P(c | shorter)) / (total + s)
 
 s = strength + diversity * (characters seen there): what was seen to vary varies further (Witten
-and Bell, 1991). `left out` are characters that too few numbers share to be told.
+and Bell, 1991). `left out` are characters that too few numbers share to be told. A share `unseen`
+of every row is as over all numbers, for what a model has that was never seen.
 
 A number's longest beginning in the table is its *cell*. Every number is in one cell, and within a
 cell positions are independent but for position 9, where the check digit stands with the cell's
@@ -41,15 +43,15 @@ LEVELS: dict[int, tuple[int, ...]] = {
     1: (0,),
     2: (0, 1),
     3: (0, 1, 2),
-    4: (0, 1, 3),
-    5: (0, 1, 3, 4),
-    6: (0, 1, 3, 4, 5),
-    7: (0, 1, 3, 4, 5, 6),
-    8: (0, 1, 3, 4, 5, 6, 7),
-    9: (0, 1, 3, 6),
-    10: (0, 1, 3, 8),
-    11: (0, 1, 3, 5, 6, 8),
-    12: (0, 1, 3),
+    4: (0, 1, 2, 3),
+    5: (0, 1, 2, 3, 4),
+    6: (0, 1, 2, 3, 4, 5),
+    7: (0, 1, 2, 3, 4, 5, 6),
+    8: (0, 1, 2, 3, 4, 5, 6, 7),
+    9: (0, 1, 2, 3, 6),
+    10: (0, 1, 2, 3, 8),
+    11: (0, 1, 2, 3, 5, 6, 8),
+    12: (0, 1, 2, 3),
     13: (0, 1),
     **dict.fromkeys(range(14, BOXES + 1), (0,)),
 }
@@ -232,7 +234,8 @@ def _together(learned: Counts, others: Counts) -> Counts:
 
 def _beginnings(counted: Counts) -> list[str]:
     found = {beginning[:n] for beginning in counted for n in range(len(beginning) + 1)}
-    if any(len(beginning) > DEPTH or not set(beginning) <= set(CHARACTERS) for beginning in found):
+    legal = set(CHARACTERS).issuperset
+    if any(len(beginning) > DEPTH or not legal(beginning) for beginning in found):
         raise ValueError("a beginning is too long or has other characters")
     return sorted(found, key=lambda beginning: (len(beginning), beginning))
 
@@ -242,37 +245,37 @@ def _rows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(R, 33) probabilities, (18,) where those of a position end, and (C, 17) the row of every
     cell and position."""
-    keys = sorted(
-        (int(position), beginning)
+    cell_of = {beginning: cell for cell, beginning in enumerate(beginnings)}
+    found = [
+        (int(position) - 1, cell_of[beginning], tally)
         for beginning, tables in counted.items()
-        for position in tables
+        for position, tally in tables.items()
         if position != CHECK
-    )
-    ends = np.searchsorted([position for position, _ in keys], range(1, BOXES + 2))
-    ends = np.append(0, ends[1:])
-    if not {(i, "") for i in range(1, BOXES + 1)} <= set(keys):
+    ]
+    places, cells = np.array([row[:2] for row in found], dtype=int).reshape(-1, 2).T
+    order = np.lexsort((cells, places))
+    places, cells = places[order], cells[order]
+    if not set(range(BOXES)) <= set(places[cells == 0].tolist()):
         raise ValueError("a position has no counts over all numbers")
-    if not 1 <= keys[0][0] <= keys[-1][0] <= BOXES:
+    if not 0 <= places[0] <= places[-1] < BOXES:
         raise ValueError(f"counts of a position that is not one of 1 to {BOXES}")
+    ends = np.append(0, np.searchsorted(places, range(1, BOXES + 1)))
     index = INDEX | {"": len(CHARACTERS)}  # characters left out
-    tallies = [counted[beginning][str(position)] for position, beginning in keys]
+    tallies = [found[row][2] for row in order.tolist()]
     entries = np.array([count for tally in tallies for count in tally.values()], dtype=float)
     if not (np.isfinite(entries).all() and (entries >= 0).all()):
         raise ValueError("a count is negative or no number")
     columns = [index[character] for tally in tallies for character in tally]
-    counts = np.zeros((len(keys), len(CHARACTERS) + 1))
-    counts[np.repeat(np.arange(len(keys)), [len(tally) for tally in tallies]), columns] = entries
+    counts = np.zeros((len(tallies), len(CHARACTERS) + 1))
+    counts[np.repeat(np.arange(len(tallies)), [*map(len, tallies)]), columns] = entries
     counts, left_out = counts[:, :-1], counts[:, -1:]
     extra = strength + diversity * (counts > 0).sum(axis=1, keepdims=True)
     total = counts.sum(axis=1, keepdims=True) + left_out + extra
 
-    cell_of = {beginning: cell for cell, beginning in enumerate(beginnings)}
     parents = np.array([cell_of[beginning[:-1]] for beginning in beginnings])
     depths = np.array([len(beginning) for beginning in beginnings])
-    cells = np.array([cell_of[beginning] for _, beginning in keys])
-    places = np.array([position for position, _ in keys]) - 1
-    row_of = np.full((len(beginnings), BOXES), len(keys))
-    rows = np.full((len(keys) + 1, len(CHARACTERS)), 1 / len(CHARACTERS))  # last: nothing known
+    row_of = np.full((len(beginnings), BOXES), len(tallies))
+    rows = np.full((len(tallies) + 1, len(CHARACTERS)), 1 / len(CHARACTERS))  # last: nothing known
     for depth in range(DEPTH + 1):
         if depth:
             deep = depths == depth
@@ -282,7 +285,9 @@ def _rows(
         rows[at] = (counts[at] + (extra[at] + left_out[at]) * shorter) / total[at]
         row_of[cells[at], places[at]] = at
     rows = rows[:-1]
-    return (1 - unseen) * rows + unseen / len(CHARACTERS), ends, row_of
+    over_all = unseen * rows[row_of[0]]
+    rows *= 1 - unseen
+    return rows + over_all[places], ends, row_of
 
 
 def _check_rates(counted: Counts, beginnings: list[str], strength: float) -> np.ndarray:

@@ -154,19 +154,29 @@ class Reader:
                 description["review_threshold"],
                 *(vin_thresholds[kind] for kind in decoding.KINDS),
                 description["test"]["balanced_accuracy"],
+                *(
+                    part["images"]
+                    for folder in description.get("labelled", {}).values()
+                    for part in folder["parts"].values()
+                ),
             ]
+            origin = [description.get(name, {}) for name in ("data", "code", "versions")]
+            origin.append(origin[0].get("sha256", {}))
         except OSError as error:
             raise ModelError(
                 f"no {path} beside the model ({error.strerror}); name a model with "
                 "--model, or make one with dvc repro"
             ) from None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{path} does not describe a VIN reader: {error!r}") from None
         usable = all(type(n) in (int, float) and 0 <= n < math.inf for n in shares)
         if labels != CHARACTERS or not usable or temperature == 0:
             raise ModelError(
-                f"{path}: labels, temperature, thresholds or accuracy are not a VIN reader's"
+                f"{path}: labels, temperature, thresholds, accuracy or numbers of images are not a "
+                "VIN reader's"
             )
+        if not all(isinstance(table, dict) for table in origin):
+            raise ModelError(f"{path}: data, code or versions is not a table of names and texts")
         if not all(isinstance(text, str) for text in texts):
             raise ModelError(f"{path}: source, sha256, fingerprint or numbers is not a text")
         return description

@@ -13,8 +13,9 @@ from vinreader.spec import BOXES, CHARACTERS, DIGITS
 
 CHECK_POSITION = 9
 WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
-_VALUES = [*range(10), *range(1, 9), *range(1, 6), 7, 9, *range(2, 10)]  # 0-9, A-H, J-N, P, R, S-Z
-VALUES = dict(zip(CHARACTERS, _VALUES, strict=True))
+# Runs of characters whose values in the check sum go up by one, with the value of the first.
+_RUNS = (("0123456789", 0), ("ABCDEFGHI", 1), ("JKLMNOPQR", 1), ("STUVWXYZ", 2))
+VALUES = {c: value for run, first in _RUNS for value, c in enumerate(run, first) if c in CHARACTERS}
 CHECK_DIGITS = "0123456789X"  # by remainder
 CHECK_DIGIT_REQUIRED = "12345L"  # first characters: North America, China
 MODEL_YEARS = "ABCDEFGHJKLMNPRSTVWXY123456789"  # 1980 to 2009, and again 2010 to 2039

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta
 
+STARTS = (0.25, 0.5)  # of the readings: with so many the search for a threshold begins anew
+RESERVE = 0.2  # share of the uncertainty that is kept for these
 NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
 
 
@@ -69,8 +71,9 @@ def threshold(
     Fixed-sequence testing (Angelopoulos et al., "Learn then Test", 2021): ever more readings are
     tried, the most confident first, as long as `upper_bound` of their errors is at most
     `accepted_error`; as the first failure ends it, trying many thresholds costs no certainty. It
-    begins with as many readings as may have two errors (one or none, where there are not so many):
-    with fewer, a single one would end it.
+    begins with as many readings as may have two errors (one or none, where there are not so many),
+    and anew with each share in `STARTS`, lest a few confident errors at the top hide all that is
+    read right below them; the sequences share the uncertainty (weighted Bonferroni).
 
     Args:
         confidence: float (N,), 0 to 1; wrong: bool (N,), of validation readings.
@@ -83,6 +86,7 @@ def threshold(
     """
     if not len(confidence):
         return NOTHING
+    doubt = (1 - certainty) * np.array([1 - RESERVE] + [RESERVE / len(STARTS)] * len(STARTS))
     weights = _shares(weights, len(confidence))
     order = np.argsort(-confidence, kind="stable")
     ordered = weights[order]
@@ -92,13 +96,19 @@ def threshold(
     # Equal confidences are accepted together, so only the last of each run is a threshold.
     tried = np.append(np.diff(confidence[order]) != 0, True)
     for allowed in (2, 1, 0):
-        enough = upper_bound(np.full(len(order), allowed), readings, certainty) <= accepted_error
+        enough = upper_bound(np.full(len(order), allowed), readings, 1 - doubt[0]) <= accepted_error
         if enough.any():
             break
     tried &= enough
-    bound = upper_bound(errors[tried] * readings[tried], readings[tried], certainty)
-    passed = int(np.append(bound > accepted_error, True).argmax())
-    return float(confidence[order][tried][passed - 1]) if passed else NOTHING
+    confidence, share, errors, readings = (
+        values[tried] for values in (confidence[order], share, errors, readings)
+    )
+    passed = []
+    for start, left in zip((0, *np.searchsorted(share, STARTS)), doubt, strict=True):
+        bound = upper_bound(errors[start:] * readings[start:], readings[start:], 1 - left)
+        if held := int(np.append(bound > accepted_error, True).argmax()):
+            passed.append(start + held)
+    return float(confidence[max(passed) - 1]) if passed else NOTHING
 
 
 def at(

@@ -5,14 +5,17 @@ places; then it is fitted into the frame again, because the reader centres and s
 reads. A whole batch is one call of OpenCV's remap: the images stand above one another.
 """
 
-from vintraining.parameters import Augmentation
+from typing import Annotated
+
+from vintraining.section import Number, Section, Share
 
 import cv2
 import numpy as np
+from pydantic import Field
 
 from vinreader.spec import SIDE
 
-FRAME = 24  # pixels: the longer side of a normalised character (2 pixels of margin on each side)
+FRAME = SIDE - 4  # pixels: the longer side of a normalised character, with 2 of margin
 CENTRE = (SIDE - 1) / 2
 INK = 96  # grey level from which a pixel counts as ink when the character is fitted again
 BLOCK = 1024  # images in one remap: OpenCV's limit is 32,767 rows
@@ -20,6 +23,19 @@ KNOTS = 4  # the elastic displacement is drawn on a grid of 4 x 4 knots and inte
 
 _Y, _X = (grid.reshape(-1).astype(np.float32) for grid in np.mgrid[:SIDE, :SIDE])
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+
+class Augmentation(Section):
+    """How strong each change is, 0: none; params.yaml says of each what it is."""
+
+    rotation: Annotated[Number, Field(ge=0, le=45)]
+    shear: Annotated[Number, Field(ge=0, le=1)]
+    scale: Annotated[Number, Field(ge=0, le=0.5)]
+    shift: Annotated[Number, Field(ge=0, le=8)]
+    elastic: Annotated[Number, Field(ge=0, le=8)]
+    thickness: Share
+    contrast: Annotated[Number, Field(ge=0, le=0.9)]
+    erase: Share
 
 
 def _bumps() -> np.ndarray:

@@ -8,7 +8,7 @@ goes wrong in many boxes at once.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from vinreader.spec import CHARACTERS, DIGITS
 
 NUMBERS = Path("data/numbers")
 STATISTICS = Path("models") / numbers.FILE
+PARTS = 5  # into which numbers are divided where it is not by source
 OWN = ""  # the origin whose characters are each by another writer; the others are labelled folders
 
 
@@ -85,9 +86,12 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     """
     how, learning = parameters.evaluate, parameters.numbers
     real = number_statistics.read(NUMBERS)
-    prior = numbers.build(load_json(STATISTICS))
     rng = np.random.default_rng(parameters.seed)
-    chosen = list(_numbers(real, prior, how.cards, learning, rng))
+    if real.vins:
+        chosen = list(_numbers(real, _evenly(real, how.cards, rng), learning, rng))
+    else:
+        prior = numbers.build(load_json(STATISTICS))
+        chosen = [(prior, simulate.drawn(prior, how.cards * len(simulate.GROUPS[:-1]), rng))]
     thresholds = _thresholds(_read_all(validation, chosen, rng), how)
     tested = _read_all(test, chosen, rng)
     cards = tested.pop(OWN)
@@ -102,26 +106,32 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
         }
     if tested:
         figures["one hand"] = {name: _figures(part, thresholds) for name, part in tested.items()}
+    for name, parted in _otherwise_held_out(real, rng).items() if real.vins else ():
+        times = np.bincount(rng.choice(len(real.vins), how.cards), minlength=len(real.vins))
+        part = _read([test.own], list(_numbers(parted, times, learning, rng)), rng)
+        figures[name] = _figures(part, thresholds)
     return Scores(thresholds, figures, cards)
 
 
 def _thresholds(read: dict[str, Cards], how: Evaluate) -> dict[str, float]:
-    """By kind of evidence: the highest of those that cards of every origin need. In cards of one
-    hand the error is kept as likely as not, for the writers are too few to be certain of more
-    (as in `transfer.py`)."""
-    found = {}
-    for kind in decoding.KINDS:
-        needed = []
-        for name, cards in read.items():
-            of_kind = cards[cards.kind == kind]
-            certainty = how.certainty if name == OWN else EVEN
-            needed.append(
-                accepting.threshold(
-                    of_kind.confidence, ~of_kind.right, how.accepted_error, certainty
-                )
-            )
-        found[kind] = round(max(needed), 5)
-    return found
+    """By kind of evidence. As in `transfer.py`, the stated error is kept with the stated certainty
+    by all cards together, and as likely as not by each kind, and by the cards of each labelled
+    folder: of these there are too few to be certain of more, and none would be accepted."""
+    own = read[OWN]
+    found = {
+        kind: _threshold(own[own.kind == kind], how.accepted_error, EVEN) for kind in decoding.KINDS
+    }
+    together = []
+    for name, cards in read.items():
+        by_kind = cards.confidence >= np.array([found[kind] for kind in cards.kind])
+        rest = replace(cards, confidence=np.where(by_kind, cards.confidence, 0))
+        certainty = how.certainty if name == OWN else EVEN
+        together.append(_threshold(rest, how.accepted_error, certainty))
+    return {kind: round(max(of_kind, *together), 5) for kind, of_kind in found.items()}
+
+
+def _threshold(cards: Cards, accepted_error: float, certainty: float) -> float:
+    return accepting.threshold(cards.confidence, ~cards.right, accepted_error, certainty)
 
 
 def _read_all(
@@ -145,20 +155,34 @@ def _read_all(
     return read
 
 
-def _numbers(
-    real: Real, prior: numbers.Prior, count: int, learning: Numbers, rng: np.random.Generator
-) -> Iterator[tuple[numbers.Prior, list[str]]]:
-    """Numbers, and the prior that does not know them: about `count` of each group in all."""
-    if not real.vins:
-        yield prior, simulate.drawn(prior, count * (len(simulate.GROUPS) - 1), rng)
-        return
+def _evenly(real: Real, count: int, rng: np.random.Generator) -> np.ndarray:
+    """int (N,): how often each number is on a card, so that each group has `count` cards."""
     groups = np.array([simulate.group(vin) for vin in real.vins])
     pools = [np.flatnonzero(groups == group) for group in simulate.GROUPS[:-1]]
     rows = np.concatenate([rng.choice(pool, count) for pool in pools if len(pool)])
-    wanted = np.bincount(rows, minlength=len(real.vins))
-    times = dict(zip(real.vins, wanted.tolist(), strict=True))
+    return np.bincount(rows, minlength=len(real.vins))
+
+
+def _otherwise_held_out(real: Real, rng: np.random.Generator) -> dict[str, Real]:
+    """The numbers as if each of `PARTS` was a source: numbers drawn at random, which are of the
+    same sources as those that taught, and all numbers of makers, of which nothing is known."""
+    makers, maker_of = np.unique([vin[:3] for vin in real.vins], return_inverse=True)
+    parts = {
+        "numbers held out at random": rng.integers(PARTS, size=len(real.vins)),
+        "makers held out": rng.integers(PARTS, size=len(makers))[maker_of],
+    }
+    return {
+        name: replace(real, sources=tuple(map(str, part.tolist()))) for name, part in parts.items()
+    }
+
+
+def _numbers(
+    real: Real, times: np.ndarray, learning: Numbers, rng: np.random.Generator
+) -> Iterator[tuple[numbers.Prior, list[str]]]:
+    """Numbers, each so many times, int (N,), and the prior that does not know their source."""
+    wanted = dict(zip(real.vins, times.tolist(), strict=True))
     for _, taught, held in number_statistics.folds(real, learning.fold):
-        vins = [simulate.fresh(vin, rng) for vin in held for _ in range(times[vin])]
+        vins = [simulate.fresh(vin, rng) for vin in held for _ in range(wanted[vin])]
         if vins:
             yield numbers.build(number_statistics.learn(taught, learning)), vins
 

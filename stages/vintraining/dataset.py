@@ -70,9 +70,11 @@ def load(folder: Path, part: str) -> Characters:
     images, labels = arrays
     if len(images) != len(labels):
         raise DataError(f"{folder}: {part} has {len(images)} images, {len(labels)} labels")
-    form = images.dtype, images.shape[1:], labels.dtype, labels.ndim
-    if form != (np.uint8, (28, 28), np.uint8, 1) or labels.max(initial=0) >= len(CHARACTERS):
-        raise DataError(f"{folder}: {part} holds no characters of 28x28 pixels; run dvc repro")
+    form = images.dtype, images.ndim, labels.dtype, labels.ndim
+    square = images.shape[1:2] == images.shape[2:]
+    known = labels.max(initial=0) < len(CHARACTERS)
+    if form != (np.uint8, 3, np.uint8, 1) or not (square and known):
+        raise DataError(f"{folder}: {part} holds no square images of characters; run dvc repro")
     return Characters(images, labels)
 
 
@@ -118,6 +120,12 @@ def not_seen(images: np.ndarray, seen: set[bytes]) -> np.ndarray:
             seen.add(digest)
             fresh[row] = True
     return fresh
+
+
+def some_of_each(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows, int (M,), of at most so many characters of each class, drawn at random."""
+    order = rng.permutation(len(labels))
+    return np.concatenate([order[labels[order] == c][:most] for c in range(len(CHARACTERS))])
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vinreader.processes import cores, in_order
 from vinreader.reader import Reader
-from vinreader.spec import CHARACTERS, INDEX
+from vinreader.spec import INDEX
 
 TARGET = 1.0  # points that a disturbance may cost while the scan is a decent one
 BATCH = 128  # scans that a process draws and reads at a time
@@ -99,13 +99,6 @@ def all_cases() -> list[Case]:
             decent = strength in kind.decent
             cases.append(Case(name, strength, kind.unit, decent, kind.at(strength)))
     return [*cases, Case(MIXED, 1, "", True, None)]
-
-
-def sample(characters: dataset.Characters, per_class: int, seed: int) -> dataset.Characters:
-    """`per_class` characters of each class, or all where there are fewer."""
-    order = np.random.default_rng(seed).permutation(len(characters))
-    rows = [order[characters.labels[order] == c][:per_class] for c in range(len(CHARACTERS))]
-    return characters[np.concatenate(rows)]
 
 
 class _Worker:

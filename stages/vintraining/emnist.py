@@ -25,31 +25,18 @@ PARTS = ("train", "test")
 MOST_BYTES = 1 << 30  # of an unpacked member: two times the largest one, byclass train images
 
 # SHA-256 of the .gz members in NIST's archive.
+_SUMS = """\
+74295e75e4e9fa2c102147460ee7eb763653d5132d883a84fb88932bfb8d2db4  balanced-train-images-idx3
+b46d41e5156a0a8aaaa4d18979fdd1588850fa8571018acffd5d93b325a7d6ed  balanced-train-labels-idx1
+117fc12b015e37ea98bfb2cbba3f77c3782c056cdbd219b87abfc8661d7135db  balanced-test-images-idx3
+a67cac948379b67270b9a4d0a01c8ec661598accf2f2b1964340b7c83cb175cd  balanced-test-labels-idx1
+9e21987f03a6eb8b870187e785883ddad96947299587908f1a7ec2ca0f4be5f0  byclass-train-images-idx3
+f7ef403d48dc18a89dae0d83d11ee69cecb6e1c12c3a961d03712e495c02a8fa  byclass-train-labels-idx1
+5ec835bd5d5b1a66378a132e727fef20fe994b3cc666899befcca5ac766f50cd  byclass-test-images-idx3
+501e305eeeacb093b162592d80e8a2632040872360fa6d85cfcb2200d91ca92a  byclass-test-labels-idx1
+"""
 OFFICIAL_SHA256 = {
-    "emnist-balanced-train-images-idx3-ubyte.gz": (
-        "74295e75e4e9fa2c102147460ee7eb763653d5132d883a84fb88932bfb8d2db4"
-    ),
-    "emnist-balanced-train-labels-idx1-ubyte.gz": (
-        "b46d41e5156a0a8aaaa4d18979fdd1588850fa8571018acffd5d93b325a7d6ed"
-    ),
-    "emnist-balanced-test-images-idx3-ubyte.gz": (
-        "117fc12b015e37ea98bfb2cbba3f77c3782c056cdbd219b87abfc8661d7135db"
-    ),
-    "emnist-balanced-test-labels-idx1-ubyte.gz": (
-        "a67cac948379b67270b9a4d0a01c8ec661598accf2f2b1964340b7c83cb175cd"
-    ),
-    "emnist-byclass-train-images-idx3-ubyte.gz": (
-        "9e21987f03a6eb8b870187e785883ddad96947299587908f1a7ec2ca0f4be5f0"
-    ),
-    "emnist-byclass-train-labels-idx1-ubyte.gz": (
-        "f7ef403d48dc18a89dae0d83d11ee69cecb6e1c12c3a961d03712e495c02a8fa"
-    ),
-    "emnist-byclass-test-images-idx3-ubyte.gz": (
-        "5ec835bd5d5b1a66378a132e727fef20fe994b3cc666899befcca5ac766f50cd"
-    ),
-    "emnist-byclass-test-labels-idx1-ubyte.gz": (
-        "501e305eeeacb093b162592d80e8a2632040872360fa6d85cfcb2200d91ca92a"
-    ),
+    f"emnist-{name}-ubyte.gz": digest for digest, name in map(str.split, _SUMS.splitlines())
 }
 
 

@@ -5,6 +5,10 @@ holds; `vinreader/numbers.py` says how they make a prior. A count is kept only w
 `numbers.least` numbers share it: after beginnings of at most eight characters, at positions 12
 and 13 (the first two of most serial numbers) only by maker or region, and at 14 to 17 only over
 all numbers.
+
+What all makers or those of a region do, at positions 4 to 12, is to tell of one that was never
+seen. So a maker counts there as its numbers to the power of `numbers.damping` (in the spirit of
+Kneser and Ney, 1995, who count it once): the one that sold most is no measure of the others.
 """
 
 import csv
@@ -22,6 +26,8 @@ from vinreader.makers import OLD_MODELS
 from vinreader.numbers import CHECK, LEVELS, Counts, Prior
 from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
 from vinreader.vin import CHECK_POSITION, check_digit
+
+MAKER = 3  # characters of a maker's code
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,9 @@ def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
         "least": how.least,
         "strength": how.strength,
         "diversity": how.diversity,
+        "damping": how.damping,
         "unseen": how.unseen,
-        "beginnings": _shared(counted, how.least),
+        "beginnings": _shared(counted, how.least, _damped(counted, how.damping)),
         "old makers": _old_makers(how.old_makers),
     }
 
@@ -100,7 +107,21 @@ def _old_makers(weight: float) -> Counts:
     return found
 
 
-def _shared(counted: dict[str, dict[str, Counter[str]]], least: int) -> Counts:
+def _damped(counted: dict[str, dict[str, Counter[str]]], power: float) -> Counts:
+    """The counts after beginnings shorter than a maker's code, at positions 4 to 12: sums over the
+    makers, of the numbers of each to this power."""
+    found: Counts = {}
+    for maker in sorted(beginning for beginning in counted if len(beginning) == MAKER):
+        for position in range(MAKER + 1, 13):
+            tally = counted[maker].get(str(position), {})
+            for length in (n for n in LEVELS[position] if n < MAKER):
+                sums = found.setdefault(maker[:length], {}).setdefault(str(position), {})
+                for c, n in tally.items():
+                    sums[c] = sums.get(c, 0) + n**power
+    return found
+
+
+def _shared(counted: dict[str, dict[str, Counter[str]]], least: int, damped: Counts) -> Counts:
     """The counts that at least so many numbers share; those of other characters go together."""
     found: Counts = {}
     for beginning, tables in sorted(counted.items()):
@@ -111,12 +132,19 @@ def _shared(counted: dict[str, dict[str, Counter[str]]], least: int) -> Counts:
             if name == CHECK:
                 kept[name] = {"holds": tally["holds"], "not": tally["not"]}
                 continue
-            kept[name] = {c: n for c, n in sorted(tally.items()) if n >= least}
-            if left_out := tally.total() - sum(kept[name].values()):
+            told = damped.get(beginning, {}).get(name, tally)
+            kept[name] = {c: _short(told[c]) for c, n in sorted(tally.items()) if n >= least}
+            if left_out := _short(sum(told[c] for c, n in tally.items() if n < least)):
                 kept[name][""] = left_out
         if kept:
             found[beginning] = kept
     return found
+
+
+def _short(count: float) -> float:
+    """A count to a tenth, as it is written shortest."""
+    count = round(count, 1)
+    return int(count) if count == int(count) else count
 
 
 def indices(vins: Sequence[str]) -> np.ndarray:

@@ -1,20 +1,22 @@
 """`params.yaml`: what may stand in it, and the message when something else does.
 
-Every value that changes a result is declared here once, with its type and range; a stage calls
-`load()` and reads `parameters.train.epochs`. The comments beside the values in `params.yaml` say
-what each one does.
+Every value that changes a result is declared once, with its type and range, here or where it is
+used; a stage calls `load()` and reads `parameters.train.epochs`. The comments beside the values in
+`params.yaml` say what each one does.
 """
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from vintraining.augmentation import Augmentation
 from vintraining.processor import Arithmetic
+from vintraining.section import Number, Section, Share
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from vinreader.spec import UserError
+from vinreader.spec import CHARACTERS, UserError
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -23,26 +25,14 @@ class ParameterError(UserError):
     """params.yaml cannot be used; the text names the parameter, its value and what is allowed."""
 
 
-def _number_from_text(value: object) -> object:
-    # YAML 1.1 reads 1e-3 as text because it has no dot; whoever types it means the number.
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
 def _lowercase_letters(text: str) -> str:
     if not all("a" <= letter <= "z" for letter in text) or len(set(text)) != len(text):
         raise ValueError("lowercase letters a to z, each at most once")
-    if set(text) & set("ioq"):
-        raise ValueError("no i, o, q: their capitals are not in a VIN")
+    if foreign := sorted(set(text) - set(CHARACTERS.lower())):
+        raise ValueError(f"no {', '.join(foreign)}: the capital is not in a VIN")
     return text
 
 
-Number = Annotated[float, BeforeValidator(_number_from_text)]
-Share = Annotated[Number, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1, le=1024)]
 Url = Annotated[str, Field(pattern=r"^https?://")]
 
@@ -63,10 +53,6 @@ class _Loader(yaml.SafeLoader):
             problem = f"{twice[0]!r} stands twice"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_mapping(node, deep)
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Data(Section):
@@ -96,17 +82,6 @@ class Split(Section):
     labelled: dict[str, LabelledFolder]
 
 
-class Augmentation(Section):
-    rotation: Annotated[Number, Field(ge=0, le=45)]
-    shear: Annotated[Number, Field(ge=0, le=1)]
-    scale: Annotated[Number, Field(ge=0, le=0.5)]
-    shift: Annotated[Number, Field(ge=0, le=8)]
-    elastic: Annotated[Number, Field(ge=0, le=8)]
-    thickness: Share
-    contrast: Annotated[Number, Field(ge=0, le=0.9)]
-    erase: Share
-
-
 class Train(Section):
     widths: Annotated[list[Width], Field(min_length=3, max_length=3)]
     depths: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=3, max_length=3)]
@@ -130,6 +105,7 @@ class Numbers(Section):
     least: Annotated[int, Field(ge=2, le=1000)]
     strength: Annotated[Number, Field(gt=0, le=1000)]
     diversity: Annotated[Number, Field(ge=0, le=1000)]
+    damping: Annotated[Number, Field(ge=0, le=1)]
     unseen: Annotated[Number, Field(ge=0, le=0.5)]
     old_makers: Annotated[Number, Field(ge=0, le=100_000)]
     fold: Annotated[int, Field(ge=1)]
