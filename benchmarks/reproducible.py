@@ -2,12 +2,15 @@
 
     make verify-reproducible
     make verify-reproducible SETS="data.source=embedded data.embedded_per_class=60 train.epochs=1"
+    python benchmarks/reproducible.py --processors haswell zen2 skylake single -- train.epochs=1 ...
     python benchmarks/reproducible.py --committed
 
 Clones the last commit to two folders with different paths and runs `dvc repro --force` in each,
-with a DVC cache, time zone and locale of its own. Then both dvc.lock files, which hold a hash of
-every output, must be the same to the byte, and so must every output. Exit status 1 if they are not.
-With --committed there is one clone, in half the time, whose dvc.lock must be the committed one.
+with a DVC cache, time zone and locale of its own, in the second as on another processor (made up
+by processor.c: no AVX512, another maker, other caches and cores). Then both dvc.lock files, which
+hold a hash of every output, must be the same to the byte, and so must every output. Exit status 1
+if they are not. With --processors there is a clone for each of them. With --committed there is one
+clone, in half the time, whose dvc.lock must be the committed one.
 """
 
 import argparse
@@ -24,15 +27,15 @@ from project import PROJECT
 from vintraining import parameters
 from vintraining.console import stage
 
+import processors
 import yaml
 
 from vinreader.spec import UserError
 
-# What may not matter: where the project lies, the clock's zone, the language.
-PLACES = {
-    "first": {"TZ": "UTC", "LC_ALL": "C"},
-    "second/with another/path": {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"},
-}
+# What may not matter: where the project lies, the clock's zone, the language, the processor.
+HERE = {"TZ": "UTC", "LC_ALL": "C"}
+ELSEWHERE = {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"}
+DEFAULT = "zen2"  # the processor of the second run
 
 
 def call(*command: str | Path, cwd: Path, **environment: str) -> str:
@@ -136,6 +139,20 @@ def compare_locks(lock: str, committed: str) -> list[str]:
     return different or (["dvc.lock: dependencies or parameters"] if lock != committed else [])
 
 
+def elsewhere(place: Path, options: argparse.Namespace) -> dict[str, dict[str, str]]:
+    """The other runs: a name and what to add to the environment for its processor."""
+    if options.committed:
+        return {"second": {}}
+    try:
+        library = processors.build(place)
+    except UserError as error:
+        if options.processors != [DEFAULT]:
+            raise
+        print(f"Both runs see this processor: {error}")
+        return {"second": {}}
+    return {name: processors.environment(library, name) for name in options.processors}
+
+
 @stage
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -145,6 +162,13 @@ def main() -> None:
         action="store_true",
         help="one run only, compared with the committed dvc.lock",
     )
+    parser.add_argument(
+        "--processors",
+        nargs="+",
+        choices=processors.NAMES,
+        default=[DEFAULT],
+        help="run as on each of these processors and compare with this one",
+    )
     parser.add_argument("--keep", action="store_true", help="do not delete the clones")
     options = parser.parse_args()
     if options.committed and options.settings:
@@ -152,26 +176,28 @@ def main() -> None:
     if call("git", "status", "--porcelain", "--untracked-files=no", cwd=PROJECT):
         print("what is not committed is not in the clones", file=sys.stderr)
     committed = call("git", "show", "HEAD:dvc.lock", cwd=PROJECT)
-    places = dict(list(PLACES.items())[-1:]) if options.committed else PLACES
     place = Path(tempfile.mkdtemp(prefix="reproducible-"))
     try:
-        folders = [place / name for name in places]
-        for folder, environment in zip(folders, places.values(), strict=True):
+        places = {} if options.committed else {place / "first": HERE}
+        for name, processor in elsewhere(place, options).items():
+            places[place / f"{name}/with another/path"] = ELSEWHERE | processor
+        for folder, environment in places.items():
             print(f"Running the workflow in {folder}", flush=True)
             clone(folder, options.settings)
             run(folder, environment, place / "no settings")
-        lock = (folders[0] / "dvc.lock").read_text("utf-8")
+        first, *others = places
+        lock = (first / "dvc.lock").read_text("utf-8")
         if options.committed:
             different = compare_locks(lock, committed)
         else:
-            different = compare(folders)
+            different = [line for other in others for line in compare([first, other])]
             if not options.settings and lock != committed:
-                print("The committed dvc.lock is another: another processor, or packages changed")
+                print("The committed dvc.lock is another: packages or data changed")
     finally:
         if not options.keep:
             shutil.rmtree(place)
     if different:
-        raise UserError("the two runs differ:\n  " + "\n  ".join(different))
+        raise UserError("the runs differ:\n  " + "\n  ".join(different))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vintraining import adaptation, dataset, labelled, network, scores
+from vintraining import adaptation, dataset, labelled, network, processor, scores
 from vintraining.console import stage
 from vintraining.parameters import Export, load
 
@@ -81,6 +81,7 @@ def describe(
         "archive": archive,
         "parameters": parameters,
         "code": code,
+        "arithmetic": processor.told(parameters["train"]["arithmetic"]),
         "fingerprint": sha256(json.dumps(origin, sort_keys=True).encode()),
         "versions": {name: version(name) for name in LIBRARIES}
         | {"python": platform.python_version()},

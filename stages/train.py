@@ -20,7 +20,7 @@ def main() -> None:
     train, seed = parameters.train, parameters.seed
     network.be_reproducible(seed, train)
     if train.arithmetic == "portable" and (reason := processor.missing()):
-        print(f"train: other machines will give other bytes than this one ({reason})", flush=True)
+        print(f"train: other machines will not give these weights: {reason}", file=sys.stderr)
     trained, summary = network.fit(
         dataset.load(SPLIT, "train"),
         dataset.load(SPLIT, "validation"),
@@ -31,6 +31,9 @@ def main() -> None:
     )
     network.save(trained, MODEL)
     write_json(METRICS / "summary.json", summary)
+    # No output of the stage: it may differ where the weights do not.
+    seen = {"arithmetic": processor.told(train.arithmetic), "processor": processor.features()}
+    write_json(METRICS / "processor.json", seen)
 
 
 if __name__ == "__main__":

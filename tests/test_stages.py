@@ -240,9 +240,9 @@ def test_a_stage_without_its_input_says_what_to_run(workspace):
 
 
 def modules_used(script: str) -> set[str]:
-    """Modules of both packages that a file imports, and those that they import: their paths."""
+    """Modules of both packages that a stage imports, and those that they import: their paths."""
     found: set[str] = set()
-    waiting = [PROJECT / "stages" / script]
+    waiting = [PROJECT / "stages" / name for name in (script, "vintraining/__init__.py")]
     while waiting:
         for node in ast.walk(ast.parse(waiting.pop().read_text())):
             package, _, module = (getattr(node, "module", None) or "").partition(".")

@@ -50,6 +50,7 @@ def origin(reader: Reader) -> str:
         *(("and", text) for text in trained_on),
         ("parameters", json.dumps(description.get("parameters", {}))),
         ("code", code),
+        ("trained in", description.get("arithmetic", "unknown arithmetic")),
         ("made with", _list(description.get("versions", {}))),
         ("reads with", _list(versions())),
     ]

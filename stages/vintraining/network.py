@@ -195,6 +195,50 @@ def _loss(rates: np.ndarray, smoothing: float) -> Callable[[tf.Tensor, tf.Tensor
     return lambda labels, logits: entropy(labels, logits + log_prior)
 
 
+def _compiled(train: Train, batches: TrainingBatches) -> keras.Model:
+    """The network as it is trained, with its optimizer and loss."""
+    with _computing_in(train.arithmetic):
+        network = build(
+            train.widths, train.depths, train.dropout, _FusedBatchNormalization, _WeightedAverage
+        )
+    steps = train.epochs * len(batches)
+    network.compile(
+        optimizer=keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(
+                initial_learning_rate=0.05 * train.learning_rate,
+                warmup_target=train.learning_rate,
+                warmup_steps=max(1, int(train.warmup * steps)),
+                decay_steps=max(1, steps - int(train.warmup * steps)),
+            ),
+            weight_decay=train.weight_decay,
+            use_ema=train.weight_average > 0,
+            # A mean over the last 1 / (1 - momentum) steps, roughly; short trainings average less.
+            ema_momentum=max(0.0, 1 - 1 / max(1.0, train.weight_average * steps)),
+        ),
+        loss=_loss(batches.rates, train.label_smoothing),
+        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
+    return network
+
+
+def _best_epoch(patience: int) -> keras.callbacks.EarlyStopping:
+    # The epoch with the smallest loss is kept, not the one with the most right: a rare letter has
+    # 30 characters in validation, so the mean of recalls goes up and down by chance where the loss
+    # already tells the epochs apart.
+    return keras.callbacks.EarlyStopping(
+        "val_loss", patience=patience, mode="min", restore_best_weights=True
+    )
+
+
+def _weighted(validation: Characters) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, targets and weights: every class weighs the same, however many characters it has."""
+    return (
+        validation.images[..., None].astype(np.float32),
+        one_hot(validation.labels),
+        class_weights(validation.labels).astype(np.float32) * len(validation),
+    )
+
+
 def fit(
     train_set: Characters,
     validation: Characters,
@@ -214,47 +258,17 @@ def fit(
         The network of the best epoch, and a summary: epochs run, best epoch (from 1), its mean
         per-class recall on validation, parameters.
     """
-    with _computing_in(train.arithmetic):
-        network = build(
-            train.widths, train.depths, train.dropout, _FusedBatchNormalization, _WeightedAverage
-        )
     batches = TrainingBatches(train_set, train, seed)
-    steps = train.epochs * len(batches)
-    averaging = train.weight_average > 0
-    network.compile(
-        optimizer=keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(
-                initial_learning_rate=0.05 * train.learning_rate,
-                warmup_target=train.learning_rate,
-                warmup_steps=max(1, int(train.warmup * steps)),
-                decay_steps=max(1, steps - int(train.warmup * steps)),
-            ),
-            weight_decay=train.weight_decay,
-            use_ema=averaging,
-            # A mean over the last 1 / (1 - momentum) steps, roughly; short trainings average less.
-            ema_momentum=max(0.0, 1 - 1 / max(1.0, train.weight_average * steps)),
-        ),
-        loss=_loss(batches.rates, train.label_smoothing),
-        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-    )
-    # The epoch with the smallest loss is kept, not the one with the most right: a rare letter has
-    # 30 characters in validation, so the mean of recalls goes up and down by chance where the loss
-    # already tells the epochs apart.
-    best = keras.callbacks.EarlyStopping(
-        "val_loss", patience=train.patience, mode="min", restore_best_weights=True
-    )
+    network = _compiled(train, batches)
+    best = _best_epoch(train.patience)
     history_csv.parent.mkdir(parents=True, exist_ok=True)
+    averaging = train.weight_average > 0
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaging else []
     callbacks += [best, keras.callbacks.CSVLogger(str(history_csv))]
     history = network.fit(
         batches,
         epochs=train.epochs,
-        # Every class weighs the same in validation, however many characters it has.
-        validation_data=(
-            validation.images[..., None].astype(np.float32),
-            one_hot(validation.labels),
-            class_weights(validation.labels).astype(np.float32) * len(validation),
-        ),
+        validation_data=_weighted(validation),
         validation_batch_size=512,
         callbacks=callbacks,
         verbose=verbose,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from vintraining.augmentation import Augmentation
+from vintraining.processor import Arithmetic
 from vintraining.section import Number, Section, Share
 
 import yaml
@@ -84,7 +85,7 @@ class Split(Section):
 class Train(Section):
     widths: Annotated[list[Width], Field(min_length=3, max_length=3)]
     depths: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=3, max_length=3)]
-    arithmetic: Literal["portable", "fast"]
+    arithmetic: Arithmetic
     dropout: Annotated[Number, Field(ge=0, lt=1)]
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1, le=8192)]

@@ -10,6 +10,7 @@ import platform
 from pathlib import Path
 from typing import Literal
 
+Arithmetic = Literal["portable", "fast"]
 ISA = "AVX2"  # the largest instruction set that `portable` arithmetic uses
 # Read while the libraries are loaded, so it is set before them (vintraining/__init__.py). oneDNN's
 # kernels must be asked for: TensorFlow leaves them out where it finds no AVX512-VNNI.
@@ -21,29 +22,41 @@ ENVIRONMENT = {
 }
 
 
-def features() -> set[str]:
-    """What the processor can do beyond plain x86-64, by Linux' names (avx2, amx_bf16, …).
+# Which of a processor's features change what the libraries compute with, by Linux' names.
+NAMED = ["avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"]
 
-    Returns:
-        Nothing where the system does not tell.
-    """
+
+def features() -> list[str]:
+    """Those of `NAMED` that this processor has; none where the system does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
-        return set()
+        return []
     flags = next((line for line in lines if line.startswith("flags")), "")
-    return set(flags.partition(":")[2].split())
+    has = flags.partition(":")[2].split()
+    return [name for name in NAMED if name in has]
 
 
 def missing() -> str:
     """Why this machine cannot give the bytes that other machines give; empty if it can."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return f"{platform.machine()} is no x86-64 processor"
-    absent = {"avx2", "fma"} - (told := features())
-    return f"no {' and no '.join(sorted(absent)).upper()}" if told and absent else ""
+    if (has := features()) and not {"avx2", "fma"} <= set(has):
+        return "this processor has no AVX2 with FMA"
+    return ""
 
 
-def hold(arithmetic: Literal["portable", "fast"]) -> None:
-    """Keep oneDNN, which trains the network, to `ISA`; before TensorFlow has run anything."""
+def hold(arithmetic: Arithmetic) -> None:
+    """Keep TensorFlow to the processor and oneDNN to `ISA`, before TensorFlow has run anything.
+
+    Args:
+        arithmetic: "fast" leaves both as they choose.
+    """
     if arithmetic == "portable":
-        os.environ["ONEDNN_MAX_CPU_ISA"] = ISA
+        os.environ |= {"ONEDNN_MAX_CPU_ISA": ISA, "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+def told(arithmetic: Arithmetic) -> str:
+    """What the trained bytes depend on: with "portable" the same on every processor."""
+    used = [ISA.lower()] if arithmetic == "portable" else features()
+    return f"{arithmetic}: {' '.join(used) or 'of an unknown processor'}"
