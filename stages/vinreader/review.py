@@ -57,6 +57,8 @@ class Review:
     A context manager; nothing is written before `write`.
     """
 
+    name = "review.html"  # of the file
+
     def __init__(self) -> None:
         self.count = 0
         self._parts = {True: _spool(), False: _spool()}  # doubtful, not doubtful
@@ -86,9 +88,7 @@ class Review:
         digest = hashlib.sha256()
         for block in self._content():
             digest.update(block)
-        page = resources.files("vinreader").joinpath("review.html").read_text("utf-8")
-        head, tail = page.split("{{cards}}")  # only the template is searched, never a card's text
-        head = head.replace("{{settings}}", _json(_settings(digest.hexdigest()[:24], notes or {})))
+        head, tail = _template(settings(digest.hexdigest()[:24], notes or {}))
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(head.encode())
             file.writelines(self._content())
@@ -133,7 +133,21 @@ def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
-def _settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
+def served_page(more: Mapping[str, object]) -> str:
+    """The page without cards, which it asks of the station that serves it; `more` settings."""
+    head, tail = _template({**settings("", {}), **more})
+    return f"{head}[]{tail}"
+
+
+def _template(values: Mapping[str, object]) -> tuple[str, str]:
+    """The page with its settings, before and after the place of the cards."""
+    page = resources.files("vinreader").joinpath("review.html").read_text("utf-8")
+    head, tail = page.split("{{cards}}")  # only the template is searched, never a card's text
+    return head.replace("{{settings}}", _json(values)), tail
+
+
+def settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
+    """What the page knows besides its cards. key: under which the browser keeps decisions."""
     return {
         "key": key,
         "notes": notes,
