@@ -1,18 +1,21 @@
 """The page on which a person checks the doubtful readings: one HTML file that needs nothing else.
 
-The page itself is `review.html`; here the cards are put into it as JSON. Nothing from a card
-becomes markup: the JSON cannot end its script element, and the page only sets text.
+The page itself is in `page/`; here its parts and the cards, as JSON, become one file. Nothing from
+a card becomes markup: the JSON cannot end its script element, and the page only sets text.
+The station serves the same page without cards, which it asks for one by one.
 """
 
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -25,8 +28,13 @@ from vinreader.tables import VinRow
 
 BOX_PIXELS = 64  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
+PART = 16  # cards of one script element: as many as the browser turns into text at once
 IN_MEMORY = 8 << 20  # bytes of a page in the making that need no file
 DOUBTFUL_BOX = 0.95  # confidence under which a box is marked
+_SCRIPTS = (
+    *("basics", "texts", "numbers", "typing", "events", "kept", "table", "disk", "station"),
+    *("list", "card", "mosaic", "main"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,8 @@ class ReviewCard:
 
 
 class Entry(NamedTuple):
-    """A card as it stands in the page: `json`, an object without its last brace."""
+    """A card as it stands in the page: `json`, an object in one line without its last brace, the
+    images last in it."""
 
     doubtful: bool
     json: str
@@ -62,6 +71,7 @@ class Review:
     def __init__(self) -> None:
         self.count = 0
         self._parts = {True: _spool(), False: _spool()}  # doubtful, not doubtful
+        self._order: dict[bool, list[int]] = {True: [], False: []}
 
     def __enter__(self) -> Self:
         return self
@@ -72,9 +82,8 @@ class Review:
 
     def add(self, entry: Entry) -> None:
         """Add the `Entry` of the next card in vins.csv."""
-        part = self._parts[entry.doubtful]
-        part.write(b"," if part.tell() else b"")
-        part.write(f'{entry.json},"order":{self.count}}}'.encode())
+        self._parts[entry.doubtful].write(f"{entry.json}}}\n".encode())
+        self._order[entry.doubtful].append(self.count)
         self.count += 1
 
     def write(self, path: Path, notes: Mapping[int, str] | None = None) -> None:
@@ -86,21 +95,30 @@ class Review:
         Raises: OSError if the file cannot be written.
         """
         digest = hashlib.sha256()
-        for block in self._content():
-            digest.update(block)
-        head, tail = _template(settings(digest.hexdigest()[:24], notes or {}))
+        for line in self._lines():
+            digest.update(line)
+        found = {
+            **settings(digest.hexdigest()[:24], notes or {}),
+            "cards": self.count,
+            "doubtful": len(self._order[True]),
+            "order": self._order[True] + self._order[False],
+            "part": PART,
+        }
+        head, between, tail = _template(found)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            file.write(head.encode())
-            file.writelines(self._content())
-            file.write(tail.encode())
+            file.write(head)
+            # The script runs as soon as the first cards are there; the browser reads on meanwhile.
+            lines = self._lines()
+            file.write(_part(0, list(islice(lines, PART))))
+            file.write(between)
+            for number in range(1, -(-self.count // PART)):
+                file.write(_part(number, list(islice(lines, PART))))
+            file.write(tail)
 
-    def _content(self) -> Iterator[bytes]:
-        doubtful, sure = self._parts[True], self._parts[False]
-        yield b"["
-        yield from _blocks(doubtful)
-        yield b"," if doubtful.tell() and sure.tell() else b""
-        yield from _blocks(sure)
-        yield b"]"
+    def _lines(self) -> Iterator[bytes]:
+        for part in self._parts.values():
+            part.seek(0)
+            yield from part
 
 
 def entry(card: ReviewCard) -> Entry:
@@ -115,7 +133,6 @@ def entry(card: ReviewCard) -> Entry:
     doubtful = card.row.status != "ok"
     shown = {
         "name": name,
-        "boxes": card.boxes,
         "reading": card.reading,
         "confidences": [round(float(confidence), 4) for confidence in card.confidences],
         "alternatives": [
@@ -123,6 +140,7 @@ def entry(card: ReviewCard) -> Entry:
         ],
         "row": card.row._replace(vin=card.reading)._asdict(),
         "doubtful": doubtful,
+        "boxes": card.boxes,
     }
     return Entry(doubtful, _json(shown)[:-1])
 
@@ -133,21 +151,19 @@ def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
-def served_page(more: Mapping[str, object]) -> str:
-    """The page without cards, which it asks of the station that serves it; `more` settings."""
-    head, tail = _template({**settings("", {}), **more})
-    return f"{head}[]{tail}"
+def served_page(values: Mapping[str, object]) -> str:
+    """The page without cards, for the station that serves them.
 
-
-def _template(values: Mapping[str, object]) -> tuple[str, str]:
-    """The page with its settings, before and after the place of the cards."""
-    page = resources.files("vinreader").joinpath("review.html").read_text("utf-8")
-    head, tail = page.split("{{cards}}")  # only the template is searched, never a card's text
-    return head.replace("{{settings}}", _json(values)), tail
+    values: `settings`, and with them `served` (True), `cards` and `doubtful` (how many).
+    """
+    return b"".join(_template(values)).decode()
 
 
 def settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
-    """What the page knows besides its cards. key: under which the browser keeps decisions."""
+    """What the page needs to know beside the cards. key: tells this page's decisions from others'.
+
+    notes: added to messages, by the cards' places in vins.csv.
+    """
     return {
         "key": key,
         "notes": notes,
@@ -168,10 +184,28 @@ def _spool() -> SpooledTemporaryFile[bytes]:
     return SpooledTemporaryFile(IN_MEMORY, "w+b")
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    file.seek(0)
-    while block := file.read(1 << 20):
-        yield block
+def _part(number: int, lines: list[bytes]) -> bytes:
+    content = b"".join(lines).rstrip(b"\n")
+    return b'<script type="application/jsonl" id="cards-%d">%b</script>\n' % (number, content)
+
+
+def _template(values: Mapping[str, object]) -> tuple[bytes, bytes, bytes]:
+    """The page before its first cards, between them and the others, and after all of them."""
+    folder = resources.files("vinreader").joinpath("page")
+    read = {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+    parts = {
+        "connect": "; connect-src 'self'" if values.get("served") else "",
+        "style": read["page.css"].rstrip(),
+        "texts": _json(json.loads(read["texts.json"])),
+        "settings": _json(values),
+        "script": "\n".join(read[f"{name}.js"] for name in _SCRIPTS).rstrip(),
+    }
+    pieces = [  # only the template is searched, never what is put into it
+        re.sub(r"{{(\w+)}}", lambda found: parts[found[1]], piece).encode()
+        for piece in re.split("{{(?:cards|more)}}", read["page.html"])
+    ]
+    head, between, tail = pieces
+    return head, between, tail
 
 
 def picture(box: np.ndarray) -> str:

@@ -151,7 +151,7 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
             every now and then, when the table is asked for, and at the end.
     """
     station = _Station(desk, write_tables)
-    page = review.served_page({"served": True, **station.sizes()})
+    page = review.served_page(station.values())
     return Starlette(
         routes=[
             Route("/", lambda _: HTMLResponse(page)),
@@ -210,12 +210,14 @@ class _Station:
         except (StoreError, OSError) as error:
             log.warning("the tables could not be written and will be tried again: %s", error)
 
-    def sizes(self) -> dict[str, Any]:
-        total = sum(self.store.tallies("status").values())
-        return {"cards": self.store.cards, "doubtful": total, "language": None}
+    def values(self) -> dict[str, object]:
+        """The settings of the page."""
+        doubtful = sum(self.store.tallies("status").values())
+        found = review.settings(self.store.meta("key") or "", {})
+        return found | {"served": True, "cards": self.store.cards, "doubtful": doubtful}
 
     def settings(self, _: Request) -> Response:
-        return JSONResponse(review.settings("", {}) | {"served": True, **self.sizes()})
+        return JSONResponse(self.values())
 
     def cards(self, request: Request) -> Response:
         start, count = _number(request, "from", 0), _number(request, "count", 100, MOST_CARDS)
@@ -227,7 +229,6 @@ class _Station:
         clerk, card = _clerk(request), self._card(request.path_params["card"])
         view = self.store.view(card, clerk)
         entry = card.entry | {"doubtful": card.doubtful}
-        entry.pop("audit", None)  # nobody is to know
         if view.blind:
             entry |= {"reading": view.start, "confidences": [], "alternatives": []}
             entry["row"] = {name: "" for name in entry["row"]} | {"card": card.name}

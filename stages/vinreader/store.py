@@ -8,6 +8,7 @@ events that were acknowledged (write-ahead log, synced at every commit).
 
 import base64
 import json
+import secrets
 import sqlite3
 import threading
 import time
@@ -23,7 +24,7 @@ from vinreader.events import CLOSING, Event, replay
 from vinreader.files import replacing
 from vinreader.review import Entry
 from vinreader.spec import BOXES, CHARACTERS, UserError
-from vinreader.tables import VinRow
+from vinreader.tables import DRAWN, VinRow
 
 FILE = "checks.sqlite"
 FORMAT = 1
@@ -157,7 +158,7 @@ class Building:
     def add(self, entry: Entry) -> None:
         """Add the `Entry` of the next card in vins.csv."""
         card = json.loads(entry.json + "}")
-        audit = bool(card.get("audit"))
+        audit = DRAWN in card["row"]["message"].split("; ")
         checked, reading = entry.doubtful or audit, card["reading"]
         pictures = card.pop("boxes")
         with _errors():
@@ -192,8 +193,8 @@ class Building:
             self._order()
             self._db.executescript(_INDICES)
             self._db.execute(
-                "INSERT INTO meta VALUES ('format', ?), ('cards', ?), ('second', '0')",
-                (str(FORMAT), str(self.count)),
+                "INSERT INTO meta VALUES ('format', ?), ('cards', ?), ('second', '0'), ('key', ?)",
+                (str(FORMAT), str(self.count), secrets.token_hex(12)),
             )
             self._db.commit()
             self._db.execute("PRAGMA journal_mode = WAL")
