@@ -229,8 +229,8 @@ class Desk:
             return
         found = outcome(card.keyed, events_of(db, card.id))
         if found.stage == "decided" and found.state.by != clerk:
-            _refuse_unknowing(found, event)
-        elif found.stage != "decided" and event.get("over"):
+            _refuse_unknowing(card, found, event)
+        elif card.keyed.second and found.stage != "decided" and event.get("over"):
             raise Refused("invalid", "the decision to be replaced is not there any more")
 
     def _plant(
@@ -299,10 +299,11 @@ def _refuse_undo(db: sqlite3.Connection, event: Event) -> None:
         raise Refused("invalid", "there is no such event of this clerk to take back")
 
 
-def _refuse_unknowing(found: Outcome, event: Event) -> None:
+def _refuse_unknowing(card: Card, found: Outcome, event: Event) -> None:
     """Raises: Refused if an event would change what another clerk decided without naming it."""
     state = found.state
-    if event["kind"] in DECIDING and event.get("over") == state.decision:
+    knowing = event.get("over") == state.decision
+    if knowing and (event["kind"] in DECIDING or not card.keyed.second):
         return
     raise Refused(
         "decided",

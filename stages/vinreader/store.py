@@ -356,7 +356,10 @@ class Store:
                 "SELECT entry, status, reading FROM cards ORDER BY id"
             ):
                 entry = json.loads(text)
-                yield decided_row(VinRow(**entry["row"]), status, entry["reading"], reading)
+                row = VinRow(**entry["row"])
+                if not row.confidence:  # no number was read, only some of its boxes
+                    row = row._replace(vin="")
+                yield decided_row(row, status, entry["reading"], reading)
 
 
 def find_card(db: sqlite3.Connection, number: int) -> Card | None:
