@@ -38,7 +38,7 @@ def report(store: Store) -> dict[str, Any]:
         _agreement(db, clerks)
         hours = {clerk: _hours(db, clerk) for clerk in clerks}
         audit = db.execute(
-            "SELECT count(*), coalesce(sum(reading != json_extract(entry, '$.reading')), 0) "
+            "SELECT count(*), coalesce(sum(reading != json_extract(row, '$[1]')), 0) "
             "FROM cards WHERE audit AND status = 'done'"
         ).fetchone()
     return {

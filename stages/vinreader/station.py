@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from vinreader.desk import Desk
 from vinreader.events import EventError, State, clerk_name
 from vinreader.spec import CHARACTERS
 from vinreader.store import Card, Store, StoreError
+from vinreader.tables import VinRow
 
 MOST_BYTES = 1 << 20  # of a request's body
 MOST_EVENTS = 1000  # of a request
@@ -197,9 +199,12 @@ class _Station:
         await run_in_threadpool(self._write_if_changed)
 
     async def _keep_tables(self) -> None:
+        pause = TABLES_EVERY
         while True:
-            await asyncio.sleep(TABLES_EVERY)
+            await asyncio.sleep(pause)
+            began = time.monotonic()
             await run_in_threadpool(self._write_if_changed)
+            pause = max(TABLES_EVERY, 20 * (time.monotonic() - began))  # a large one more rarely
 
     def _write_if_changed(self) -> None:
         try:
@@ -228,10 +233,10 @@ class _Station:
     def card(self, request: Request) -> Response:
         clerk, card = _clerk(request), self._card(request.path_params["card"])
         view = self.store.view(card, clerk)
-        entry = card.entry | {"doubtful": card.doubtful}
+        entry = card.entry | {"doubtful": card.doubtful, "row": card.row._asdict()}
         if view.blind:
             entry |= {"reading": view.start, "confidences": [], "alternatives": []}
-            entry["row"] = {name: "" for name in entry["row"]} | {"card": card.name}
+            entry["row"] = VinRow(card.name)._asdict()
         answers = [{"reading": one.reading, "status": one.status} for one in view.answers]
         return JSONResponse(
             entry

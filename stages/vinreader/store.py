@@ -43,7 +43,8 @@ CREATE TABLE cards (
     doubtful INTEGER NOT NULL,   -- to be checked
     audit INTEGER NOT NULL,      -- to be keyed without the reading shown
     second INTEGER NOT NULL DEFAULT 0,  -- to be keyed by a second clerk, too
-    entry TEXT NOT NULL,         -- as on the page, without its boxes
+    entry TEXT NOT NULL,         -- as on the page, without its boxes and its row
+    row TEXT NOT NULL,           -- of vins.csv, its cells
     stage TEXT NOT NULL DEFAULT 'first',
     status TEXT NOT NULL DEFAULT 'open',
     reading TEXT NOT NULL,
@@ -115,12 +116,13 @@ class StoreError(Exception):
 
 
 class Card(NamedTuple):
-    """A card as the store has it; `entry` as on the page, without its boxes."""
+    """A card as the store has it. entry: as on the page, without its boxes and its row."""
 
     id: int
     name: str
     doubtful: bool
     entry: dict[str, Any]
+    row: VinRow
     keyed: Keyed
 
 
@@ -158,14 +160,15 @@ class Building:
     def add(self, entry: Entry) -> None:
         """Add the `Entry` of the next card in vins.csv."""
         card = json.loads(entry.json + "}")
-        audit = DRAWN in card["row"]["message"].split("; ")
+        row = VinRow(**card.pop("row"))
+        audit = DRAWN in row.message.split("; ")
         checked, reading = entry.doubtful or audit, card["reading"]
         pictures = card.pop("boxes")
         with _errors():
             self._db.execute(
-                "INSERT INTO cards (id, name, doubtful, audit, entry, reading) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (self.count, card["name"], checked, audit, _json(card), reading),
+                "INSERT INTO cards (id, name, doubtful, audit, entry, row, reading) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (self.count, card["name"], checked, audit, _json(card), _json(row), reading),
             )
             self._db.executemany(
                 "INSERT INTO boxes VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -184,12 +187,10 @@ class Building:
         assert path == self._path
         with _errors():
             for place, note in (notes or {}).items():
-                (text,) = self._db.execute(
-                    "SELECT entry FROM cards WHERE id = ?", (place,)
-                ).fetchone()
-                entry = json.loads(text)
-                entry["row"]["message"] = "; ".join(filter(None, (entry["row"]["message"], note)))
-                self._db.execute("UPDATE cards SET entry = ? WHERE id = ?", (_json(entry), place))
+                found = self._db.execute("SELECT row FROM cards WHERE id = ?", (place,))
+                row = VinRow(*json.loads(found.fetchone()[0]))
+                row = row._replace(message="; ".join(filter(None, (row.message, note))))
+                self._db.execute("UPDATE cards SET row = ? WHERE id = ?", (_json(row), place))
             self._order()
             self._db.executescript(_INDICES)
             self._db.execute(
@@ -353,23 +354,24 @@ class Store:
         """
         with _errors(), closing(sqlite3.connect(self.path)) as db:
             for text, status, reading in db.execute(
-                "SELECT entry, status, reading FROM cards ORDER BY id"
+                "SELECT row, status, reading FROM cards ORDER BY id"
             ):
-                entry = json.loads(text)
-                row = VinRow(**entry["row"])
-                if not row.confidence:  # no number was read, only some of its boxes
+                row = VinRow(*json.loads(text))
+                read = row.vin  # here also of a card of which only some boxes were read
+                if not row.confidence:
                     row = row._replace(vin="")
-                yield decided_row(row, status, entry["reading"], reading)
+                yield decided_row(row, status, read, reading)
 
 
 def find_card(db: sqlite3.Connection, number: int) -> Card | None:
     row = db.execute(
-        "SELECT id, name, doubtful, entry, second, audit FROM cards WHERE id = ?", (number,)
+        "SELECT id, name, doubtful, second, audit, entry, row FROM cards WHERE id = ?", (number,)
     ).fetchone()
     if not row:
         return None
-    entry = json.loads(row[3])
-    return Card(row[0], row[1], bool(row[2]), entry, Keyed(entry["reading"], row[4], row[5]))
+    entry, cells = json.loads(row[5]), VinRow(*json.loads(row[6]))
+    keyed = Keyed(entry["reading"], bool(row[3]), bool(row[4]))
+    return Card(row[0], row[1], bool(row[2]), entry, cells, keyed)
 
 
 def events_of(db: sqlite3.Connection, card: int) -> list[Event]:
