@@ -2,32 +2,30 @@
 
     python benchmarks/checking.py --cards 300
 
-drives the page in Chromium as a clerk who is simulated: keys are pressed in the real page, the
-decisions are read from the table that comes out, only the clerk's time is modelled. Numbers are real
-ones of sources that the statistics are learned without (other last digits), characters are test
-characters, each by another writer; cards that the reader doubts are checked. Ways of working:
+drives the page in Chromium as a simulated clerk: keys are pressed in the real page, decisions are
+read from the table that comes out; only the clerk's time is modelled. Numbers are real ones of
+sources that the statistics are learned without (other last digits), characters are test characters,
+each by another writer; the cards that the reader doubts are checked. Ways of working:
 
-    keying          every box is typed, nothing is shown but the images
-    former page     the page before the mosaic (of the project's history, FORMER): every box is looked at
-    card            the card view, every box is looked at
-    card, marked    the card view, only boxes that it marks are looked at
-    mosaic          all boxes in the mosaic, then the cards
-    mosaic to 99.9% boxes read less surely in the mosaic, then the cards; the others nobody looks at
+    keying           every box is typed, nothing is shown but the images
+    former page      the page before the mosaic (from the project's history, FORMER); all boxes
+    card             the card view; all boxes are looked at
+    card, marked     the card view; only boxes that it marks are looked at
+    mosaic           all boxes in the mosaic, then what it left of the cards
+    mosaic to 99.9%  boxes read less surely than that in the mosaic, then boxes that the cards mark
 
 The clerk's time is that of the keystroke-level model (Card, Moran and Newell: The keystroke-level
 model for user performance time with interactive systems, CACM 23, 1980), in seconds:
 
     CODE 0.75     a key of a complex code that is read off (their slowest typing)
     KEY 0.28      any other key (average skilled typist)
-    MENTAL 1.35   a decision: one a card, one for each doubtful box looked at that nobody has settled,
-                  one a mosaic
-    GLANCE 0.30   an image of the mosaic: a fixation (0.23) and a cognitive cycle (0.07), as in their
-                  model human processor (1983)
+    MENTAL 1.35   a decision: one a card, one for each box that is marked as doubtful, one a mosaic
+    GLANCE 0.30   an image of the mosaic: a fixation (0.23) and a cognitive cycle (0.07), as in
+                  their model human processor (1983)
     COMPARE 0.53  a box of a card, its image and its character: two fixations and a cycle
 
-He overlooks 2 % of the wrong boxes that he looks at (--overlooked), marks planted ones as often, and
-presses 0.5 % of the keys of a code wrong without seeing it (--slips). What is left of 17 boxes typed
-twice is where both clerks press the same wrong key.
+He overlooks 2 % of the wrong boxes that he looks at (--overlooked), and presses 0.5 % of the keys
+of a code wrong without seeing it (--slips). Keying twice leaves what both clerks get wrong alike.
 """
 
 import argparse
@@ -54,6 +52,7 @@ from selenium.webdriver.common.keys import Keys
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
 from results import write
+
 from vinreader import numbers, review
 from vinreader.boxes import Box
 from vinreader.reader import CardReading, Reader
@@ -363,7 +362,7 @@ def former_page(folder: Path, cards: list[Card]) -> Path:
 
 def check_on_former_page(page: Page, clerk: Clerk, cards: dict[str, Card]) -> None:
     for _ in range(len(cards)):
-        name, reading, at = page.told("[cards[at].name, decisions[at].reading, box]")
+        name, reading = page.told("[cards[at].name, decisions[at].reading]")
         doubts = page.told("[...cards[at].boxes.keys()].filter(isDoubtful)")
         clerk.decides(1 + len(doubts))
         clerk.looks(BOXES, COMPARE)
@@ -438,27 +437,22 @@ def main() -> None:
     cards, sure = european_cards(arguments.cards, arguments.seed)
     by_id = [card.name for card in cards + sure]
     read_wrong = sum(card.reading.vin != card.truth for card in cards)
-    marked = sum(
-        c < review.DOUBTFUL_BOX
-        for card in cards
-        for c in [b.confidence for b in card.reading.boxes]
+    confidences = [box.confidence for card in cards for box in card.reading.boxes]
+    marked = sum(confidence < review.DOUBTFUL_BOX for confidence in confidences)
+    told = (
+        f"{len(cards)} doubtful cards, {len(sure)} accepted on the way; {read_wrong} of the doubtful "
+        f"ones are read wrong, {marked / len(cards):.1f} boxes a card are marked."
     )
-    print(
-        f"{len(cards)} doubtful cards, {len(sure)} accepted; {read_wrong} of the doubtful ones "
-        f"are read wrong, {marked / len(cards):.1f} boxes a card marked",
-        flush=True,
-    )
-
+    print(told, flush=True)
     ways: dict[str, tuple[Work | None, bool]] = {
-        "keying": (key_everything, True),
-        "former page": (None, False),
         "card": (lambda *a: check_cards(*a, every=True), False),
         "card, marked": (lambda *a: check_cards(*a, every=False), False),
         "mosaic": (lambda *a: mosaic_first(*a, by_id, 1.01), False),
         "mosaic to 99.9%": (lambda *a: mosaic_first(*a, by_id, SURE), False),
+        "former page": (None, False),
+        "keying": (key_everything, True),
     }
-    rows = [COLUMNS]
-    keying = 0.0
+    found: dict[str, tuple[float, float, int, int]] = {}
     with tempfile.TemporaryDirectory() as name, browser(Path(name)) as driver:
         driver.set_script_timeout(60)
         for way, (work, blind) in ways.items():
@@ -469,26 +463,19 @@ def main() -> None:
                 if work
                 else at_former(driver, cards, clerk, Path(name))
             )
-            seconds, keys = clerk.seconds / len(cards), clerk.keys / len(cards)
-            keying = keying or seconds
-            rows.append(
-                (way, f"{seconds:.1f}", f"{keys:.1f}", f"{seconds / keying:.0%}", *map(str, wrong))
-            )
-            print("  ".join(rows[-1]), flush=True)
+            found[way] = clerk.seconds / len(cards), clerk.keys / len(cards), *wrong
+            print(way, *found[way], flush=True)
+    seconds, keys, *_ = found["keying"]
     twice = len(cards) * BOXES * arguments.slips**2 / (len(CHARACTERS) - 1)
-    rows.append(
-        (
-            "keying twice, reckoned",
-            f"{2 * keying:.1f}",
-            "36.0",
-            "200%",
-            f"{twice:.3f}",
-            f"{twice:.3f}",
-        )
-    )
-    print("  ".join(rows[-1]))
+    found["keying twice, reckoned"] = 2 * seconds, 2 * keys, round(twice, 2), round(twice, 2)
+    rows = [COLUMNS]
+    for way, (its_seconds, its_keys, boxes, wrong_cards) in found.items():
+        shares = f"{its_seconds / seconds:.0%}", f"{its_keys / keys:.0%}"
+        counts = str(boxes), str(wrong_cards)
+        rows.append((way, f"{its_seconds:.1f}", f"{its_keys:.1f}", *shares, *counts))
+    print(*("  ".join(row) for row in rows), sep="\n")
     if arguments.write:
-        write("Checking", ("selenium", "starlette", "uvicorn"), rows, "")
+        write("Checking", ("selenium", "starlette", "uvicorn"), rows, told)
 
 
 if __name__ == "__main__":
