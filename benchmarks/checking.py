@@ -440,8 +440,8 @@ def main() -> None:
     confidences = [box.confidence for card in cards for box in card.reading.boxes]
     marked = sum(confidence < review.DOUBTFUL_BOX for confidence in confidences)
     told = (
-        f"{len(cards)} doubtful cards, {len(sure)} accepted on the way; {read_wrong} of the doubtful "
-        f"ones are read wrong, {marked / len(cards):.1f} boxes a card are marked."
+        f"{len(cards)} doubtful cards, {len(sure)} accepted on the way; {read_wrong} of the "
+        f"doubtful ones are read wrong, {marked / len(cards):.1f} boxes a card are marked."
     )
     print(told, flush=True)
     ways: dict[str, tuple[Work | None, bool]] = {
