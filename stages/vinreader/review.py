@@ -149,12 +149,12 @@ def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
-def served_page(values: Mapping[str, object]) -> str:
-    """The page without cards, for the station that serves them.
+def served_page(more: Mapping[str, object]) -> str:
+    """The page without cards, which it asks of the station that serves it.
 
-    values: `settings`, and with them `served` (True), `cards` and `doubtful` (how many).
+    more: settings besides `settings`: `served` (True), `cards` and `doubtful` (how many), `key`.
     """
-    return b"".join(_template(values)).decode()
+    return b"".join(_template({**settings("", {}), **more})).decode()
 
 
 def settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:

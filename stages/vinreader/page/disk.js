@@ -114,7 +114,7 @@ function diskHome(notice) {
     let first = times.length - 1;
     while (first > 0 && times.length - first < 200 && times[first] - times[first - 1] < 300e3) first--;
     const worked = times.at(-1) - times[first];
-    return worked > 0 ? Math.round((times.length - 1 - first) / worked * 3600e3) : null;
+    return worked > 30e3 ? Math.round((times.length - 1 - first) / worked * 3600e3) : null;
   }
 
   return {
