@@ -58,7 +58,12 @@ def browser(tmp_path_factory):
     home = tmp_path_factory.mktemp("browser")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for flag in (*FLAGS, "--lang=en", "--window-size=1366,900", f"--user-data-dir={home / 'profile'}"):
+    for flag in (
+        *FLAGS,
+        "--lang=en",
+        "--window-size=1366,900",
+        f"--user-data-dir={home / 'profile'}",
+    ):
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     driver.downloads = home / "downloads"

@@ -66,6 +66,8 @@ class Review:
     A context manager; nothing is written before `write`.
     """
 
+    name = "review.html"  # of the file
+
     def __init__(self) -> None:
         self.count = 0
         self._parts = {True: _spool(), False: _spool()}  # doubtful, not doubtful

@@ -6,6 +6,8 @@ A column is a field here; its cell is the attribute of that name of a `Reading` 
 import os
 from typing import NamedTuple
 
+DRAWN = "drawn for audit"  # note of an accepted card that a person is to check blind
+
 
 class Row(NamedTuple):
     """A row of predictions.csv: a box, or a file that cannot be read."""
