@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import islice
@@ -86,39 +86,47 @@ class Review:
         self._order[entry.doubtful].append(self.count)
         self.count += 1
 
-    def write(self, path: Path, notes: Mapping[int, str] | None = None) -> None:
-        """Write the page, the doubtful cards first, each kind in the order they were added.
+    def write(
+        self, path: Path, notes: Mapping[int, str] | None = None, blind: Collection[int] = ()
+    ) -> None:
+        """Write the page: the doubtful cards, those of `blind`, and the others, each kind in the
+        order they were added.
 
-        `notes` are added to messages, by the cards' places in vins.csv.
+        `notes` are added to messages, by the cards' places in vins.csv; the cards at the places
+        `blind` are shown without what was read.
 
         The file is complete or not there at all. The same cards give the same bytes.
         Raises: OSError if the file cannot be written.
         """
         digest = hashlib.sha256()
-        for line in self._lines():
+        for line in self._lines(blind):
             digest.update(line)
-        found = {
-            **settings(digest.hexdigest()[:24], notes or {}),
+        hidden = [place for place in self._order[False] if place in blind]
+        shown = [place for place in self._order[False] if place not in blind]
+        values = settings(digest.hexdigest()[:24], notes or {}) | {
             "cards": self.count,
-            "doubtful": len(self._order[True]),
-            "order": self._order[True] + self._order[False],
+            "doubtful": len(self._order[True]) + len(hidden),
+            "order": self._order[True] + hidden + shown,
+            "blind": sorted(blind),
             "part": PART,
         }
-        head, between, tail = _template(found)
+        head, between, tail = _template(values)
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(head)
             # The script runs as soon as the first cards are there; the browser reads on meanwhile.
-            lines = self._lines()
+            lines = self._lines(blind)
             file.write(_part(0, list(islice(lines, PART))))
             file.write(between)
             for number in range(1, -(-self.count // PART)):
                 file.write(_part(number, list(islice(lines, PART))))
             file.write(tail)
 
-    def _lines(self) -> Iterator[bytes]:
-        for part in self._parts.values():
-            part.seek(0)
-            yield from part
+    def _lines(self, blind: Collection[int]) -> Iterator[bytes]:
+        yield from _lines(self._parts[True])
+        for wanted in (True, False):
+            for place, line in zip(self._order[False], _lines(self._parts[False]), strict=True):
+                if (place in blind) is wanted:
+                    yield line
 
 
 def entry(card: ReviewCard) -> Entry:
@@ -151,12 +159,12 @@ def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
-def served_page(values: Mapping[str, object]) -> str:
-    """The page without cards, for the station that serves them.
+def served_page(more: Mapping[str, object]) -> str:
+    """The page without cards, which it asks of the station that serves it.
 
-    values: `settings`, and with them `served` (True), `cards` and `doubtful` (how many).
+    more: settings besides `settings`: `served` (True), `cards` and `doubtful` (how many), `key`.
     """
-    return b"".join(_template(values)).decode()
+    return b"".join(_template({**settings("", {}), **more})).decode()
 
 
 def settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
@@ -182,6 +190,11 @@ def settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
 
 def _spool() -> SpooledTemporaryFile[bytes]:
     return SpooledTemporaryFile(IN_MEMORY, "w+b")
+
+
+def _lines(file: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    yield from file
 
 
 def _part(number: int, lines: list[bytes]) -> bytes:

@@ -239,10 +239,11 @@ async function setStatus(kind) {
 }
 
 async function showNext(told) {
-  const {card} = await home.next(desk.card?.id);
+  const {card, waiting} = await home.next(desk.card?.id);
   if (card !== null) await showCard(card);
+  else if (desk.card) await showCard(desk.card.id, desk.box);
   const over = text(settings.served ? "all_done" : "all_done_disk");
-  say([told, card === null && over].filter(Boolean).join(" "));
+  say([told, card === null && over, waiting && text("wait_for_others", {n: waiting})].filter(Boolean).join(" "));
 }
 
 // Page up and down: the card before or after in the list, whatever its state.

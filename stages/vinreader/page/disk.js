@@ -10,6 +10,7 @@ const HELD = 4;           // script elements whose lines are held
 
 function diskHome(notice) {
   const kept = keeper(settings.key);
+  const blind = new Set(settings.blind);   // to be typed by one who does not see what was read
   const positions = new Map(settings.order.map((id, position) => [id, position]));
   const events = new Map();      // of a card, by its id
   const states = new Map();      // what its events make of a card, without its characters
@@ -70,9 +71,10 @@ function diskHome(notice) {
     const end = Math.min(settings.cards, settings.doubtful + SURE_CARDS);
     for (let position = 0; position < end; position++) {
       const {reading, confidences, alternatives} = await parsed(position, false);
+      const hidden = blind.has(settings.order[position]);
       for (let box = 0; box < reading.length; box++) {
         const place = position * 32 + box, runnerUp = alternatives[box][1];
-        if (position < settings.doubtful && reading[box] in settings.values) {
+        if (position < settings.doubtful && !hidden && reading[box] in settings.values) {
           (read[reading[box]] ||= []).push(Math.round(confidences[box] * 1e4) * 2 ** 32 + place);
         }
         if (confidences[box] >= SURE_BOX && runnerUp) (others[runnerUp[0]] ||= []).push(place);
@@ -114,7 +116,7 @@ function diskHome(notice) {
     let first = times.length - 1;
     while (first > 0 && times.length - first < 200 && times[first] - times[first - 1] < 300e3) first--;
     const worked = times.at(-1) - times[first];
-    return worked > 0 ? Math.round((times.length - 1 - first) / worked * 3600e3) : null;
+    return worked > 30e3 ? Math.round((times.length - 1 - first) / worked * 3600e3) : null;
   }
 
   return {
@@ -141,11 +143,16 @@ function diskHome(notice) {
     },
     async position(id) { return positions.get(id); },
     async card(id) {
-      const card = await parsed(positions.get(id), true);
+      const card = await parsed(positions.get(id), true), said = events.get(id) || [];
+      if (blind.has(id)) {
+        const start = "-".repeat(card.boxes.length), row = {card: card.name};
+        return {id, name: card.name, boxes: card.boxes, row, doubtful: true, blind: true, start,
+          confidences: [], alternatives: [], events: said};
+      }
       const note = settings.notes[id];   // what cards read later say of it
       const message = [card.row.message, note].filter(Boolean).join("; ");
       return {...card, id, row: {...card.row, message}, blind: false, start: card.reading,
-        events: events.get(id) || []};
+        events: said};
     },
     async next(after) {
       const from = after === undefined ? 0 : positions.get(after) + 1;

@@ -69,10 +69,10 @@ async function showFirst() {
 }
 
 async function showProgress() {
-  const {total, done, open, per_hour: rate} = await home.progress();
+  const {total, open, per_hour: rate} = await home.progress();
   $("bar").max = total || 1;
   $("bar").value = total ? total - open : 1;
-  $("progress").textContent = text("progress", {done: count(done), all: count(total)});
+  $("progress").textContent = text("progress", {done: count(total - open), all: count(total)});
   const left = count(open);
   $("pace").textContent = rate ? text("pace", {left, rate: count(rate)}) : text("pace_unknown", {left});
 }
@@ -80,6 +80,8 @@ async function showProgress() {
 function showChange() { return Promise.all([showProgress(), showList()]); }
 
 // Keys
+
+const DECIDING = ["Enter", "F2", "F4", "F8"];
 
 function keyAction(event) {
   if (isUndo(event)) return undo;
@@ -107,7 +109,8 @@ document.addEventListener("keydown", event => {
   const action = keyAction(event);
   if (!action) return;
   event.preventDefault();
-  act(action);
+  // A key that is held down decides once: the next card or screen has not been looked at.
+  if (!(event.repeat && DECIDING.includes(event.key))) act(action);
 });
 
 // What the station says by itself
