@@ -101,14 +101,17 @@ function stationHome(notice) {
       return insist(after === undefined ? "next" : `next?after=${after}`);
     },
     async lease(id) { return insist("lease", {card: id}); },
-    async characters() { return (await insist("mosaic")).characters; },
+    async characters() {
+      await sending;
+      return (await insist("mosaic")).characters;
+    },
     async mosaic(character, many) {
       await sending;
       return insist(`mosaic?character=${character}&from=0&count=${many}`);
     },
     async progress() {
       const all = await insist("progress");
-      return {...all, per_hour: all.clerk?.per_hour || null};
+      return {...all, per_hour: all.clerk.done < 10 ? null : all.clerk.per_hour};
     },
   };
   return station;
