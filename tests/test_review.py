@@ -266,7 +266,7 @@ def test_the_page_speaks_the_language_of_the_browser_or_the_one_chosen(browser, 
     emulate(browser, language="uk")
     page = show(card("a", doubts=(3,)), card("b"))
     assert browser.title == "Перевірка VIN"
-    assert page.text("progress") == "Перевірено 0 із 2 сумнівних карток"
+    assert page.text("progress") == "Перевірено 0 із 2 сумнівних"
     browser.find_element(By.CSS_SELECTOR, "[data-language=en]").click()
     assert page.text("progress") == "0 of 2 doubtful cards checked"
     page.reload()

@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ import pytest
 import requests
 
 from conftest import PROJECT, predict, rows, unmeasured
-from test_events import EventError  # noqa: F401 (the package is found)
 from vinreader import review
 from vinreader.desk import LEASE, Desk
 from vinreader.events import NONE
@@ -239,11 +237,6 @@ def test_audit_cards_stand_among_the_doubtful_ones_and_come_blind(tmp_path):
     build(tmp_path, cards)
     with running(tmp_path) as station:
         listed = station.ask("/api/cards").json()["cards"]
-        assert [one["name"][0] for one in listed] == list("ddaddaddss"[:6]) + [
-            "d",
-            "d",
-            "s",
-        ] or True
         names = [one["name"] for one in listed]
         assert names[-1] == "sure" and all(one["doubtful"] for one in listed[:-1])
         assert 0 < names.index("a0") < names.index("a1") < 8
@@ -327,6 +320,7 @@ def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
     kept, moments = {}, np.linspace(0.02, 0.4, 10)
     for moment in moments:
         station = Station(tmp_path)
+        station.ask("/api/progress")  # it has begun
         threading.Timer(moment, station.process.kill).start()
         with contextlib.suppress(requests.RequestException):
             while True:

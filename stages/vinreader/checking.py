@@ -13,6 +13,7 @@ import logging
 import secrets
 import socket
 import sys
+import threading
 from contextlib import ExitStack, closing, suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,7 +26,6 @@ from vinreader.command import (
     Counts,
     Csv,
     introduction,
-    number,
     open_reader,
     read,
     share,
@@ -133,24 +133,37 @@ def _refuse_to_lose(path: Path, vins: Path) -> None:
             )
 
 
-def write_tables(store: Store, output: Path) -> Path:
-    """vins.csv as it is decided now, whole or not at all, and its SHA-256 in the record of the
-    reading. Returns its path.
+class Tables:
+    """The tables beside a store, written from it: by one thread at a time, whole or not at all."""
 
-    Raises: OSError, StoreError.
-    """
-    path = output.with_name("vins.csv")
-    with ExitStack() as stack:
-        Csv(path, VinRow._fields, stack).writer.writerows(store.rows())
-    record = output.with_name(f"{output.name}.json")
-    with suppress(FileNotFoundError, ValueError, KeyError):
-        known = json.loads(record.read_text("utf-8"))
-        known["tables"][path.name] = sha256(path)
-        write_json(record, known)
-    return path
+    def __init__(self, store: Store, output: Path):
+        self.path = output.with_name("vins.csv")
+        self._store = store
+        self._record = output.with_name(f"{output.name}.json")
+        self._lock = threading.Lock()
+        self._events = -1  # of which the tables tell
+
+    def write(self) -> Path:
+        """Write vins.csv as it is decided now, and its SHA-256 into the record of the reading.
+
+        Returns its path.
+
+        Raises: OSError, StoreError.
+        """
+        with self._lock:
+            events = self._store.count_events()
+            if events != self._events or not self.path.exists():
+                with ExitStack() as stack:
+                    Csv(self.path, VinRow._fields, stack).writer.writerows(self._store.rows())
+                with suppress(FileNotFoundError, ValueError, KeyError):
+                    record = json.loads(self._record.read_text("utf-8"))
+                    record["tables"][self.path.name] = sha256(self.path)
+                    write_json(self._record, record)
+                self._events = events
+        return self.path
 
 
-def serve(store: Store, options: argparse.Namespace) -> None:
+def serve(store: Store, tables: Tables, options: argparse.Namespace) -> None:
     """Answers until it is told to stop.
 
     Raises: UserError if the address cannot be had.
@@ -170,7 +183,7 @@ def serve(store: Store, options: argparse.Namespace) -> None:
         token,
         f"token-{used}",
     )
-    app = make_app(Desk(store), access, lambda: write_tables(store, options.output))
+    app = make_app(Desk(store), access, tables.write)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -212,14 +225,15 @@ def _listen(host: str, wanted: int) -> socket.socket:
 
 def run(options: argparse.Namespace) -> int:
     with closing(open_store(options)) as store:
+        tables = Tables(store, options.output)
         if options.second is not None:
             store.key_twice(options.second)
         if not options.report:
             work = store.tallies("status")
             checked = sum(work.values())
             print(f"{checked:,} of {store.cards:,} cards to check, {work.get('open', 0):,} open")
-            serve(store, options)
-        path = write_tables(store, options.output)
+            serve(store, tables, options)
+        path = tables.write()
         print(told(report(store)))
         print(f"See {path}.")
     return EXIT_READ

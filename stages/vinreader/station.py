@@ -149,8 +149,8 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
     """The application.
 
     Args:
-        write_tables: writes the tables from the store and gives the path of vins.csv; is called
-            every now and then, when the table is asked for, and at the end.
+        write_tables: writes the tables from the store, if anything has changed, and gives the
+            path of vins.csv; is called every now and then, when it is asked for, and at the end.
     """
     station = _Station(desk, write_tables)
     page = review.served_page(station.values())
@@ -187,7 +187,6 @@ class _Station:
         self.desk = desk
         self.store: Store = desk.store
         self.write_tables = write_tables
-        self._written = -1  # how many events the tables hold
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -196,22 +195,19 @@ class _Station:
         writing.cancel()
         with suppress(asyncio.CancelledError):
             await writing
-        await run_in_threadpool(self._write_if_changed)
+        await run_in_threadpool(self._write)
 
     async def _keep_tables(self) -> None:
         pause = TABLES_EVERY
         while True:
             await asyncio.sleep(pause)
             began = time.monotonic()
-            await run_in_threadpool(self._write_if_changed)
+            await run_in_threadpool(self._write)
             pause = max(TABLES_EVERY, 20 * (time.monotonic() - began))  # a large one more rarely
 
-    def _write_if_changed(self) -> None:
+    def _write(self) -> None:
         try:
-            events = self.store.count_events()
-            if events != self._written:
-                self.write_tables()
-                self._written = events
+            self.write_tables()
         except (StoreError, OSError) as error:
             log.warning("the tables could not be written and will be tried again: %s", error)
 

@@ -10,6 +10,7 @@ function stationHome(notice) {
   const waiting = [];            // events that are not accepted yet, in order
   const listed = new Map();      // pieces of the list
   let sending = null;
+  let said = Promise.resolve();  // all events so far are sent: what is asked next counts with them
 
   async function ask(path, body) {
     const options = {headers: {"X-Clerk": encodeURIComponent(station.clerk)}};
@@ -66,11 +67,11 @@ function stationHome(notice) {
       if (waiting.length) send();
       return [];   // what can be undone begins with this visit
     },
-    async send(events) {
+    send(events) {
       listed.clear();
       waiting.push(...events);
-      await kept.add(events).catch(notice.notKept);
-      send();
+      said = kept.add(events).catch(notice.notKept).then(send);
+      return said;
     },
     async list(from, many) {
       const found = [];
@@ -93,20 +94,20 @@ function stationHome(notice) {
       return null;   // not in the part of the list that was seen
     },
     async card(id) {
-      await sending;
+      await said;
       return insist(`cards/${id}`);
     },
     async next(after) {
-      await sending;
+      await said;
       return insist(after === undefined ? "next" : `next?after=${after}`);
     },
     async lease(id) { return insist("lease", {card: id}); },
     async characters() {
-      await sending;
+      await said;
       return (await insist("mosaic")).characters;
     },
     async mosaic(character, many) {
-      await sending;
+      await said;
       return insist(`mosaic?character=${character}&from=0&count=${many}`);
     },
     async progress() {
