@@ -31,6 +31,7 @@ ALTERNATIVES = 4  # of a box, on the page
 PART = 16  # cards of one script element: as many as the browser turns into text at once
 IN_MEMORY = 8 << 20  # bytes of a page in the making that need no file
 DOUBTFUL_BOX = 0.95  # confidence under which a box is marked
+PAGE = resources.files("vinreader") / "page"
 _SCRIPTS = (
     *("basics", "texts", "numbers", "typing", "events", "kept", "table", "disk", "station"),
     *("list", "card", "mosaic", "main"),
@@ -204,8 +205,7 @@ def _part(number: int, lines: list[bytes]) -> bytes:
 
 def _template(values: Mapping[str, object]) -> tuple[bytes, bytes, bytes]:
     """The page before its first cards, between them and the others, and after all of them."""
-    folder = resources.files("vinreader").joinpath("page")
-    read = {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+    read = {path.name: path.read_text("utf-8") for path in PAGE.iterdir()}
     parts = {
         "connect": "; connect-src 'self'" if values.get("served") else "",
         "style": read["page.css"].rstrip(),

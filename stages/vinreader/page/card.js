@@ -170,10 +170,11 @@ function decide(event) {
   say("");
   const [said] = does([{card: card.id, ...event, ...(desk.over ? {over: desk.over} : {})}]);
   card.events.push(said);
+  const before = desk.state.status;
   desk.state = replay(card.start, card.events);
   drawReading();
   drawBox(true);
-  return showChange();
+  return desk.state.status === before ? null : showChange();   // else nothing else has changed
 }
 
 function decideBox(character) {

@@ -74,8 +74,10 @@ function diskHome(notice) {
       const hidden = blind.has(settings.order[position]);
       for (let box = 0; box < reading.length; box++) {
         const place = position * 32 + box, runnerUp = alternatives[box][1];
+        const likely = alternatives[box].find(([character]) => character === reading[box]);
+        const confidence = likely ? likely[1] : 0;   // under the rules, as all of the number is
         if (position < settings.doubtful && !hidden && reading[box] in settings.values) {
-          (read[reading[box]] ||= []).push(Math.round(confidences[box] * 1e4) * 2 ** 32 + place);
+          (read[reading[box]] ||= []).push(Math.round(confidence * 1e4) * 2 ** 32 + place);
         }
         if (confidences[box] >= SURE_BOX && runnerUp) (others[runnerUp[0]] ||= []).push(place);
       }

@@ -179,10 +179,8 @@ const home = settings.served ? stationHome(notice) : diskHome(notice);
 act(async () => {
   showAll();
   listen();
-  if (settings.served && !home.clerk) await askName();
+  while (settings.served && !home.clerk) await askName();
   showAll();
   steps = stepsOf(await home.open());
   await showFirst();
-  await showChange();
-  document.body.dataset.ready = "true";
-});
+}).finally(() => { document.body.dataset.ready = "true"; });

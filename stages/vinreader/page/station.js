@@ -112,7 +112,7 @@ function stationHome(notice) {
     },
     async progress() {
       const all = await insist("progress");
-      return {...all, per_hour: all.clerk?.per_hour || null};
+      return {...all, per_hour: all.clerk.done < 10 ? null : all.clerk.per_hour};
     },
   };
   return station;
