@@ -5,14 +5,12 @@ import time
 import pytest
 import requests
 
+from browsing import By, Keys, chromium, in_browser
 from conftest import rows
-from test_review import browser, in_browser  # noqa: F401 (the fixture)
 from test_station import OTHER, READ, Station, build, card, done, running
 from vinreader.store import FILE
 
 from selenium.webdriver.common.action_chains import ActionChains  # isort: skip
-from selenium.webdriver.common.by import By  # isort: skip
-from selenium.webdriver.common.keys import Keys  # isort: skip
 
 pytestmark = in_browser
 
@@ -20,7 +18,7 @@ pytestmark = in_browser
 class Clerk:
     """A clerk at the page: `told` gives what its script knows."""
 
-    def __init__(self, browser, url, name):  # noqa: F811
+    def __init__(self, browser, url, name):
         self.browser, self.url = browser, url
         browser.switch_to.new_window("tab")
         self.tab = browser.current_window_handle
@@ -65,8 +63,14 @@ class Clerk:
         return self.browser.find_element(By.ID, name).text
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
 @pytest.fixture
-def sits_down(browser):  # noqa: F811
+def sits_down(browser):
     """sits_down(url, name) -> a `Clerk` in a tab of his own; it is closed after the test."""
     first = browser.current_window_handle
     clerks = []
