@@ -51,6 +51,8 @@ from selenium.webdriver.common.keys import Keys
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
+from vintraining import dataset, number_statistics, parameters, simulate
+
 from results import write
 
 from vinreader import numbers, review
@@ -59,7 +61,6 @@ from vinreader.reader import CardReading, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
 from vinreader.store import FILE, Building
 from vinreader.tables import DRAWN, VinRow, cells
-from vintraining import dataset, number_statistics, parameters, simulate
 
 CODE, KEY, MENTAL, GLANCE, COMPARE = 0.75, 0.28, 1.35, 0.30, 0.53
 SURE = 0.999

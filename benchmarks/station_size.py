@@ -19,11 +19,14 @@ import numpy as np
 import psutil
 import requests
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+
+from vintraining.cards import draw_cards
+
 from vinreader.review import ReviewCard, entry, picture
 from vinreader.spec import BOXES, CHARACTERS
 from vinreader.store import FILE, Building
 from vinreader.tables import VinRow
-from vintraining.cards import draw_cards
 
 CHECK = Path(__file__).parents[1] / "stages/check.py"
 KEYS = 300  # events that are sent one by one

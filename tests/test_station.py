@@ -13,6 +13,8 @@ import sys
 import threading
 from pathlib import Path
 
+from vintraining.cards import draw_cards
+
 import numpy as np
 import pytest
 import requests
@@ -24,7 +26,6 @@ from vinreader.events import NONE
 from vinreader.spec import UserError
 from vinreader.store import FILE, Building, Store
 from vinreader.tables import DRAWN, VinRow
-from vintraining.cards import draw_cards
 
 READ = "WVWZZZ1JZ3W386752"
 OTHER = "WVWZZZ1JZ3W386753"
