@@ -18,13 +18,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from vintraining import labelled
+
 from test_fields import compose, cut_right
 from vinreader import fields
 from vinreader.boxes import normalise
 from vinreader.images import open_pages
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
-from vintraining import labelled
 
 
 def ink_extent(scan: np.ndarray) -> tuple[int, int, int, int]:
@@ -141,13 +142,21 @@ def field_of(scans, labels, rng) -> tuple[np.ndarray, np.ndarray]:
         return rng.uniform(low, high) if rng.random() < share else 0.0
 
     return compose(
-        patches, rng,
-        height=int(rng.integers(32, 100)), aspect=rng.uniform(0.6, 1.1), gap=some(0.3, 0.05, 0.35),
-        line=int(rng.integers(1, 5)), darkness=rng.uniform(60, 180), broken=some(0.4, 0.05, 0.3),
-        missing_ends=(rng.random() < 0.15, rng.random() < 0.15), angle=rng.uniform(-3, 3),
-        perspective=some(0.4, 0.02, 0.15), noise=rng.uniform(1, 10), light=some(0.5, 0.1, 0.5),
+        patches,
+        rng,
+        height=int(rng.integers(32, 100)),
+        aspect=rng.uniform(0.6, 1.1),
+        gap=some(0.3, 0.05, 0.35),
+        line=int(rng.integers(1, 5)),
+        darkness=rng.uniform(60, 180),
+        broken=some(0.4, 0.05, 0.3),
+        missing_ends=(rng.random() < 0.15, rng.random() < 0.15),
+        angle=rng.uniform(-3, 3),
+        perspective=some(0.4, 0.02, 0.15),
+        noise=rng.uniform(1, 10),
+        light=some(0.5, 0.1, 0.5),
         size=rng.uniform(0.45, 0.75),
-    )  # fmt: skip
+    )
 
 
 def is_cut_right(image: np.ndarray, corners: np.ndarray) -> bool:

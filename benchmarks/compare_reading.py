@@ -27,12 +27,13 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
+from vintraining import handwriting
+from vintraining.cards import draw_cards
+
 from results import write
 
 from vinreader.processes import cores
 from vinreader.spec import CHARACTERS
-from vintraining import handwriting
-from vintraining.cards import draw_cards
 
 PROJECT = Path(__file__).parents[1]
 PREDICT = [sys.executable, str(PROJECT / "stages/predict.py")]

@@ -20,14 +20,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
+from vintraining import dataset, network
+from vintraining.parameters import Parameters, load
+
 import keras
 from keras import layers
 from results import write
 from sklearn.model_selection import train_test_split
 
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, network
-from vintraining.parameters import Parameters, load
 
 PATIENCE = 3  # epochs without a smaller validation loss until the recipe stops
 
@@ -126,7 +127,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.3, help="of the characters, for ours")
     options = parser.parse_args()
     parameters = load()
-    network.be_reproducible(parameters.seed, parameters.train.threads)
+    network.be_reproducible(parameters.seed, parameters.train)
     validation = dataset.load(Path("data/split"), "validation")
     train, held = published(validation)
     print(f"The students' recipe, {len(train):,} characters an epoch:")

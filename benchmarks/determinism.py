@@ -23,14 +23,14 @@ WAYS = ("deterministic", "as it comes")
 
 def train(way: str, count: int) -> None:
     """One epoch; prints its seconds and a hash of the weights."""
+    from vintraining import network
+
     import keras
     from compare_training import one_epoch
 
-    from vintraining import network
-
     parameters = load()
     if way == "deterministic":
-        network.be_reproducible(parameters.seed, parameters.train.threads)
+        network.be_reproducible(parameters.seed, parameters.train)
     else:
         keras.utils.set_random_seed(parameters.seed)
     trained, _, seconds = one_epoch(count, parameters)

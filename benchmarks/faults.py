@@ -27,9 +27,9 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-import reproducible
-
 from vintraining.cards import draw_cards
+
+import reproducible
 
 SETTINGS = [
     "data.source=embedded",

@@ -19,12 +19,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
+from vintraining import labelled, parameters
+from vintraining.console import stage
+
 import yaml
 from reproducible import change
 
 from vinreader.spec import UserError
-from vintraining import labelled, parameters
-from vintraining.console import stage
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
 NEEDED = (Path("data/raw"), Path("data/characters"), labelled.FOLDER)

@@ -32,10 +32,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
+from vintraining import handwriting
+
 from vinreader.boxes import normalise, normalise_batch
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
-from vintraining import handwriting
 
 FIRST_WRITER = 900_000  # none of whose characters any reader is trained on
 PAGES = 4  # that each embedded writer writes

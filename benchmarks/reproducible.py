@@ -24,9 +24,10 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
-from vinreader.spec import UserError
 from vintraining import parameters
 from vintraining.console import stage
+
+from vinreader.spec import UserError
 
 PROJECT = Path(__file__).resolve().parents[1]
 # What may not matter: where the project lies, the clock's zone, the language.

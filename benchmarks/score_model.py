@@ -16,9 +16,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 
+from vintraining import archive, dataset, emnist, labelled
+
 from vinreader.boxes import normalise_batch
 from vinreader.reader import Reader
-from vintraining import archive, dataset, emnist, labelled
 
 
 def archive_test(path: Path, split: str) -> dataset.Characters:

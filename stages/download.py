@@ -1,18 +1,17 @@
-"""Stage 1: EMNIST's members of one split, or embedded handwriting in the same layout.
+"""Stage 1: EMNIST's members of one split, or embedded handwriting.
 
-data/raw/ then holds the four .gz members, the mapping, and source.json, which says what was used.
+data/raw/ then holds the four .gz members and the mapping, or the handwriting as arrays, and
+source.json, which says what was used.
 """
 
 import sys
 from pathlib import Path
 
-import numpy as np
-
-from vinreader.files import save_array, sha256, write_bytes, write_json, write_text
-from vinreader.spec import CHARACTERS
-from vintraining import archive, emnist, handwriting
+from vintraining import archive, dataset, emnist, handwriting
 from vintraining.console import stage
 from vintraining.parameters import Data, load
+
+from vinreader.files import save_array, sha256, write_json
 
 RAW = Path("data/raw")
 # No output of the stage: DVC deletes those before a run, and a begun download is worth keeping.
@@ -37,24 +36,22 @@ def choose_source(data: Data) -> str:
     return "embedded"
 
 
-def write_embedded(data: Data, seed: int) -> None:
-    """Embedded handwriting as the members NIST would publish; the writers of each part differ.
+def write_embedded(data: Data, seed: int) -> list[str]:
+    """Embedded handwriting as `dataset.save` has it; the writers of each part differ.
 
-    train-writers.npy, int32 (N,), lets the split stage keep writers apart too.
+    <part>-writers.npy, int32 (N,), lets the split stage keep writers apart too.
+
+    Returns: the names of the files.
     """
-    label_of = np.array([emnist.CLASSES[data.split].index(c) for c in CHARACTERS], np.uint8)
     writers = data.embedded_writers
     sizes = {"train": data.embedded_per_class, "test": max(1, data.embedded_per_class // 5)}
     for part, first in (("train", 0), ("test", writers)):
         images, labels, written_by = handwriting.write(
             per_class=sizes[part], writers=writers, seed=seed, first_writer=first
         )
-        stored = emnist.encode_idx(emnist.turned(images))
-        write_bytes(RAW / emnist.images_member(data.split, part), stored)
-        classes = emnist.encode_idx(label_of[labels])
-        write_bytes(RAW / emnist.labels_member(data.split, part), classes)
+        dataset.save(RAW, part, dataset.Characters(images, labels))
         save_array(RAW / f"{part}-writers.npy", written_by)
-    write_text(RAW / emnist.mapping_member(data.split), emnist.mapping_text(data.split))
+    return [f"{part}-{kind}.npy" for part in sizes for kind in ("images", "labels", "writers")]
 
 
 @stage
@@ -63,8 +60,9 @@ def main() -> None:
     data = parameters.data
     RAW.mkdir(parents=True, exist_ok=True)
     chosen = choose_source(data)
+    names = emnist.members(data.split)
     if chosen == "embedded":
-        write_embedded(data, parameters.seed)
+        names = write_embedded(data, parameters.seed)
         origin = {"source": "embedded", "from": "vintraining.handwriting"}
     elif chosen == "nist":
         used = archive.fetch(data.urls, data.split, KEPT, RAW, data.require_official)
@@ -72,8 +70,8 @@ def main() -> None:
     else:
         kind = archive.copy_local(Path(data.archive), data.split, RAW)
         origin = {"source": "emnist", "from": f"local {kind}"}
-    hashes = {name: sha256(RAW / name) for name in emnist.members(data.split)}
-    official = all(emnist.OFFICIAL_SHA256[name] == digest for name, digest in hashes.items())
+    hashes = {name: sha256(RAW / name) for name in names}
+    official = all(emnist.OFFICIAL_SHA256.get(name) == digest for name, digest in hashes.items())
     name = f"{origin['source']} {data.split}"
     if origin["source"] == "emnist" and not official:
         name += " (unofficial: re-split of real EMNIST images)"

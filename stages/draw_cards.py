@@ -11,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from vintraining.cards import DrawnCard, draw_cards
+
 import cv2
 import numpy as np
-
-from vintraining.cards import DrawnCard, draw_cards
 
 
 def main() -> None:

@@ -12,21 +12,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vintraining import dataset, labelled, network, scores
+from vintraining.console import stage
+from vintraining.parameters import Export, load
+
 import numpy as np
 import yaml
 
 from vinreader.files import sha256, write_bytes, write_json
 from vinreader.litert import LiteRT, softmax
 from vinreader.spec import CHARACTERS, UserError
-from vintraining import dataset, labelled, network, scores
-from vintraining.console import stage
-from vintraining.parameters import load
 
+SPLIT = Path("data/split")
 KERAS = Path("models/vin-reader.keras")
 LITERT = Path("models/vin-reader.tflite")
 NUMBERS = Path("models/vin-numbers.json")
 EVALUATION = Path("metrics/evaluation.json")
 SOURCE = Path("data/raw/source.json")
+TEST_FIGURES = ("accuracy", "balanced_accuracy", "ece", "accepted", "accepted_error", "images")
 # Whose versions can change a weight, a threshold or a byte of the exported model.
 LIBRARIES = (
     "tensorflow",
@@ -67,17 +70,7 @@ def describe(
         "review_threshold": evaluation["review_threshold"],
         "vin_review_threshold": evaluation["vin_review_threshold"],
         "source": evaluation["source"],
-        "test": {
-            key: evaluation[key]
-            for key in (
-                "accuracy",
-                "balanced_accuracy",
-                "ece",
-                "accepted",
-                "accepted_error",
-                "images",
-            )
-        },
+        "test": {key: evaluation[key] for key in TEST_FIGURES},
         "data": source,
         "labelled": folders,
         "parameters": parameters,
@@ -115,7 +108,7 @@ def loss(model: bytes, int8: bytes, temperature: float, bins: int) -> dict[str, 
 
     Temperature and thresholds are the float network's: they hold where these two do.
     """
-    validation = dataset.load(Path("data/split"), "validation")
+    validation = dataset.load(SPLIT, "validation")
     shares = dataset.class_weights(validation.labels)
     before, after = (read(m, validation, temperature) for m in (model, int8))
     right = [shares @ (p.argmax(axis=1) == validation.labels) for p in (before, after)]
@@ -126,36 +119,55 @@ def loss(model: bytes, int8: bytes, temperature: float, bins: int) -> dict[str, 
     }
 
 
-@stage
-def main() -> None:
-    parameters = load()
-    keras_network = network.load(KERAS)
-    evaluation = json.loads(EVALUATION.read_text("utf-8"))
-    source = json.loads(SOURCE.read_text("utf-8"))
-    model = network.to_litert(keras_network)
-    test = dataset.load(Path("data/split"), "test")
-    temperature, limits = evaluation["temperature"], parameters.export
-    expected = softmax(network.logits(keras_network, test.images), temperature)
-    agreement, difference = compare(expected, read(model, test, temperature))
+def refuse_another(agreement: float, difference: float, limits: Export) -> None:
+    """Stops the stage when the exported model is not the trained network."""
     if agreement < limits.min_agreement or difference > limits.max_difference:
         raise UserError(
             f"the exported model is not the trained one: {agreement:.4%} of the test characters "
             f"read alike (at least {limits.min_agreement:.2%}), largest difference of a "
             f"probability {difference:.4f} (at most {limits.max_difference})"
         )
+
+
+def figures(
+    exported: LiteRT, expected: np.ndarray, test: dataset.Characters, temperature: float, bins: int
+) -> dict[str, Any]:
+    """How the exported model reads the test characters, and how far that is from the network."""
+    probabilities = softmax(exported.logits(test.images), temperature)
+    agreement, difference = compare(expected, probabilities)
+    right = probabilities.argmax(axis=1) == test.labels
+    shares = dataset.class_weights(test.labels)
+    return {
+        "agreement": agreement,
+        "max_difference": round(difference, 6),
+        "accuracy": round(float(right.mean()), 5),
+        "balanced_accuracy": round(float(shares @ right), 5),
+        "ece": round(scores.calibration_error(probabilities, test.labels, shares, bins), 5),
+        "latency_ms_17_boxes": round(latency(exported, test.images), 3),
+    }
+
+
+@stage
+def main() -> None:
+    parameters = load()
+    limits, bins = parameters.export, parameters.evaluate.bins
+    keras_network = network.load(KERAS)
+    evaluation = dataset.load_json(EVALUATION)
+    source = dataset.load_json(SOURCE)
+    model = network.to_litert(keras_network)
+    test = dataset.load(SPLIT, "test")
+    temperature = evaluation["temperature"]
+    expected = softmax(network.logits(keras_network, test.images), temperature)
+    refuse_another(*compare(expected, read(model, test, temperature)), limits)
     weights, lost = "float32", {}
     if limits.int8:
         int8 = network.to_litert(keras_network, int8=True)
-        lost = loss(model, int8, temperature, parameters.evaluate.bins)
+        lost = loss(model, int8, temperature, bins)
         if max(lost.values()) <= limits.max_loss:
             model, weights = int8, "int8"
         else:
             print(f"exported with float32 weights: with int8 they would lose {lost}")
-    exported = read(model, test, temperature)
-    agreement, difference = compare(expected, exported)
-    right = exported.argmax(axis=1) == test.labels
-    shares = dataset.class_weights(test.labels)
-    ece = scores.calibration_error(exported, test.labels, shares, parameters.evaluate.bins)
+    measured = figures(LiteRT(model), expected, test, temperature, bins)
     write_bytes(LITERT, model)
     write_json(
         LITERT.with_suffix(".json"),
@@ -164,25 +176,13 @@ def main() -> None:
             NUMBERS.read_bytes(),
             evaluation,
             source,
-            labelled.load_record(Path("data/split")),
+            labelled.load_record(SPLIT),
             parameters.model_dump(mode="json"),
             code(),
         ),
     )
-    write_json(
-        Path("metrics/export.json"),
-        {
-            "bytes": len(model),
-            "weights": weights,
-            "int8_lost": lost,
-            "agreement": agreement,
-            "max_difference": round(difference, 6),
-            "accuracy": round(float(right.mean()), 5),
-            "balanced_accuracy": round(float(shares @ right), 5),
-            "ece": round(ece, 5),
-            "latency_ms_17_boxes": round(latency(LiteRT(model), test.images), 3),
-        },
-    )
+    told = {"bytes": len(model), "weights": weights, "int8_lost": lost}
+    write_json(Path("metrics/export.json"), told | measured)
 
 
 if __name__ == "__main__":

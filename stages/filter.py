@@ -2,21 +2,26 @@
 
 from pathlib import Path
 
+from vintraining import dataset, emnist
+from vintraining.console import stage
+from vintraining.parameters import load
+
 import numpy as np
 import pandas as pd
 
 from vinreader.files import save_array, write_csv
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, emnist
-from vintraining.console import stage
-from vintraining.parameters import load
 
 RAW = Path("data/raw")
 FOLDER = Path("data/characters")
+CODES = np.frombuffer(CHARACTERS.encode(), np.uint8)  # ASCII code of each class
 
 
 def read_part(split: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Stored images, uint8 (N, 28, 28), and their ASCII codes, uint8 (N,)."""
+    """Upright images, uint8 (N, 28, 28), and their ASCII codes, uint8 (N,)."""
+    if dataset.load_json(RAW / "source.json")["source"] == "embedded":
+        written = dataset.load(RAW, part)
+        return written.images, CODES[written.labels]
     names = [emnist.images_member(split, part), emnist.labels_member(split, part)]
     images, labels = (emnist.decode_idx((RAW / name).read_bytes(), name) for name in names)
     if images.shape[1:] != (emnist.SIDE, emnist.SIDE) or labels.shape != images.shape[:1]:
@@ -30,7 +35,7 @@ def read_part(split: str, part: str) -> tuple[np.ndarray, np.ndarray]:
     unknown = set(np.unique(labels).tolist()) - set(mapping)
     if unknown:
         raise emnist.EmnistError(f"{names[1]}: labels {sorted(unknown)} are not in {name}")
-    return images, codes[labels]
+    return emnist.turned(images), codes[labels]
 
 
 @stage
@@ -47,14 +52,14 @@ def main() -> None:
         images, codes, classes = images[kept], codes[kept], classes[kept]
         fresh = dataset.not_seen(images, seen)
         characters = dataset.Characters(
-            emnist.turned(images[fresh]), classes[fresh].astype(np.uint8)
+            np.ascontiguousarray(images[fresh]), classes[fresh].astype(np.uint8)
         )
         if missing := [c for c, n in zip(CHARACTERS, characters.counts(), strict=True) if n == 0]:
             raise dataset.DataError(f"{part}: no image of {' '.join(missing)} in '{split}'")
         dataset.save(FOLDER, part, characters)
         counts[part] = characters.counts().tolist()
         if part == "train":
-            folded = codes[fresh] != np.frombuffer(CHARACTERS.encode(), np.uint8)[characters.labels]
+            folded = codes[fresh] != CODES[characters.labels]
             save_array(FOLDER / "train-folded.npy", folded)
             counts["folded"] = np.bincount(
                 characters.labels[folded], minlength=len(CHARACTERS)

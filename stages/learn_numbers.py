@@ -8,14 +8,15 @@ number of a source that was held out has under what the others taught.
 import json
 from pathlib import Path
 
+from vintraining import charts, number_statistics, simulate
+from vintraining.console import stage
+from vintraining.parameters import Numbers, load
+
 import numpy as np
 
 from vinreader import numbers as prior
 from vinreader.files import write_bytes, write_json
 from vinreader.spec import BOXES, UserError
-from vintraining import charts, number_statistics, simulate
-from vintraining.console import stage
-from vintraining.parameters import Numbers, load
 
 FOLDER = Path("data/numbers")
 MADE = Path("models") / prior.FILE

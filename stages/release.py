@@ -7,6 +7,9 @@ chance, than the released model does.
 import shutil
 from pathlib import Path
 
+from vintraining import dataset, labelled
+from vintraining.console import stage
+
 import numpy as np
 from scipy.stats import binomtest
 
@@ -14,8 +17,6 @@ from vinreader import numbers
 from vinreader.files import replacing
 from vinreader.reader import Reader
 from vinreader.spec import UserError
-from vintraining import dataset, labelled
-from vintraining.console import stage
 
 EXPORTED = Path("models/vin-reader.tflite")
 RELEASED = Path("models/released/vin-reader.tflite")

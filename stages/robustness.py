@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+from vintraining import charts, dataset, disturbances
+from vintraining.cards import draw_cards
+from vintraining.console import stage
+from vintraining.parameters import load
+
 import numpy as np
 
 from vinreader.boxes import normalise
 from vinreader.files import write_csv, write_json
 from vinreader.reader import Reader
-from vintraining import charts, dataset, disturbances
-from vintraining.cards import draw_cards
-from vintraining.console import stage
-from vintraining.parameters import load
 
 CHARACTERS = Path("data/characters")
 MODEL = Path("models/vin-reader.tflite")
@@ -36,7 +37,16 @@ def main() -> None:
     )
     boxes = draw_cards(1, seed)[0].boxes
     seen = np.stack([normalise(box).pixels for box in boxes])
-    charts.card(METRICS / "card.png", boxes, seen, reader.read_card(boxes))
+    card = reader.read_card(boxes)
+    charts.card(
+        METRICS / "card.png",
+        boxes,
+        seen,
+        card.vin,
+        [box.confidence for box in card.boxes],
+        [box.status == "ok" for box in card.boxes],
+        f"{card.vin}   {card.confidence:.1%} sure   {card.status}   {card.message}",
+    )
     decent = figures["decent"]
     print(
         f"{figures['accuracy']:.2%} of {len(characters):,} characters right; on decent scans at "

@@ -8,14 +8,15 @@ folders for testing only. Every image goes through `boxes.normalise`, as every s
 
 from pathlib import Path
 
+from vintraining import dataset, handwriting, labelled
+from vintraining.console import stage
+from vintraining.parameters import load
+
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from vinreader.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, handwriting, labelled
-from vintraining.console import stage
-from vintraining.parameters import load
 
 CHARACTERS_FOLDER = Path("data/characters")
 FOLDER = Path("data/split")

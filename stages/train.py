@@ -3,10 +3,11 @@
 import sys
 from pathlib import Path
 
-from vinreader.files import write_json
-from vintraining import dataset, network
+from vintraining import dataset, network, processor
 from vintraining.console import stage
 from vintraining.parameters import load
+
+from vinreader.files import write_json
 
 SPLIT = Path("data/split")
 MODEL = Path("models/vin-reader.keras")
@@ -17,7 +18,9 @@ METRICS = Path("metrics/training")
 def main() -> None:
     parameters = load()
     train, seed = parameters.train, parameters.seed
-    network.be_reproducible(seed, train.threads)
+    network.be_reproducible(seed, train)
+    if train.arithmetic == "portable" and (reason := processor.missing()):
+        print(f"train: other machines will give other bytes than this one ({reason})", flush=True)
     trained, summary = network.fit(
         dataset.load(SPLIT, "train"),
         dataset.load(SPLIT, "validation"),

@@ -14,6 +14,8 @@ import threading
 import zipfile
 from pathlib import Path
 
+from vintraining import emnist, handwriting
+
 import hypothesis
 import numpy as np
 import pytest
@@ -21,7 +23,6 @@ import requests
 import yaml
 
 from vinreader.spec import CHARACTERS
-from vintraining import emnist, handwriting
 
 # Examples take as long as the machine takes; what they show does not depend on it.
 hypothesis.settings.register_profile("project", deadline=None)

@@ -1,10 +1,10 @@
 """One definition of accepting: the threshold keeps its word, and the interval is exact."""
 
+from vintraining import accepting
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-
-from vintraining import accepting
 
 
 def sample(n, seed=0):

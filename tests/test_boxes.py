@@ -1,12 +1,13 @@
 """From a box to 28x28: what may change in a scan without changing what the network sees."""
 
+from vintraining.cards import draw_cards
+
 import cv2
 import numpy as np
 import pytest
 
 from vinreader.boxes import normalise, normalise_batch, steps
 from vinreader.spec import SIDE
-from vintraining.cards import draw_cards
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
 # Characters whose straight strokes look most like printed lines.
@@ -184,6 +185,18 @@ def test_the_bar_of_a_5_apart_from_it_belongs_to_it():
     seen = pixels(image)
     assert seen[:5].max() > 200 and (seen[6:8].max(1) < 60).any()
     assert difference(seen, pixels(boxed(image))) < 0.3  # but the box's lines do not
+
+
+def test_the_crumbs_of_a_dry_stroke_belong_to_the_character():
+    paper = np.full((96, 96), 230, np.uint8)
+    cv2.ellipse(paper, (48, 48), (24, 32), 0, 0, 360, 60, 2)
+    crumbs = paper.copy()
+    for y in range(14, 84, 5):  # the pen's right half runs dry: crumbs with gaps of two pixels
+        crumbs[y : y + 2, 50:] = 230
+    crumbs[20:24, 8:12] = 60  # dust lies further away
+    assert difference(pixels(paper), pixels(crumbs)) < 0.35
+    right = pixels(crumbs)[10:18, 18:]
+    assert right.max() > 127
 
 
 def test_neighbours_lines_go():

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from vintraining import accepting, card_scores
+from vintraining.parameters import load
+
 import numpy as np
 import pytest
 
 from vinreader import decoding
 from vinreader.spec import CHARACTERS, INDEX
-from vintraining import accepting, card_scores
-from vintraining.parameters import load
 
 EVALUATE = load(Path(__file__).parents[1] / "params.yaml").evaluate
 

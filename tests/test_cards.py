@@ -4,13 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from vintraining.cards import Sample, draw_card, draw_cards
+
 import cv2
 import numpy as np
 import pytest
 
 from vinreader import Reader, boxes
 from vinreader.vin import check_digit_required, check_digit_status
-from vintraining.cards import Sample, draw_card, draw_cards
 
 SCRIPT = Path(__file__).parents[1] / "stages" / "draw_cards.py"
 
@@ -42,9 +43,8 @@ def test_most_cards_are_read_and_the_flawed_ones_are_doubted():
     reader = Reader()
     drawn = draw_cards(8)
     readings = [reader.read_card(card.boxes) for card in drawn]
-    assert [card.flaw for card in drawn if card.flaw] == [
-        "box 13 crossed out", "box 12 U or V", "box 14 blot"
-    ]  # fmt: skip
+    flaws = [card.flaw for card in drawn if card.flaw]
+    assert flaws == ["box 13 crossed out", "box 12 U or V", "box 14 blot"]
     for card, reading in zip(drawn, readings, strict=True):
         assert reading.status == ("review" if card.flaw else reading.status)
         assert card.flaw or reading.vin == card.vin

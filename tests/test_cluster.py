@@ -9,12 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+from vintraining.cards import draw_cards
+
 import pytest
 from PIL import Image
 
 from conftest import PROJECT, predict
 from vinreader import Reader
-from vintraining.cards import draw_cards
 
 pytest.importorskip("ray", reason="needs Ray (requirements-dev.txt)")
 pytest.importorskip("upath", reason="needs universal-pathlib (requirements-dev.txt)")

@@ -3,6 +3,8 @@
 import itertools
 import json
 
+from vintraining import simulate
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,6 @@ from hypothesis import strategies as st
 from vinreader import decoding, numbers, vin
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, DIGITS, INDEX
-from vintraining import simulate
 
 VALID = ("1G4AH59H45G118341", "1M8GDM9AXKP042788", "5GZCZ43D13S812715")
 OTHERS = ("WVWZZZ1JZ3W386752", "XTA210930Y2712345", "VF1BA0F0516123456", "ZFA18800001234567")

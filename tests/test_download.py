@@ -5,14 +5,15 @@ import socket
 import zipfile
 from pathlib import Path
 
+from vintraining import archive as source
+from vintraining import emnist
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from conftest import archive_bytes, no_file_over
 from vinreader.files import sha256
-from vintraining import archive as source
-from vintraining import emnist
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import gzip
 import zipfile
 
+from vintraining import emnist
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-from vintraining import emnist
 
 shapes = st.one_of(
     hnp.array_shapes(min_dims=1, max_dims=1), hnp.array_shapes(min_dims=3, max_dims=3)

@@ -9,13 +9,14 @@ import threading
 import time
 from pathlib import Path
 
+from vintraining.cards import draw_cards
+
 import cv2
 import numpy as np
 import pytest
 
 from conftest import PROJECT, no_file_over, rows, unmeasured
 from vinreader.files import LEFT, write_text
-from vintraining.cards import draw_cards
 
 RESULTS = ("predictions.csv", "vins.csv", "review.html", "predictions.csv.json")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits and capabilities")
@@ -117,7 +118,7 @@ def test_a_stage_on_a_full_disk_names_the_file_and_leaves_no_half_of_it(workspac
     workspace.set(few)
     full = workspace.run("download.py", **no_file_over(20_000))
     assert full.returncode == 1 and "Traceback" not in full.stderr
-    name = "data/raw/emnist-byclass-train-images-idx3-ubyte.gz"
+    name = "data/raw/train-images.npy"
     assert full.stderr.splitlines()[-1] == f"download: {name}: File too large"
     assert list((workspace.folder / "data/raw").iterdir()) == []
     assert workspace.run("download.py").returncode == 0

@@ -2,13 +2,14 @@
 
 import dataclasses
 
+from vintraining import handwriting
+from vintraining.handwriting import SCHOOLS, Writer, load, sheet, write
+
 import cv2
 import numpy as np
 import pytest
 
 from vinreader.spec import CHARACTERS, INDEX
-from vintraining import handwriting
-from vintraining.handwriting import SCHOOLS, Writer, load, sheet, write
 
 FORMS = [(character, form.name) for character in CHARACTERS for form in load()[character]]
 

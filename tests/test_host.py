@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 
+from vintraining.cards import draw_cards
+
 import pytest
 
 from conftest import PROJECT
-from vintraining.cards import draw_cards
 
 HOST = """
 import contextlib, os, sys, threading

@@ -15,6 +15,9 @@ import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
+from vintraining import archive, emnist, handwriting
+from vintraining.parameters import ParameterError, parse
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,8 +25,6 @@ from PIL import Image
 from benchmarks import mutants
 from conftest import PROJECT, archive_bytes, predict, rows
 from vinreader import images
-from vintraining import archive, emnist, handwriting
-from vintraining.parameters import ParameterError, parse
 
 
 @contextmanager

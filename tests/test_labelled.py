@@ -3,14 +3,15 @@
 from itertools import chain
 from pathlib import Path
 
+from vintraining import dataset, handwriting, labelled
+from vintraining.parameters import LabelledFolder
+
 import cv2
 import numpy as np
 import pytest
 
 from vinreader.boxes import normalise
 from vinreader.spec import CHARACTERS, INDEX
-from vintraining import dataset, handwriting, labelled
-from vintraining.parameters import LabelledFolder
 
 
 @pytest.fixture(scope="module")

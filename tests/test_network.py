@@ -5,6 +5,9 @@ import sys
 import tempfile
 import zipfile
 
+from vintraining import augmentation, dataset, handwriting, network
+from vintraining.parameters import Augmentation, Train, load
+
 import keras
 import numpy as np
 import pytest
@@ -12,13 +15,11 @@ import pytest
 from vinreader.boxes import normalise_batch
 from vinreader.litert import LiteRT
 from vinreader.spec import ModelError
-from vintraining import augmentation, dataset, handwriting, network
-from vintraining.parameters import Augmentation, Train, load
 
 from conftest import PROJECT  # isort: skip
 
 PARAMETERS = load(PROJECT / "params.yaml")
-network.be_reproducible(seed=1, threads=2)  # before TensorFlow has run anything
+network.be_reproducible(seed=1, train=PARAMETERS.train)  # before TensorFlow has run anything
 
 
 @pytest.fixture(scope="module")

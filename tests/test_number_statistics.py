@@ -3,6 +3,10 @@
 import json
 from collections import Counter
 
+from vintraining import number_statistics, simulate
+from vintraining.number_statistics import Real, learn
+from vintraining.parameters import Numbers
+
 import numpy as np
 import pytest
 
@@ -11,9 +15,6 @@ from vinreader import decoding, numbers
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, DIGITS, UserError
 from vinreader.vin import check_digit
-from vintraining import number_statistics, simulate
-from vintraining.number_statistics import Real, learn
-from vintraining.parameters import Numbers
 
 HOW = Numbers(least=3, strength=1.0, diversity=2.0, unseen=0.05, old_makers=30, fold=10)
 # Beside the checkout where the project is built, in it where its statistics are learned.

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
+from vintraining import handwriting
+from vintraining.disturbances import DISTURBANCES
+from vintraining.paper import Scan, decent_scan, scan
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from vintraining import handwriting
-from vintraining.disturbances import DISTURBANCES
-from vintraining.paper import Scan, decent_scan, scan
 
 FAITHFUL = Scan(scale=1, room=1, paper=255, ink=255)
 HARDLY = {

@@ -2,10 +2,11 @@
 
 import re
 
+from vintraining.parameters import ParameterError, load, parse
+
 import pytest
 
 from conftest import PROJECT
-from vintraining.parameters import ParameterError, load, parse
 
 TEXT = (PROJECT / "params.yaml").read_text()
 

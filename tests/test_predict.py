@@ -10,6 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from vintraining import dataset, emnist, handwriting
+from vintraining.cards import draw_cards
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,8 +22,6 @@ from vinreader import Reader
 from vinreader.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
 from vinreader.tables import Row, VinRow
-from vintraining import dataset, emnist, handwriting
-from vintraining.cards import draw_cards
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
 RELEASED = PROJECT / "models/released/vin-reader.tflite"

@@ -8,6 +8,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from vintraining import emnist, handwriting
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,6 @@ from vinreader.boxes import normalise
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, SIDE
 from vinreader.tables import printable
-from vintraining import emnist, handwriting
 
 PRIOR = numbers.build(json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8")))
 

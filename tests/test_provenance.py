@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from vintraining.cards import draw_cards
+
 import pytest
 
 from conftest import PROJECT
 from vinreader.files import sha256
-from vintraining.cards import draw_cards
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
 

@@ -2,6 +2,8 @@
 
 import doctest
 
+from vintraining.cards import draw_cards
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +12,6 @@ import vinreader
 from conftest import PROJECT
 from vinreader import CardReading, FieldNotFound, Reader, Reading, find_boxes, open_pages
 from vinreader.spec import CHARACTERS
-from vintraining.cards import draw_cards
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
 

@@ -4,6 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+from vintraining import dataset, disturbances, handwriting, parameters
+from vintraining.paper import decent_scan
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +15,6 @@ from conftest import PROJECT, Workspace
 from vinreader import images
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, disturbances, handwriting, parameters
-from vintraining.paper import decent_scan
 
 
 def prepared(folder, per_class: int) -> Workspace:

@@ -1,12 +1,13 @@
 """The figures, against straightforward computations and scikit-learn."""
 
+from vintraining import scores
+from vintraining.dataset import class_weights
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
 from vinreader.litert import softmax
-from vintraining import scores
-from vintraining.dataset import class_weights
 
 
 @pytest.fixture(scope="module")
@@ -53,27 +54,23 @@ def test_calibration_error_of_made_up_confidences():
     )
 
 
-def test_the_review_threshold_keeps_the_stated_error(read):
+def test_no_more_can_be_accepted_with_the_stated_error(read):
     logits, labels = read
     weights = class_weights(labels)
     probabilities = softmax(logits, scores.temperature(logits, labels, weights))
     confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
-    threshold, accepted = scores.review_threshold(confidence, wrong, weights, 0.05)
-    assert accepted == pytest.approx(weights @ (confidence >= threshold))
+    share = scores.acceptable(confidence, wrong, weights, 0.05)
 
-    def error(t):
-        return weights @ (wrong & (confidence >= t)) / (weights @ (confidence >= t))
+    def error_and_share(threshold):
+        accepted = weights * (confidence >= threshold)
+        return (accepted @ wrong) / accepted.sum(), accepted.sum()
 
-    assert error(threshold) <= 0.05
-    lower = np.sort(confidence[confidence < threshold])[::-1]
-    assert all(error(t) > 0.05 for t in lower[:200])
+    curve = [error_and_share(threshold) for threshold in np.sort(confidence)]
+    assert share == pytest.approx(max(accepted for error, accepted in curve if error <= 0.05))
 
 
-def test_without_a_good_threshold_everything_is_doubtful():
-    threshold, accepted = scores.review_threshold(
-        np.ones(3), np.full(3, True), np.full(3, 1 / 3), 0.1
-    )
-    assert threshold > 1 and accepted == 0
+def test_where_the_surest_are_wrong_nothing_can_be_accepted():
+    assert scores.acceptable(np.ones(3), np.full(3, True), np.full(3, 1 / 3), 0.1) == 0
 
 
 def test_coverage_falls_from_all_to_the_surest(read):
@@ -92,13 +89,13 @@ def test_coverage_falls_from_all_to_the_surest(read):
 def test_equal_confidences_are_accepted_together():
     confidence, quarter = np.array([0.9, 0.9, 0.8, 0.7]), np.full(4, 0.25)
 
-    def threshold_and_share(right, error):
-        return scores.review_threshold(confidence, ~np.array(right), quarter, error)
+    def acceptable(right, error):
+        return scores.acceptable(confidence, ~np.array(right), quarter, error)
 
-    assert threshold_and_share([True] * 4, 0) == (0.7, 1.0)
-    assert threshold_and_share([True, False, True, True], 0)[1] == 0
-    assert threshold_and_share([True, True, False, True], 0) == (0.9, 0.5)
-    assert threshold_and_share([True, True, False, True], 0.25) == (0.7, 1.0)
+    assert acceptable([True] * 4, 0) == 1
+    assert acceptable([True, False, True, True], 0) == 0
+    assert acceptable([True, True, False, True], 0) == 0.5
+    assert acceptable([True, True, False, True], 0.25) == 1
 
 
 def test_the_interval_holds_the_mean_recall_as_often_as_it_says():

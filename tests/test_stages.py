@@ -1,7 +1,10 @@
 """Filter and split on small data, and what dvc.yaml says the stages use."""
 
 import ast
+import json
 from pathlib import Path
+
+from vintraining import dataset, emnist, handwriting, labelled
 
 import numpy as np
 import pandas as pd
@@ -11,8 +14,8 @@ from PIL import Image
 
 from conftest import PROJECT
 from vinreader.boxes import normalise_batch
+from vinreader.files import sha256
 from vinreader.spec import CHARACTERS
-from vintraining import dataset, emnist, handwriting, labelled
 
 # Modules through which a stage reads its parameters, reports and writes; what it computes does not
 # depend on them, so a change in them need not run a training again.
@@ -23,6 +26,7 @@ def put_raw(workspace, split: str, train: dict, test: dict) -> None:
     """data/raw with the given (images upright, ASCII text) parts."""
     raw = workspace.folder / "data/raw"
     raw.mkdir(parents=True)
+    (raw / "source.json").write_text('{"source": "emnist"}')
     (raw / emnist.mapping_member(split)).write_text(emnist.mapping_text(split))
     for part, (images, text) in (("train", train), ("test", test)):
         labels = np.array([emnist.CLASSES[split].index(c) for c in text], np.uint8)
@@ -56,6 +60,24 @@ def test_filter_keeps_the_33_characters_upright_and_each_image_once(workspace):
     counts = pd.read_csv(workspace.folder / "metrics/characters.csv", index_col="character")
     assert counts.loc["C"].to_dict() == {"test": 1, "train": 4, "folded": 1}
     assert counts["train"].sum() == len(kept)
+
+
+def test_the_embedded_handwriting_goes_through_filter_as_it_was_written(workspace):
+    workspace.set({"data.source": "embedded", "data.embedded_per_class": 20})
+    for script in ("download.py", "filter.py"):
+        result = workspace.run(script)
+        assert result.returncode == 0, result.stderr
+    told = json.loads((workspace.folder / "data/raw/source.json").read_text())
+    assert told["source"] == "embedded" and told["official"] is False
+    for name, digest in told["sha256"].items():
+        assert sha256(workspace.folder / "data/raw" / name) == digest
+    folder = workspace.folder / "data/characters"
+    kept = dataset.load(folder, "train")
+    images, labels, writers = handwriting.write(20, writers=600, seed=1981, progress=False)
+    assert np.array_equal(kept.images, images) and np.array_equal(kept.labels, labels)
+    assert np.array_equal(np.load(folder / "train-writers.npy"), writers)
+    assert not np.load(folder / "train-folded.npy").any()
+    assert len(dataset.load(folder, "test")) == 4 * 33
 
 
 @pytest.mark.parametrize("split", ["balanced", "byclass"])

@@ -151,6 +151,7 @@ def test_two_clerks_get_other_cards_and_a_lease_ends_by_itself(desk):
     assert (refused["code"], refused["by"]) == ("leased", "boris")
     at.release(0, "boris")
     assert at.lease(0, "anna")["ok"]
+    assert at.lease(1, "anna")["ok"] and at.lease(0, "boris")["ok"]  # who has one card at a time
 
 
 def test_next_goes_on_after_the_card_left_and_comes_back_to_what_was_skipped(desk):

@@ -1,12 +1,13 @@
 """One calibration for hands of several origins, and the table that sets them side by side."""
 
+from vintraining import accepting, charts, transfer
+from vintraining.dataset import class_weights
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from vinreader.spec import CHARACTERS, INDEX
-from vintraining import accepting, charts, transfer
-from vintraining.dataset import class_weights
 
 
 def answers(seed: int, sureness: float, right: float, classes: int = 33) -> transfer.Answers:

@@ -34,6 +34,7 @@ MIN_SIGNAL = 3  # and in standard deviations of the paper's noise
 MIN_LEAD = 3.7  # and of all that varies in the paper: stains, texture
 SMOOTH = 8  # standard deviations of the noise: weaker ink is smoothed before it is judged
 MIN_EXTENT = 0.12  # of the image's shorter side: what is smaller is dust, not a character
+CRUMBS = 32  # part of the image's longer side that lies between two crumbs of a stroke at most
 SCRAP = 0.3  # of the image's height or width: what is lower or narrower is no character by itself
 RING = 0.2  # of the image's height or width, along its edge: where a box is
 CORNER = 0.35  # of both: where the corners of a box are
@@ -450,11 +451,31 @@ def _character(mask: Mask, components: Components) -> Mask:
         bar &= bottom <= y[main] + h[main] / 4
         apart &= at_edge | ~(stem | bar) | (gap > 0.4 * size)
     keep &= ~apart
-    if keep.all():
-        return mask
     table = np.zeros(count, np.uint8)
     table[1:] = keep
-    return table[labels]
+    if not keep.all():
+        _mend(table, labels, ~foreign & ~at_edge)
+    return mask if table[1:].all() else table[labels]
+
+
+def _mend(kept: Mask, labels: NDArray[np.int32], own: NDArray[np.bool_]) -> None:
+    """Keep the crumbs of a dry or thinly scanned stroke: one lies where the other ends.
+
+    Args:
+        kept: which components, the paper first, are kept: 1, else 0; the crumbs become 1.
+        own: which components may be the character's.
+    """
+    reach = max(labels.shape) // CRUMBS
+    if not reach:
+        return
+    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
+    while True:
+        met = np.bincount(labels[cv2.dilate(kept[labels], kernel) > 0], minlength=len(kept)) > 0
+        met[1:] &= own
+        met[0] = False
+        if not (met & (kept == 0)).any():
+            return
+        kept[met] = 1
 
 
 def _is_frame(labels: NDArray[np.int32], stats: NDArray[np.int32]) -> NDArray[np.bool_]:

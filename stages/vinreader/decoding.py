@@ -14,10 +14,13 @@ from functools import reduce
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vinreader import vin as facts
-from vinreader.numbers import CHECK_INDEX, DEPTH, MODULUS, REMAINDERS, Prior
+from vinreader.numbers import CHECK_INDEX, DEPTH, MODULUS, REMAINDERS, Floats, Indices, Prior
 from vinreader.spec import BOXES, CHARACTERS, DIGITS, INDEX
+
+Complex = NDArray[np.complex128]
 
 STRAY = 1e-5  # share of boxes that show something the network does not believe in at all
 NEGLIGIBLE = 1e-6  # of all numbers' weight, that of those which are not looked at
@@ -111,7 +114,7 @@ def decode_batch(
 # Tables over the remainders of the check sum
 
 
-def best_by_remainder(position: int, weights: np.ndarray) -> np.ndarray:
+def best_by_remainder(position: int, weights: Floats) -> Floats:
     """(N, 33) weights of the characters at a position (1-17) as (N, 11): the largest of those that
     add the same remainder."""
     padded = np.concatenate([weights, np.zeros((len(weights), 1))], axis=1)
@@ -119,13 +122,13 @@ def best_by_remainder(position: int, weights: np.ndarray) -> np.ndarray:
     return largest
 
 
-def fold(before: np.ndarray, table: np.ndarray) -> np.ndarray:
+def fold(before: Floats, table: Floats) -> Floats:
     """Two (N, 11) tables of largest weights over remainders as the one of their sum."""
     largest: np.ndarray = (before[:, None, :] * table[:, _DIFFERENCE]).max(axis=2)
     return largest
 
 
-def spectrum(weights: np.ndarray, position: int | None = None) -> np.ndarray:
+def spectrum(weights: Floats, position: int | None = None) -> Complex:
     """(N, 33) weights of the characters at a position (1-17), or (N, 11) weights by remainder, as
     complex (N, 6): the discrete Fourier transform of the weights summed by remainder.
 
@@ -133,17 +136,17 @@ def spectrum(weights: np.ndarray, position: int | None = None) -> np.ndarray:
     spectrum the product of theirs. That of `sum(before[r] * after[r + added])`, over r and by what
     is added, is `before.conj() * after`.
     """
-    found: np.ndarray = weights @ (_WAVES if position is None else _SPECTRA[position - 1])
+    found: Floats = weights @ (_WAVES if position is None else _SPECTRA[position - 1])
     return found.view(complex)
 
 
-def by_remainder(spectra: np.ndarray) -> np.ndarray:
+def by_remainder(spectra: Complex) -> Floats:
     """(N, 11): the weights that have this spectrum, complex (N, 6)."""
     weights: np.ndarray = spectra.view(float) @ _BACK
     return weights
 
 
-def by_character(spectra: np.ndarray, position: int) -> np.ndarray:
+def by_character(spectra: Complex, position: int) -> Floats:
     """(N, 33): the same, by the remainder that each character adds at a position (1-17)."""
     weights: np.ndarray = spectra.view(float) @ _BACK[:, REMAINDERS[position - 1]]
     return weights
@@ -177,43 +180,45 @@ class _Chains:
     there that is not the check digit; rate: float (K,), prior of the check digit.
     """
 
-    card: np.ndarray
-    cell: np.ndarray
+    card: Indices
+    cell: Indices
     positions: list[int]
-    weights: np.ndarray
-    start: np.ndarray
-    nine: np.ndarray
-    chance: np.ndarray
-    rate: np.ndarray
+    weights: Floats
+    start: Floats
+    nine: Floats
+    chance: Floats
+    rate: Floats
 
-    def spectra(self) -> list[np.ndarray]:
+    def spectra(self) -> list[Complex]:
         """complex (K, 6), of the characters at each of the positions."""
         return [spectrum(self.weights[:, i], p) for i, p in enumerate(self.positions)]
 
-    def scale(self) -> np.ndarray:
+    def scale(self) -> Floats:
         """(K, 11): `chance` times this is the prior where the others leave a remainder, but for
         the check digit."""
         return (1 - self.rate[:, None]) / (1 - self.chance[:, CHECK_INDEX])
 
-    def end(self) -> np.ndarray:
+    def end(self) -> Floats:
         """(K, 11, 33): weights of the characters at position 9 by the remainder of the others."""
         weights = self.scale()[:, :, None] * self.chance[:, None, :]
         weights[:, np.arange(MODULUS), CHECK_INDEX] = self.rate[:, None]
         return weights * self.nine[:, None, :]
 
-    def end_summed(self) -> np.ndarray:
+    def end_summed(self) -> Floats:
         """(K, 11): the same, summed over the characters."""
         other = self.chance * self.nine
         rest = other.sum(axis=1, keepdims=True) - other[:, CHECK_INDEX]
-        return self.scale() * rest + self.rate[:, None] * self.nine[:, CHECK_INDEX]
+        summed: Floats = self.scale() * rest + self.rate[:, None] * self.nine[:, CHECK_INDEX]
+        return summed
 
-    def at_nine(self, before: np.ndarray) -> np.ndarray:
+    def at_nine(self, before: Floats) -> Floats:
         """(K, 33): the same, summed over the remainders, each of the weight `before`, (K, 11)."""
         scaled = before * self.scale()
         weights = self.chance * scaled.sum(axis=1, keepdims=True)
         checks = self.chance[:, CHECK_INDEX]
         weights[:, CHECK_INDEX] += before * self.rate[:, None] - scaled * checks
-        return np.maximum(weights, 0) * self.nine
+        summed: Floats = np.maximum(weights, 0) * self.nine
+        return summed
 
 
 @dataclass(frozen=True)
@@ -225,12 +230,12 @@ class _Tail:
     """
 
     positions: list[int]
-    weights: list[np.ndarray]
-    spectra: list[np.ndarray]
-    whole: np.ndarray
+    weights: list[Floats]
+    spectra: list[Complex]
+    whole: Complex
 
     @classmethod
-    def of(cls, prior: Prior, scaled: np.ndarray) -> "_Tail":
+    def of(cls, prior: Prior, scaled: Floats) -> "_Tail":
         various = np.flatnonzero(np.diff(prior.ends) > 1) + 1
         positions = list(range(int(max([facts.CHECK_POSITION, *various])) + 1, BOXES + 1))
         weights = [scaled[:, i - 1] * prior.rows[prior.ends[i - 1]] for i in positions]
@@ -242,7 +247,7 @@ class _Tail:
         """The last position before these."""
         return BOXES - len(self.positions)
 
-    def add_marginals(self, rest: np.ndarray, summed: np.ndarray) -> None:
+    def add_marginals(self, rest: Complex, summed: Floats) -> None:
         """Add to `summed` by character and box; `rest`: (N, 6), the spectrum of the weight of what
         is before, by the remainder that these add."""
         for i, position in enumerate(self.positions):
@@ -251,13 +256,13 @@ class _Tail:
             summed[:, position - 1] += self.weights[i] * there
 
 
-def _product(spectra: Sequence[np.ndarray], count: int) -> np.ndarray:
+def _product(spectra: Sequence[Complex], count: int) -> Complex:
     """complex (count, 6): the spectrum of a sum of remainders, each with its own, (count, 6)."""
     return reduce(np.multiply, spectra, np.ones((count, len(_BACK) // 2), complex))
 
 
 def _chains(
-    prior: Prior, scaled: np.ndarray, card: np.ndarray, cell: np.ndarray, last: int = BOXES
+    prior: Prior, scaled: Floats, card: Indices, cell: Indices, last: int = BOXES
 ) -> list[_Chains]:
     """Cards and cells, grouped by depth of the cells, of the positions up to the last one."""
     found = []
@@ -273,16 +278,13 @@ def _chains(
         start = np.zeros((len(cards), MODULUS))
         each = scaled[cards[:, None], np.arange(depth), prior.begins[cells, :depth]]
         start[np.arange(len(cards)), prior.starts[cells]] = each.prod(axis=1) * prior.weights[cells]
-        found.append(
-            _Chains(
-                cards, cells, positions, weights, start, scaled[cards, _NINE],
-                prior.rows[prior.row_of[cells, _NINE]], prior.check_rate[cells],
-            )
-        )  # fmt: skip
+        nine, chance = scaled[cards, _NINE], prior.rows[prior.row_of[cells, _NINE]]
+        rate = prior.check_rate[cells]
+        found.append(_Chains(cards, cells, positions, weights, start, nine, chance, rate))
     return found
 
 
-def _bounds(prior: Prior, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _bounds(prior: Prior, scaled: Floats) -> tuple[Floats, Floats, Floats]:
     """What the numbers of each cell can weigh at most: float (N, C), as if all that follows the
     cell's beginning were as usual as it can be; and the sums that follow, (N, R) by row of the
     prior, and the largest of each position, (18, N)."""
@@ -299,18 +301,19 @@ def _bounds(prior: Prior, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
         if depth:
             last = prior.begins[at, depth - 1]
             bound[:, at] = bound[:, prior.parents[at]] * scaled[:, depth - 1, last]
-    after = np.cumprod(most[::-1], axis=0)[::-1]
-    return bound * prior.weights * after.T[:, prior.depths + 1], sums, after
+    after: Floats = np.cumprod(most[::-1], axis=0, dtype=np.float64)[::-1]
+    weights: Floats = bound * prior.weights * after.T[:, prior.depths + 1]
+    return weights, sums, after
 
 
 def _narrow(
     prior: Prior,
-    scaled: np.ndarray,
-    sums: np.ndarray,
-    card: np.ndarray,
-    cell: np.ndarray,
+    scaled: Floats,
+    sums: Floats,
+    card: Indices,
+    cell: Indices,
     last: int,
-) -> np.ndarray:
+) -> Floats:
     """float (K,): the prior times the likelihood of what follows the cells' beginnings, each
     position by itself, up to the last one; the check digit as if it were the likeliest one."""
     depth = prior.depths[cell]
@@ -321,10 +324,11 @@ def _narrow(
             exact *= factor if position > DEPTH else np.where(depth < position, factor, 1)
     digit = scaled[:, _NINE, CHECK_INDEX].max(axis=1)
     rate = prior.check_rate[cell]
-    return exact * (rate * digit[card] + 1 - rate)
+    weights: Floats = exact * (rate * digit[card] + 1 - rate)
+    return weights
 
 
-def _candidates(prior: Prior, scaled: np.ndarray, tail: _Tail) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(prior: Prior, scaled: Floats, tail: _Tail) -> tuple[Indices, Indices]:
     """Cards and cells, int (K,) each: all but those that weigh `NEGLIGIBLE` of the card's total or
     less, all together."""
     bound, sums, after = _bounds(prior, scaled)
@@ -351,7 +355,7 @@ def _candidates(prior: Prior, scaled: np.ndarray, tail: _Tail) -> tuple[np.ndarr
     return card[used], cell[used]
 
 
-def posterior(prior: Prior, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def posterior(prior: Prior, boxes: Floats) -> tuple[Indices, Floats, Floats]:
     """The best numbers of cards, how probable they are, and every character's probability.
 
     Args:
@@ -368,8 +372,8 @@ def posterior(prior: Prior, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _decode(
-    prior: Prior, scaled: np.ndarray, tail: _Tail, card: np.ndarray, cell: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    prior: Prior, scaled: Floats, tail: _Tail, card: Indices, cell: Indices
+) -> tuple[Indices, Floats, Floats]:
     """(N, 17) best number of each card among these cells, its weight, and (N, 17, 33) the summed
     weight of the numbers with each character in each box."""
     summed = np.zeros_like(scaled)
@@ -396,8 +400,8 @@ def _decode(
 
 
 def _add_marginals(
-    prior: Prior, chains: _Chains, tail: _Tail, rest: np.ndarray, summed: np.ndarray
-) -> np.ndarray:
+    prior: Prior, chains: _Chains, tail: _Tail, rest: Complex, summed: Floats
+) -> Floats:
     """(K,) the summed weight of each cell's numbers, added to `summed` by character and box, and
     to `rest` what `_Tail.add_marginals` needs."""
     first = np.flatnonzero(np.append(True, np.diff(chains.card) != 0))
@@ -421,7 +425,7 @@ def _add_marginals(
     return total
 
 
-def _best(prior: Prior, chains: _Chains) -> tuple[np.ndarray, np.ndarray]:
+def _best(prior: Prior, chains: _Chains) -> tuple[Indices, Floats]:
     """(K, 17) the best number of each cell, (K,) its weight."""
     each = np.arange(len(chains.card))
     forward, end = [chains.start], chains.end()
@@ -446,26 +450,23 @@ def _best(prior: Prior, chains: _Chains) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _decodings(
-    prior: Prior, best: np.ndarray, raw: np.ndarray, confidence: np.ndarray, marginals: np.ndarray
+    prior: Prior, best: Indices, raw: Indices, confidence: Floats, marginals: Floats
 ) -> list[Decoding]:
     top = np.argsort(-marginals, axis=2, kind="stable")[:, :, :_ALTERNATIVES]
     probability = np.take_along_axis(marginals, top, axis=2)
-    cells = prior.cells(best)
-    return [
-        _decoding(prior, int(cells[i]), best[i], raw[i], float(confidence[i]), top[i],
-                  probability[i])
-        for i in range(len(best))
-    ]  # fmt: skip
+    cells = prior.cells(best).tolist()
+    each = zip(cells, best, raw, confidence.tolist(), top, probability, strict=True)
+    return [_decoding(prior, *one) for one in each]
 
 
 def _decoding(
     prior: Prior,
     cell: int,
-    best: np.ndarray,
-    raw: np.ndarray,
+    best: Indices,
+    raw: Indices,
     confidence: float,
-    top: np.ndarray,
-    probability: np.ndarray,
+    top: Indices,
+    probability: Floats,
 ) -> Decoding:
     vin = _text(best)
     return Decoding(

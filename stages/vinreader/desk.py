@@ -187,7 +187,9 @@ class Desk:
         return found
 
     def _take(self, db: sqlite3.Connection, card: int, clerk: str) -> float:
+        """A clerk has one card: the one before is free."""
         until = self._now() + LEASE
+        db.execute("DELETE FROM leases WHERE clerk = ?", (clerk,))
         db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (card, clerk, until))
         return until
 

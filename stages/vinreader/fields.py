@@ -245,10 +245,39 @@ def _place(posts: Floats, rails: Floats, count: int) -> _Comb:
     total = posts.sum() + 1e-9
     explained = cv2.blur(posts[None], (2 * reach + 1, 1), borderType=cv2.BORDER_CONSTANT)[0]
     explained *= 2 * reach + 1
+    left, right, outer = _likely_places(rails, count, reach)
+    if not len(left):
+        return _Comb(0.0, count, 0, width - 1, 0.0)
+    best = _Comb(-np.inf, count, 0, width - 1, 0.0)
+    for gap in GAPS:
+        pitch = (right - left) / (count - gap)
+        starts = left[:, None] + pitch[:, None] * np.arange(count)
+        stops = starts + (1 - gap) * pitch[:, None]
+        edges = np.concatenate([starts, stops[:, -1:]] if gap == 0 else [starts, stops], axis=1)
+        at = np.clip(np.round(edges).astype(int), 0, width - 1)
+        hits = near[at]
+        # the outer lines are often missing, so they count for half
+        weights = np.ones(at.shape[1])
+        weights[[0, -1]] = 0.5
+        hit = hits @ weights / weights.sum()
+        used = np.minimum(explained[at].sum(axis=1) / total, 1)
+        # A needless gap explains no more.
+        score = 0.4 * hit + 0.3 * used + outer - 0.01 * (gap > 0)
+        winner = int(score.argmax())
+        if score[winner] > best.score:
+            best = _Comb(float(score[winner]), count, left[winner], right[winner], gap)
+    return best
+
+
+def _likely_places(rails: Floats, count: int, reach: int) -> tuple[Floats, Floats, Floats]:
+    """Where a comb of `count` boxes may begin and end, `reach` pixels between two beginnings, and
+    the part of its score that the long lines give: the best `PLACES`, none without such lines."""
+    width = len(rails)
     # The long lines say roughly where the field begins and ends.
     present = np.flatnonzero(rails > 0.4)
     if not len(present):
-        return _Comb(0.0, count, 0, width - 1, 0.0)
+        nowhere = np.empty(0)
+        return nowhere, nowhere, nowhere
     rough_left, rough_right = present[0], present[-1]
     slack = int(0.8 * (rough_right - rough_left) / count)
     lefts = np.arange(max(rough_left - slack, -4), rough_left + slack + 1, reach)
@@ -256,8 +285,6 @@ def _place(posts: Floats, rails: Floats, count: int) -> _Comb:
     left, right = (a.ravel() for a in np.meshgrid(lefts, rights))
     possible = right - left > count * BOX_HEIGHT / 4
     left, right = left[possible], right[possible]
-    if not len(left):
-        return _Comb(0.0, count, 0, width - 1, 0.0)
     covered = np.concatenate([[0], np.cumsum(rails)])
 
     def share(start: Floats, stop: Floats) -> Floats:
@@ -278,27 +305,7 @@ def _place(posts: Floats, rails: Floats, count: int) -> _Comb:
     )
     outer = 0.2 * span + 0.1 * end
     likely = np.argsort(-outer, kind="stable")[:PLACES]
-    left, right, outer = left[likely], right[likely], outer[likely]
-
-    best = _Comb(-np.inf, count, 0, width - 1, 0.0)
-    for gap in GAPS:
-        pitch = (right - left) / (count - gap)
-        starts = left[:, None] + pitch[:, None] * np.arange(count)
-        stops = starts + (1 - gap) * pitch[:, None]
-        edges = np.concatenate([starts, stops[:, -1:]] if gap == 0 else [starts, stops], axis=1)
-        at = np.clip(np.round(edges).astype(int), 0, width - 1)
-        hits = near[at]
-        # the outer lines are often missing, so they count for half
-        weights = np.ones(at.shape[1])
-        weights[[0, -1]] = 0.5
-        hit = hits @ weights / weights.sum()
-        used = np.minimum(explained[at].sum(axis=1) / total, 1)
-        # A needless gap explains no more.
-        score = 0.4 * hit + 0.3 * used + outer - 0.01 * (gap > 0)
-        winner = int(score.argmax())
-        if score[winner] > best.score:
-            best = _Comb(float(score[winner]), count, left[winner], right[winner], gap)
-    return best
+    return left[likely], right[likely], outer[likely]
 
 
 def _fit(comb: _Comb, posts: Floats) -> None:

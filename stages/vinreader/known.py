@@ -17,10 +17,13 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vinreader.decoding import STRAY, Decoding, told
-from vinreader.numbers import Prior
+from vinreader.numbers import Indices, Prior
 from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
+
+Codes = NDArray[np.uint8]  # characters of numbers as indices
 
 RATE = 1e-8  # of the cards, those with a certain number of the list
 MOST = 0.5  # of the cards, those with any number of the list, however long it is
@@ -31,7 +34,7 @@ _CODES = np.full(256, 255, dtype=np.uint8)
 _CODES[[ord(c) for c in CHARACTERS]] = np.arange(len(CHARACTERS))
 
 
-def codes(vins: Sequence[str]) -> np.ndarray:
+def codes(vins: Sequence[str]) -> Codes:
     """uint8 (N, 17): numbers as indices of their characters, 255 for a character of another
     alphabet."""
     joined = "".join(vins).encode("ascii", "replace")
@@ -47,13 +50,13 @@ class Known:
     of: a number that differs in two boxes at most has one of the thirds in common.
     """
 
-    numbers: np.ndarray
+    numbers: Codes
     rate: float
-    keys: tuple[np.ndarray, ...]
-    orders: tuple[np.ndarray, ...]
+    keys: tuple[NDArray[np.uint32], ...]
+    orders: tuple[NDArray[np.uint32], ...]
 
     @classmethod
-    def of(cls, numbers: np.ndarray, rate: float = RATE) -> "Known":
+    def of(cls, numbers: Codes, rate: float = RATE) -> "Known":
         keys, orders = [], []
         for third in _THIRDS:
             key = _key(numbers, third)
@@ -88,7 +91,7 @@ class Known:
         _, once = np.unique(rows_as_bytes.reshape(-1), return_index=True)
         return cls.of(numbers[once], rate)
 
-    def near(self, number: np.ndarray) -> np.ndarray:
+    def near(self, number: Codes) -> NDArray[np.uint32]:
         """int (M,): which of them differ from a number, uint8 (17,), in two boxes at most; the
         most alike first."""
         found = []
@@ -99,10 +102,11 @@ class Known:
         rows = np.unique(np.concatenate(found))
         apart = (self.numbers[rows] != number).sum(axis=1)
         rows, apart = rows[apart <= NEAR], apart[apart <= NEAR]
-        return rows[np.argsort(apart, kind="stable")]
+        alike: NDArray[np.uint32] = rows[np.argsort(apart, kind="stable")]
+        return alike
 
 
-def _key(numbers: np.ndarray, third: np.ndarray) -> np.ndarray:
+def _key(numbers: Codes, third: Indices) -> NDArray[np.uint32]:
     key = np.zeros(len(numbers), dtype=np.uint32)
     for place in third:
         key = key * np.uint32(len(CHARACTERS)) + numbers[:, place]
@@ -143,7 +147,7 @@ def recognise(
     return replace(found, confidence=confidence), _note(known, number)
 
 
-def _note(known: Known, number: np.ndarray) -> str:
+def _note(known: Known, number: Codes) -> str:
     rows = known.near(number)
     if len(rows) and (known.numbers[rows[0]] == number).all():
         return "in the list of known numbers"
@@ -168,8 +172,8 @@ def alike(vins: Sequence[str]) -> dict[int, list[tuple[int, int]]]:
         By place in `vins`: (place of the other, box in which they differ, 0 for none), at most
         `_TOLD` of each, the same numbers first.
     """
-    places = np.array([i for i, v in enumerate(vins) if len(v) == BOXES and set(v) <= set(INDEX)],
-                      dtype=int)  # fmt: skip
+    whole = [i for i, v in enumerate(vins) if len(v) == BOXES and set(v) <= set(INDEX)]
+    places = np.array(whole, dtype=int)
     if len(places) < 2:
         return {}
     numbers, which = np.unique(codes([vins[i] for i in places]), axis=0, return_inverse=True)
@@ -188,7 +192,7 @@ def alike(vins: Sequence[str]) -> dict[int, list[tuple[int, int]]]:
     return dict(found)
 
 
-def _one_apart(numbers: np.ndarray) -> Iterator[tuple[int, int, int]]:
+def _one_apart(numbers: Codes) -> Iterator[tuple[int, int, int]]:
     """(one, other, box): which of different numbers, uint8 (N, 17), differ in one box only."""
     factors = np.random.default_rng(0).integers(1, 2**63, BOXES, dtype=np.uint64)
     whole = (numbers * factors).sum(axis=1, dtype=np.uint64)

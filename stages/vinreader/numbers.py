@@ -26,10 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vinreader.files import sha256
 from vinreader.spec import BOXES, CHARACTERS, INDEX, ModelError
 from vinreader.vin import CHECK_DIGITS, CHECK_POSITION, VALUES, WEIGHTS
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 # Lengths of the beginnings after which each position is counted. What a maker builds does not
 # depend on which model year was built most, nor a serial number on the model.
@@ -85,31 +89,32 @@ class Prior:
     """
 
     beginnings: tuple[str, ...]
-    depths: np.ndarray
-    parents: np.ndarray
-    begins: np.ndarray
-    weights: np.ndarray
-    starts: np.ndarray
-    rows: np.ndarray
-    ends: np.ndarray
-    row_of: np.ndarray
-    leaves: np.ndarray
-    check_rate: np.ndarray
-    counts: np.ndarray
+    depths: Indices
+    parents: Indices
+    begins: Indices
+    weights: Floats
+    starts: Indices
+    rows: Floats
+    ends: Indices
+    row_of: Indices
+    leaves: NDArray[np.bool_]
+    check_rate: Floats
+    counts: Floats
 
     def rows_at(self, position: int) -> slice:
         """Which of the rows are those of a position, 1 to 17."""
         return slice(self.ends[position - 1], self.ends[position])
 
     @cached_property
-    def last(self) -> np.ndarray:
+    def last(self) -> Indices:
         """int (C,): the last character of each beginning; 0 for the empty one."""
-        return self.begins[np.arange(len(self.depths)), np.maximum(self.depths, 1) - 1]
+        last: Indices = self.begins[np.arange(len(self.depths)), np.maximum(self.depths, 1) - 1]
+        return last
 
-    def cells(self, numbers: np.ndarray) -> np.ndarray:
+    def cells(self, numbers: Indices) -> Indices:
         """int (N,): the cells of numbers, int (N, 17) indices of characters."""
-        children = {(int(p), int(c)): i for i, (p, c) in
-                    enumerate(zip(self.parents, self.last, strict=True)) if i}  # fmt: skip
+        leading = zip(self.parents[1:].tolist(), self.last[1:].tolist(), strict=True)
+        children = {pair: cell for cell, pair in enumerate(leading, start=1)}
         found = np.zeros(len(numbers), dtype=int)
         for i, number in enumerate(numbers[:, :DEPTH].tolist()):
             for character in number:
@@ -119,7 +124,7 @@ class Prior:
                 found[i] = child
         return found
 
-    def log_probabilities(self, numbers: np.ndarray) -> np.ndarray:
+    def log_probabilities(self, numbers: Indices) -> Floats:
         """float (N, 17): the natural logarithm of each character's part of the probability of
         numbers, int (N, 17) indices of characters; their sum is that of the number."""
         cells = self.cells(numbers)
@@ -196,12 +201,21 @@ def build(table: dict[str, Any]) -> Prior:
         leaves[parent, last] = True
         starts[at] = (starts[parent] + REMAINDERS[depth - 1, last]) % MODULUS
         weights[at] = weights[parent] * rows[row_of[parent, depth - 1], last]
+    seen = {maker: sum(tables.get("4", {}).values()) for maker, tables in learned.items()}
     return Prior(
-        tuple(beginnings), depths, parents, begins, weights, starts, rows, ends, row_of, leaves,
-        _check_rates(counted, beginnings, strength),
-        np.array([sum(learned.get(beginning[:3], {}).get("4", {}).values())
-                  if len(beginning) >= 3 else 0 for beginning in beginnings]),
-    )  # fmt: skip
+        beginnings=tuple(beginnings),
+        depths=depths,
+        parents=parents,
+        begins=begins,
+        weights=weights,
+        starts=starts,
+        rows=rows,
+        ends=ends,
+        row_of=row_of,
+        leaves=leaves,
+        check_rate=_check_rates(counted, beginnings, strength),
+        counts=np.array([seen.get(b[:3], 0) if len(b) >= 3 else 0 for b in beginnings]),
+    )
 
 
 def _together(learned: Counts, others: Counts) -> Counts:

@@ -238,6 +238,7 @@ class _Station:
             entry
             | {
                 "id": card.id,
+                "position": card.turn,
                 "boxes": self.store.pictures(card.id),
                 "blind": view.blind,
                 "start": view.start,

@@ -116,10 +116,12 @@ class StoreError(Exception):
 
 
 class Card(NamedTuple):
-    """A card as the store has it. entry: as on the page, without its boxes and its row."""
+    """A card as the store has it. turn: its place in the order of work. entry: as on the page,
+    without its boxes and its row."""
 
     id: int
     name: str
+    turn: int
     doubtful: bool
     entry: dict[str, Any]
     row: VinRow
@@ -365,13 +367,15 @@ class Store:
 
 def find_card(db: sqlite3.Connection, number: int) -> Card | None:
     row = db.execute(
-        "SELECT id, name, doubtful, second, audit, entry, row FROM cards WHERE id = ?", (number,)
+        "SELECT id, name, turn, doubtful, second, audit, entry, row FROM cards WHERE id = ?",
+        (number,),
     ).fetchone()
     if not row:
         return None
-    entry, cells = json.loads(row[5]), VinRow(*json.loads(row[6]))
-    keyed = Keyed(entry["reading"], bool(row[3]), bool(row[4]))
-    return Card(row[0], row[1], bool(row[2]), entry, cells, keyed)
+    number, name, turn, doubtful, second, audit, text, cells = row
+    entry = json.loads(text)
+    keyed = Keyed(entry["reading"], bool(second), bool(audit))
+    return Card(number, name, turn, bool(doubtful), entry, VinRow(*json.loads(cells)), keyed)
 
 
 def events_of(db: sqlite3.Connection, card: int) -> list[Event]:

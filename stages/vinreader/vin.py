@@ -97,4 +97,5 @@ def _vininfo() -> ModuleType:
     """vininfo's tables, loaded when a number is first looked up (its import takes 50 ms)."""
     from vininfo import dicts
 
-    return dicts
+    tables: ModuleType = dicts
+    return tables

@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from vintraining import emnist
+
 import numpy as np
 import pandas as pd
 import requests
@@ -19,7 +21,6 @@ from tqdm import tqdm
 
 from vinreader.files import sha256, write_bytes, write_text
 from vinreader.spec import UserError
-from vintraining import emnist
 
 USER_AGENT = "vin-reader/1.0 (EMNIST download; Python requests)"  # NIST refuses Python's default
 TIMEOUT = (10, 30)  # seconds to connect, seconds between two pieces of data

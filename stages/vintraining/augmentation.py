@@ -5,11 +5,12 @@ places; then it is fitted into the frame again, because the reader centres and s
 reads. A whole batch is one call of OpenCV's remap: the images stand above one another.
 """
 
+from vintraining.parameters import Augmentation
+
 import cv2
 import numpy as np
 
 from vinreader.spec import SIDE
-from vintraining.parameters import Augmentation
 
 FRAME = 24  # pixels: the longer side of a normalised character (2 pixels of margin on each side)
 CENTRE = (SIDE - 1) / 2
@@ -27,7 +28,8 @@ def _bumps() -> np.ndarray:
     spread = knots[1] * 0.6
     one = np.exp(-0.5 * ((np.arange(SIDE)[None] - knots[:, None]) / spread) ** 2)
     one /= one.sum(axis=0)
-    return np.einsum("ay,bx->abyx", one, one).reshape(KNOTS**2, SIDE**2).astype(np.float32)
+    bumps: np.ndarray = np.einsum("ay,bx->abyx", one, one).reshape(KNOTS**2, SIDE**2)
+    return bumps.astype(np.float32)
 
 
 _BUMPS = _bumps()
@@ -42,7 +44,8 @@ def _matrices(n: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray
     c, s = np.cos(angle), np.sin(angle)
     rotation = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
     slant = np.stack([np.stack([width, shear * height], -1), np.stack([0 * c, height], -1)], -2)
-    return (rotation @ slant).astype(np.float32)
+    matrices: np.ndarray = (rotation @ slant).astype(np.float32)
+    return matrices
 
 
 def _fitted(images: np.ndarray, matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +101,8 @@ def _thickness(images: np.ndarray, how: Augmentation, rng: np.random.Generator) 
     # Strokes about 2 pixels wide vanish when eroded in full.
     amount = np.where(drawn < 0, 0.6 * drawn, drawn).astype(np.float32)[:, None, None]
     other = np.where(amount < 0, thinner, thicker)
-    return images + np.abs(amount) * (other.astype(np.float32) - images)
+    blended: np.ndarray = images + np.abs(amount) * (other.astype(np.float32) - images)
+    return blended
 
 
 def _erase(images: np.ndarray, how: Augmentation, rng: np.random.Generator) -> None:

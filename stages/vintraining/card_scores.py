@@ -7,20 +7,21 @@ of a labelled folder wrote is by him: the digits at least, for a hand far from t
 goes wrong in many boxes at once.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vintraining import accepting, number_statistics, scores, simulate
+from vintraining.dataset import load_json
+from vintraining.number_statistics import Real
+from vintraining.parameters import Evaluate, Numbers, Parameters
+from vintraining.transfer import EVEN
+
 import numpy as np
 
 from vinreader import decoding, numbers
 from vinreader.spec import CHARACTERS, DIGITS
-from vintraining import accepting, number_statistics, scores, simulate
-from vintraining.number_statistics import Real
-from vintraining.parameters import Evaluate, Numbers, Parameters
-from vintraining.transfer import EVEN
 
 NUMBERS = Path("data/numbers")
 STATISTICS = Path("models") / numbers.FILE
@@ -84,7 +85,7 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     """
     how, learning = parameters.evaluate, parameters.numbers
     real = number_statistics.read(NUMBERS)
-    prior = numbers.build(json.loads(STATISTICS.read_text("utf-8")))
+    prior = numbers.build(load_json(STATISTICS))
     rng = np.random.default_rng(parameters.seed)
     chosen = list(_numbers(real, prior, how.cards, learning, rng))
     thresholds = _thresholds(_read_all(validation, chosen, rng), how)

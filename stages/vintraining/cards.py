@@ -7,14 +7,15 @@ writers write neatly; three cards of eight have a box that a reader is right to 
 from dataclasses import dataclass
 from typing import Any
 
+from vintraining.handwriting import Writer, draw_strokes
+from vintraining.paper import blank_card, cloud, exposed
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vinreader.spec import BOXES, DIGITS
 from vinreader.vin import CHECK_POSITION, check_digit
-from vintraining.handwriting import Writer, draw_strokes
-from vintraining.paper import blank_card, cloud, exposed
 
 # What OpenCV returns is of any type to the type checker.
 Image = NDArray[Any]  # uint8 (height, width)

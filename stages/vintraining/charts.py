@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vintraining.dataset import Characters
+
 import matplotlib
 import numpy as np
 import pandas as pd
 
 from vinreader.files import replacing
-from vinreader.reader import CardReading
 from vinreader.spec import CHARACTERS
 
 matplotlib.use("Agg")
@@ -27,28 +28,25 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def characters(
-    path: Path,
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    columns: int,
-    title: str,
+    path: Path, shown: Characters, probabilities: np.ndarray, rows: np.ndarray, title: str
 ) -> None:
     """A grid of characters, each with what it is and what was read; wrong readings in red.
 
     Args:
-        images: uint8 (N, 28, 28); labels: int (N,); probabilities: float (N, 33).
+        probabilities: float (N, 33), of all characters; rows: int (M,), which of them to draw.
     """
-    rows = max(1, -(-len(images) // columns))
+    columns = 12
+    lines = max(1, -(-len(rows) // columns))
     figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * 0.85, rows * 1.1 + 0.6), squeeze=False
+        lines, columns, figsize=(columns * 0.85, lines * 1.1 + 0.6), squeeze=False
     )
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(f"{title}: truth → reading, confidence", fontsize=11)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, image, label, p in zip(axes.flat, images, labels, probabilities, strict=False):
+    for axis, row in zip(axes.flat, rows, strict=False):
+        label, p = shown.labels[row], probabilities[row]
         read = int(p.argmax())
-        axis.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        axis.imshow(shown.images[row], cmap="gray_r", vmin=0, vmax=255)
         axis.set_title(
             f"{CHARACTERS[label]} → {CHARACTERS[read]}  {p[read]:.0%}",
             fontsize=7,
@@ -59,27 +57,34 @@ def characters(
     _save(figure, path)
 
 
-def card(path: Path, boxes: Sequence[np.ndarray], pixels: np.ndarray, reading: CardReading) -> None:
+def card(
+    path: Path,
+    boxes: Sequence[np.ndarray],
+    pixels: np.ndarray,
+    vin: str,
+    confidences: Sequence[float],
+    sure: Sequence[bool],
+    title: str,
+) -> None:
     """A card being read: its boxes, what the network sees of them, and what was read.
 
     Args:
         boxes: 17 grey images, uint8 (height, width); pixels: uint8 (17, 28, 28), normalised.
-        reading: of the card. A box is green where it is sure, red where a person should look.
+        vin, confidences: what was read. sure: a box is green where it is, red where a person
+            should look.
     """
     figure, axes = plt.subplots(3, len(boxes), figsize=(len(boxes) * 0.66, 2.6), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for column, (box, image, read) in enumerate(zip(boxes, pixels, reading.boxes, strict=True)):
-        axes[0, column].imshow(box, cmap="gray", vmin=0, vmax=255)
-        axes[1, column].imshow(image, cmap="gray", vmin=0, vmax=255)
-        color = "seagreen" if read.status == "ok" else "crimson"
+    columns = zip(axes.T, boxes, pixels, vin, confidences, sure, strict=True)
+    for (above, below, under), box, image, character, confidence, is_sure in columns:
+        above.imshow(box, cmap="gray", vmin=0, vmax=255)
+        below.imshow(image, cmap="gray", vmin=0, vmax=255)
+        color = "seagreen" if is_sure else "crimson"
         text = {"ha": "center", "va": "center", "color": color}
-        axes[2, column].text(
-            0.5, 0.65, reading.vin[column], fontsize=17, family="monospace", **text
-        )
-        axes[2, column].text(0.5, 0.1, f"{read.confidence:.1%}", fontsize=7, **text)
-    sure = f"{reading.vin}   {reading.confidence:.1%} sure   {reading.status}"
-    figure.suptitle(f"{sure}   {reading.message}", fontsize=9, y=0.09)
+        under.text(0.5, 0.65, character, fontsize=17, family="monospace", **text)
+        under.text(0.5, 0.1, f"{confidence:.1%}", fontsize=7, **text)
+    figure.suptitle(title, fontsize=9, y=0.09)
     figure.subplots_adjust(0.005, 0.13, 0.995, 0.99, wspace=0.06, hspace=0.06)
     _save(figure, path)
 
@@ -100,12 +105,18 @@ def reliability(path: Path, rows: list[dict[str, float]], title: str) -> None:
 
 
 def coverage(
-    path: Path, accepted: np.ndarray, error: np.ndarray, mark: tuple[float, float], title: str
+    path: Path,
+    thresholds: np.ndarray,
+    accepted: np.ndarray,
+    error: np.ndarray,
+    deployed: float,
+    title: str,
 ) -> None:
-    """Risk-coverage curve; `mark` is (accepted, error) at the review threshold."""
+    """Risk-coverage curve, as `scores.coverage` gives it, with the deployed threshold on it."""
+    at = max(0, int((thresholds >= deployed).sum()) - 1)
     figure, axis = plt.subplots(figsize=(6, 4))
     axis.plot(accepted, error, label="all thresholds")
-    axis.plot(*mark, marker="o", color="crimson", linestyle="", label="review threshold")
+    axis.plot(accepted[at], error[at], "o", color="crimson", label="review threshold")
     axis.set(
         xlabel="share of characters accepted",
         ylabel="share of wrong ones among them",
@@ -185,10 +196,8 @@ def robustness(path: Path, table: pd.DataFrame, target: float) -> None:
         axis.axhspan(plain - target / 100, plain, color="tab:green", alpha=0.3, linewidth=0)
         axis.plot(places, group["accuracy"], color="tab:blue", linewidth=1)
         for kind, face in ((decent, "tab:blue"), (~decent, "white")):
-            axis.plot(
-                places[kind], group["accuracy"][kind], linestyle="", marker="o", markersize=5,
-                color="tab:blue", markerfacecolor=face,
-            )  # fmt: skip
+            shown = places[kind], group["accuracy"][kind], "o"
+            axis.plot(*shown, markersize=5, color="tab:blue", markerfacecolor=face)
         axis.set_title(name, fontsize=9)
         axis.set_xticks(places, [f"{strength:g}" for strength in group["strength"]], fontsize=7)
         axis.set_xlim(-0.5, max(len(group) - 0.5, 1))

@@ -7,8 +7,10 @@ them (`boxes.normalise`).
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
@@ -74,6 +76,19 @@ def load(folder: Path, part: str) -> Characters:
     return Characters(images, labels)
 
 
+def load_json(path: Path) -> dict[str, Any]:
+    """What an earlier stage has written.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); run dvc repro") from None
+    return content
+
+
 def classes_of(codes: np.ndarray, fold: str = "") -> np.ndarray:
     """Class index of each ASCII code, -1 where it is none of the 33; int16, the shape of `codes`.
 
@@ -86,7 +101,8 @@ def classes_of(codes: np.ndarray, fold: str = "") -> np.ndarray:
         table[ord(character)] = index
     for letter in fold:
         table[ord(letter)] = INDEX[letter.upper()]
-    return table[codes]
+    classes: np.ndarray = table[codes]
+    return classes
 
 
 def not_seen(images: np.ndarray, seen: set[bytes]) -> np.ndarray:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vintraining import dataset, handwriting
+from vintraining.paper import Scan, decent_scan, scan
+
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -17,8 +20,6 @@ from tqdm import tqdm
 from vinreader.processes import cores, in_order
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS, INDEX
-from vintraining import dataset, handwriting
-from vintraining.paper import Scan, decent_scan, scan
 
 TARGET = 1.0  # points that a disturbance may cost while the scan is a decent one
 BATCH = 128  # scans that a process draws and reads at a time

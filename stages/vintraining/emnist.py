@@ -148,5 +148,5 @@ def encode_idx(array: np.ndarray) -> bytes:
 
 
 def turned(images: np.ndarray) -> np.ndarray:
-    """Stored orientation <-> upright: NIST stores each (N, 28, 28) image transposed."""
-    return np.ascontiguousarray(images.transpose(0, 2, 1))
+    """Stored orientation <-> upright, a view: NIST stores each (N, 28, 28) image transposed."""
+    return images.transpose(0, 2, 1)

@@ -11,11 +11,13 @@ the network has seen.
 import csv
 import hashlib
 import io
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from vintraining import dataset
+from vintraining.parameters import LabelledFolder
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -25,8 +27,6 @@ from vinreader.boxes import normalise
 from vinreader.files import save_array, sha256, write_json
 from vinreader.images import UnreadableImage, open_pages
 from vinreader.spec import CHARACTERS, INDEX, SIDE
-from vintraining import dataset
-from vintraining.parameters import LabelledFolder
 
 FOLDER = Path("data/labelled")
 PARTS = ("test", "validation", "train")  # in the order in which an image finds its place
@@ -297,12 +297,7 @@ def load_record(split: Path) -> dict[str, Any]:
     Raises:
         DataError: there is no such file; the text says which stage makes it.
     """
-    path = split / "labelled.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise dataset.DataError(f"{path} cannot be read ({error}); run dvc repro") from None
-    return record
+    return dataset.load_json(split / "labelled.json")
 
 
 def load(split: Path, part: str) -> dict[str, dataset.Characters]:

@@ -14,6 +14,11 @@ os.environ.setdefault(
     "TF_CPP_MIN_LOG_LEVEL", "2"
 )  # TensorFlow's start-up notes are no news to users
 
+from vintraining import processor
+from vintraining.augmentation import augment, cross_out
+from vintraining.dataset import Characters, class_weights
+from vintraining.parameters import Train
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -21,21 +26,20 @@ from keras import layers
 
 from vinreader.files import naming, replacing
 from vinreader.spec import CHARACTERS, SIDE, ModelError
-from vintraining.augmentation import augment, cross_out
-from vintraining.dataset import Characters, class_weights
-from vintraining.parameters import Train
 
 
-def be_reproducible(seed: int, threads: int) -> None:
+def be_reproducible(seed: int, train: Train) -> None:
     """Same seed and threads, same weights: seeds every generator, orders every sum the same way.
 
-    The number of threads is fixed because sums are split among them; it must be set before
-    TensorFlow has run anything.
+    With `train.arithmetic` "portable" on every x86-64 processor that has AVX2, with "fast" on
+    this kind of processor. The number of threads is fixed because sums are split among them; all
+    of it must be set before TensorFlow has run anything.
     """
+    processor.hold(train.arithmetic)
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(train.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(train.threads)
 
 
 class _FusedBatchNormalization(layers.BatchNormalization):
@@ -114,7 +118,8 @@ def sampling_rates(counts: np.ndarray, balance: float) -> np.ndarray:
         balance: 0 as they fall, 1 every class alike; in between n ** (1 - balance).
     """
     rates = np.where(counts > 0, counts.astype(np.float64) ** (1 - balance), 0)
-    return rates / rates.sum()
+    shares: np.ndarray = rates / rates.sum()
+    return shares
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -161,13 +166,18 @@ class TrainingBatches(keras.utils.PyDataset):
 
 
 def one_hot(labels: np.ndarray) -> np.ndarray:
-    return np.eye(len(CHARACTERS), dtype=np.float32)[labels]
+    targets: np.ndarray = np.eye(len(CHARACTERS), dtype=np.float32)[labels]
+    return targets
 
 
 @contextlib.contextmanager
-def _computing_in(precision: str) -> Iterator[None]:
-    """Layers built meanwhile compute in `precision`; weights and sums stay float32 in any case."""
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+def _computing_in(arithmetic: str) -> Iterator[None]:
+    """Layers built meanwhile compute in bfloat16 where that is wanted and fast, which is with AMX.
+
+    Weights and sums stay float32 in any case.
+    """
+    fastest = "mixed_bfloat16" if "amx_bf16" in processor.features() else "float32"
+    keras.config.set_dtype_policy(fastest if arithmetic == "fast" else "float32")
     try:
         yield
     finally:
@@ -204,7 +214,7 @@ def fit(
         The network of the best epoch, and a summary: epochs run, best epoch (from 1), its mean
         per-class recall on validation, parameters.
     """
-    with _computing_in(train.precision):
+    with _computing_in(train.arithmetic):
         network = build(
             train.widths, train.depths, train.dropout, _FusedBatchNormalization, _WeightedAverage
         )

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vintraining.parameters import Numbers
+
 import numpy as np
 
 from vinreader.makers import OLD_MODELS
 from vinreader.numbers import CHECK, LEVELS, Counts, Prior
 from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
 from vinreader.vin import CHECK_POSITION, check_digit
-from vintraining.parameters import Numbers
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read(folder: Path) -> Real:
 
 def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
     """The table of statistics of numbers of 17 characters."""
-    counted: dict[str, dict[str, Counter]] = defaultdict(lambda: defaultdict(Counter))
+    counted: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     seen = 0
     for vin in vins:
         seen += 1
@@ -99,7 +100,7 @@ def _old_makers(weight: float) -> Counts:
     return found
 
 
-def _shared(counted: dict[str, dict[str, Counter]], least: int) -> Counts:
+def _shared(counted: dict[str, dict[str, Counter[str]]], least: int) -> Counts:
     """The counts that at least so many numbers share; those of other characters go together."""
     found: Counts = {}
     for beginning, tables in sorted(counted.items()):
@@ -125,7 +126,8 @@ def indices(vins: Sequence[str]) -> np.ndarray:
 
 def bits(prior: Prior, vins: Sequence[str]) -> np.ndarray:
     """float (N, 17): what each character of numbers tells one who knows the prior, in bits."""
-    return -prior.log_probabilities(indices(vins)) / np.log(2)
+    found: np.ndarray = -prior.log_probabilities(indices(vins)) / np.log(2)
+    return found
 
 
 def folds(real: Real, least: int) -> Iterator[tuple[str, list[str], list[str]]]:

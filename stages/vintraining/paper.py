@@ -132,19 +132,10 @@ def scan(
             corner = _touching(character, corner, grow, outline, sides, how, rng)
         lines = _lines(how, shape, outline, sides, turn, rng)
     ink = _placed(character, grow, corner, turn, shape)
-    if how.neighbours or how.strokes:
-        for neighbour, place in _neighbours(
-            character if others is None else others, how, grow, box, beyond, rng
-        ):
-            ink = cv2.max(ink, _placed(neighbour, grow, place, turn, shape))
-
-    light = np.full(shape, how.paper, np.float32)
-    if how.shading:
-        direction = rng.uniform(0, 2 * np.pi)
-        across, down = how.shading / 2 * np.array([np.cos(direction), np.sin(direction)])
-        light += slope(shape, across, down) - how.shading / 2
-    if how.texture:
-        light += how.texture * cloud(rng, shape, 1.2)
+    others = character[None] if others is None else others
+    for neighbour, place in _neighbours(others, how, grow, box, beyond, rng):
+        ink = cv2.max(ink, _placed(neighbour, grow, place, turn, shape))
+    light = _paper(how, shape, rng)
     if lines is not None:
         light *= 1 - np.float32(rng.uniform(0.45, 0.8)) * lines
     light *= 1 - np.float32(how.ink / how.paper / 255) * ink
@@ -156,6 +147,18 @@ def scan(
         file = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, how.jpeg])[1]
         image = np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE))
     return 255 - image if how.inverted else image
+
+
+def _paper(how: Scan, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    """The paper, float32 greys of `shape`."""
+    light = np.full(shape, how.paper, np.float32)
+    if how.shading:
+        direction = rng.uniform(0, 2 * np.pi)
+        across, down = how.shading / 2 * np.array([np.cos(direction), np.sin(direction)])
+        light += slope(shape, across, down) - how.shading / 2
+    if how.texture:
+        light += how.texture * cloud(rng, shape, 1.2)
+    return light
 
 
 def blank_card(rng: np.random.Generator, shape: Shape) -> np.ndarray:
@@ -301,7 +304,8 @@ def _neighbours(
     rng: np.random.Generator,
 ) -> tuple[tuple[np.ndarray, Place], ...]:
     """Characters next to this one: (image, place of its top left corner)."""
-    others = others.reshape(-1, *others.shape[-2:])
+    if not (how.neighbours or how.strokes):
+        return ()
     height, width = np.array(others.shape[1:]) * grow
     left, right = others[rng.integers(len(others), size=2)]
     top = (box[0] - height) / 2 + rng.uniform(-0.05, 0.05, 2) * box[0]

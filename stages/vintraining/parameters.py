@@ -108,7 +108,7 @@ class Augmentation(Section):
 class Train(Section):
     widths: Annotated[list[Width], Field(min_length=3, max_length=3)]
     depths: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=3, max_length=3)]
-    precision: Literal["float32", "bfloat16"]
+    arithmetic: Literal["portable", "fast"]
     dropout: Annotated[Number, Field(ge=0, lt=1)]
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1, le=8192)]

@@ -4,8 +4,12 @@ Everywhere `probabilities` is float (N, 33), `labels` int (N,) and `weights` flo
 the share of each character in the figure (`dataset.class_weights` makes all classes count alike).
 """
 
+from vintraining.dataset import class_weights
+from vintraining.parameters import Evaluate
+
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix, recall_score
 
 from vinreader.spec import CHARACTERS
@@ -15,10 +19,8 @@ def temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> 
     """Temperature under which the labels are likeliest (Guo et al., arXiv 1706.04599)."""
 
     def loss(log_temperature: float) -> float:
-        scaled = logits.astype(np.float64) / np.exp(log_temperature)
-        peak = scaled.max(axis=1)
-        total = peak + np.log(np.exp(scaled - peak[:, None]).sum(axis=1))
-        return float(weights @ (total - scaled[np.arange(len(labels)), labels]))
+        logs = log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)
+        return -float(weights @ logs[np.arange(len(labels)), labels])
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
@@ -98,18 +100,61 @@ def coverage(
     return confidence[order][last], accepted[last], error[last]
 
 
-def review_threshold(
+def acceptable(
     confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray, accepted_error: float
-) -> tuple[float, float]:
-    """Lowest confidence at which the accepted readings have at most `accepted_error` errors.
+) -> float:
+    """Share that could be accepted with so many errors, if the best threshold were known."""
+    _, accepted, error = coverage(confidence, wrong, weights)
+    return float(accepted[error <= accepted_error].max(initial=0))
 
-    Returns:
-        That confidence and the share accepted; above 1 and 0 when no threshold does, for then
-        every reading is doubtful.
+
+def surest_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """int (M,): the rows that are read wrong, those with the most confidence first."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+
+
+def figures(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    frequencies: np.ndarray,
+    threshold: float,
+    how: Evaluate,
+) -> dict[str, float | int | list[float]]:
+    """The headline figures of a set; in all but the first two its classes count alike.
+
+    `accuracy` is that of the bare reading, for which all characters are equally likely beforehand;
+    `accuracy_frequencies_known` that of a reader who knows how often each character occurs, as a
+    network trained on the characters as they fall does. `coverage` is the share that could be
+    accepted with the stated error if the best threshold were known; `accepted` is what the
+    threshold chosen on validation accepts.
+
+    Args:
+        frequencies: how often each character occurs, (33,), in any unit.
+        threshold: the confidence from which readings are accepted.
     """
-    thresholds, accepted, error = coverage(confidence, wrong, weights)
-    good = np.flatnonzero(error <= accepted_error)
-    return (float(thresholds[good[-1]]), float(accepted[good[-1]])) if len(good) else (1.01, 0.0)
+    weights = class_weights(labels)
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = predicted == labels
+    informed = (probabilities * frequencies).argmax(axis=1)
+    top2 = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    accepted = confidence >= threshold
+    wrong = weights @ (accepted & ~right) / max(weights @ accepted, 1e-12)
+    coverable = acceptable(confidence, ~right, weights, how.accepted_error)
+    found = {
+        "accuracy": right.mean(),
+        "accuracy_frequencies_known": (informed == labels).mean(),
+        "balanced_accuracy": weights @ right,
+        "balanced_accuracy_95_percent_interval": interval(predicted, labels),
+        "top2_accuracy": weights @ (top2 == labels[:, None]).any(axis=1),
+        "ece": calibration_error(probabilities, labels, weights, how.bins),
+        "accepted": weights @ accepted,
+        "accepted_error": wrong,
+        "coverage": coverable,
+    }
+    return {name: np.round(value, 5).tolist() for name, value in found.items()} | {
+        "images": len(labels)
+    }
 
 
 def pairs(predicted: np.ndarray, labels: np.ndarray, most: int) -> dict[str, int]:

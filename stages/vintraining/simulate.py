@@ -74,4 +74,5 @@ def written(
     """
     members = [np.flatnonzero(labels == c) for c in range(len(CHARACTERS))]
     chosen = [[rng.choice(members[INDEX[c]]) for c in vin] for vin in vins]
-    return log_probabilities[np.array(chosen, dtype=int).reshape(-1, BOXES)]
+    readings: np.ndarray = log_probabilities[np.array(chosen, dtype=int).reshape(-1, BOXES)]
+    return readings

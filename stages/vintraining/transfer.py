@@ -9,13 +9,14 @@ not: a few writers are too few to be certain of more, and would else close the d
 from dataclasses import dataclass
 from typing import Any
 
+from vintraining import accepting, scores
+from vintraining.dataset import class_weights
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vinreader.litert import softmax
 from vinreader.spec import CHARACTERS, DIGITS
-from vintraining import accepting, scores
-from vintraining.dataset import class_weights
 
 EVEN = 0.5  # certainty: as likely as not
 IS_DIGIT = np.array([character in DIGITS for character in CHARACTERS])

@@ -9,6 +9,7 @@ function stationHome(notice) {
   const kept = keeper(`station ${location.origin} ${settings.key}`);
   const waiting = [];            // events that are not accepted yet, in order
   const listed = new Map();      // pieces of the list
+  const positions = new Map();   // in the list, of the cards that were shown
   let sending = null;
   let said = Promise.resolve();  // all events so far are sent: what is asked next counts with them
 
@@ -64,7 +65,7 @@ function stationHome(notice) {
     clerk: recall("clerk") || "",
     async open() {
       waiting.push(...await kept.all().catch(() => []));
-      if (waiting.length) send();
+      if (waiting.length) said = send();
       return [];   // what can be undone begins with this visit
     },
     send(events) {
@@ -86,22 +87,21 @@ function stationHome(notice) {
       const before = from % LISTED;
       return found.slice(before, before + many);
     },
-    async position(id) {
-      for (const [part, piece] of listed) {
-        const at = (await piece).cards.findIndex(card => card.id === id);
-        if (at >= 0) return part * LISTED + at;
-      }
-      return null;   // not in the part of the list that was seen
-    },
+    async position(id) { return positions.get(id) ?? null; },
     async card(id) {
       await said;
-      return insist(`cards/${id}`);
+      const card = await insist(`cards/${id}`);
+      positions.set(id, card.position);
+      return card;
     },
     async next(after) {
       await said;
       return insist(after === undefined ? "next" : `next?after=${after}`);
     },
-    async lease(id) { return insist("lease", {card: id}); },
+    async lease(id) {
+      await said;
+      return insist("lease", {card: id});
+    },
     async characters() {
       await said;
       return (await insist("mosaic")).characters;
