@@ -60,7 +60,7 @@ from vinreader.boxes import Box
 from vinreader.reader import CardReading, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
 from vinreader.store import FILE, Building
-from vinreader.tables import DRAWN, VinRow, cells
+from vinreader.tables import VinRow, cells
 
 CODE, KEY, MENTAL, GLANCE, COMPARE = 0.75, 0.28, 1.35, 0.30, 0.53
 SURE = 0.999
@@ -153,10 +153,8 @@ def european_cards(wanted: int, seed: int) -> tuple[list[Card], list[Card]]:
     return chosen_cards, sure
 
 
-def entry(card: Card, blind: bool = False) -> review.Entry:
+def entry(card: Card) -> review.Entry:
     row = VinRow(card.name, **cells(card.reading, VinRow))
-    if blind:
-        row = row._replace(message=DRAWN)
     pictures = [
         review.picture(cv2.resize(255 - image, (48, 64), interpolation=cv2.INTER_CUBIC))
         for image in card.images
@@ -403,11 +401,9 @@ def at_station(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Building(folder / FILE) as building:
-            for card in cards:
-                building.add(entry(card, blind))
-            for card in sure:
+            for card in cards + sure:
                 building.add(entry(card))
-            building.write(folder / FILE)
+            building.write(folder / FILE, blind=range(len(cards)) if blind else ())
         with station(folder) as url:
             page = Page(driver)
             page.open(url)

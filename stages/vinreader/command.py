@@ -5,7 +5,7 @@ import csv
 import os
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
@@ -215,7 +215,9 @@ class Page(Protocol):
     def __enter__(self) -> Self: ...
     def __exit__(self, *error: Any) -> None: ...
     def add(self, entry: Entry) -> None: ...
-    def write(self, path: Path, notes: Mapping[int, str] | None = None) -> None: ...
+    def write(
+        self, path: Path, notes: Mapping[int, str] | None = None, blind: Collection[int] = ()
+    ) -> None: ...
 
 
 def write_files(

@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from vinreader.events import CLOSING, Event, replay
 from vinreader.files import replacing
 from vinreader.review import Entry
 from vinreader.spec import BOXES, CHARACTERS, UserError
-from vinreader.tables import DRAWN, VinRow
+from vinreader.tables import VinRow
 
 FILE = "checks.sqlite"
 FORMAT = 1
@@ -41,7 +41,7 @@ CREATE TABLE cards (
     name TEXT NOT NULL,
     turn INTEGER,                -- place in the order of work
     doubtful INTEGER NOT NULL,   -- to be checked
-    audit INTEGER NOT NULL,      -- to be keyed without the reading shown
+    audit INTEGER NOT NULL DEFAULT 0,   -- to be keyed without the reading shown
     second INTEGER NOT NULL DEFAULT 0,  -- to be keyed by a second clerk, too
     entry TEXT NOT NULL,         -- as on the page, without its boxes and its row
     row TEXT NOT NULL,           -- of vins.csv, its cells
@@ -80,7 +80,6 @@ CREATE TABLE tallies (of TEXT NOT NULL, what TEXT NOT NULL, number INTEGER NOT N
 """
 # Made when all rows are there: that is quicker, and nothing changes before.
 _INDICES = """
-CREATE UNIQUE INDEX boxes_place ON boxes (card, box);
 CREATE INDEX boxes_to_see ON boxes (character, confidence, card, box) WHERE use = 1;
 CREATE INDEX boxes_known ON boxes (runner_up, character) WHERE use = 2;
 CREATE INDEX cards_turn ON cards (turn);
@@ -162,27 +161,28 @@ class Building:
     def add(self, entry: Entry) -> None:
         """Add the `Entry` of the next card in vins.csv."""
         card = json.loads(entry.json + "}")
-        row = VinRow(**card.pop("row"))
-        audit = DRAWN in row.message.split("; ")
-        checked, reading = entry.doubtful or audit, card["reading"]
+        row, reading = VinRow(**card.pop("row")), card["reading"]
         pictures = card.pop("boxes")
         with _errors():
             self._db.execute(
-                "INSERT INTO cards (id, name, doubtful, audit, entry, row, reading) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (self.count, card["name"], checked, audit, _json(card), _json(row), reading),
+                "INSERT INTO cards (id, name, doubtful, entry, row, reading) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (self.count, card["name"], entry.doubtful, _json(card), _json(row), reading),
             )
             self._db.executemany(
                 "INSERT INTO boxes VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (self.count, box, *_box(card, box, checked, audit, picture))
+                    (self.count, box, *_box(card, box, entry.doubtful, picture))
                     for box, picture in enumerate(pictures)
                 ],
             )
         self.count += 1
 
-    def write(self, path: Path, notes: Mapping[int, str] | None = None) -> None:
-        """Finish the store. `notes` are added to messages, by the cards' places in vins.csv.
+    def write(
+        self, path: Path, notes: Mapping[int, str] | None = None, blind: Collection[int] = ()
+    ) -> None:
+        """Finish the store. `notes` are added to messages, by the cards' places in vins.csv; the
+        cards at the places `blind` are to be keyed without what was read.
 
         Raises: OSError if it cannot be written.
         """
@@ -193,6 +193,10 @@ class Building:
                 row = VinRow(*json.loads(found.fetchone()[0]))
                 row = row._replace(message="; ".join(filter(None, (row.message, note))))
                 self._db.execute("UPDATE cards SET row = ? WHERE id = ?", (_json(row), place))
+            places = [(place,) for place in blind]
+            self._db.execute("CREATE UNIQUE INDEX boxes_place ON boxes (card, box)")
+            self._db.executemany("UPDATE cards SET doubtful = 1, audit = 1 WHERE id = ?", places)
+            self._db.executemany("UPDATE boxes SET use = 0 WHERE card = ?", places)
             self._order()
             self._db.executescript(_INDICES)
             self._db.execute(
@@ -222,7 +226,7 @@ class Building:
 
 
 def _box(
-    card: dict[str, Any], box: int, checked: bool, audit: bool, picture: str
+    card: dict[str, Any], box: int, checked: bool, picture: str
 ) -> tuple[str, float, str, bytes, int]:
     """A box's row after its place: character, confidence, runner-up, image, use."""
     character = card["reading"][box]
@@ -230,11 +234,10 @@ def _box(
     confidence = likely.pop(character, card["confidences"][box])
     runner_up = next(iter(likely), "")
     use = NOTHING
-    if character in CHARACTERS and not audit:
-        if checked:
-            use = TO_SEE
-        elif confidence >= SURE:
-            use = KNOWN
+    if character in CHARACTERS and checked:
+        use = TO_SEE
+    elif character in CHARACTERS and confidence >= SURE:
+        use = KNOWN
     image = base64.b64decode(picture.removeprefix(PICTURE))
     return character, confidence, runner_up, image, use
 
