@@ -75,5 +75,5 @@ requirements: | $(BIN)/uv
 
 clean:
 	rm -rf .venv build *.egg-info stages/*.egg-info .pytest_cache .ruff_cache .hypothesis
-	rm -rf predictions.csv predictions.csv.json vins.csv review.html dvc_plots
+	rm -rf predictions.csv predictions.csv.json vins.csv review.html checks.sqlite* dvc_plots
 	find stages tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,8 @@
 """Reading stands alone: the package that clerks install knows nothing of the one that trains."""
 
 import ast
+import subprocess
+import sys
 from itertools import product
 
 import pytest
@@ -47,3 +49,11 @@ def test_no_module_leads_back_to_itself(package):
         if middle in reached[start]:
             reached[start] |= reached[middle]
     assert not [name for name, others in reached.items() if name in others]
+
+
+def test_reading_loads_nothing_of_the_check_station():
+    """Which would take as long again as the rest of the reader to load."""
+    serving = "{'starlette', 'uvicorn', 'sqlite3', 'asyncio'}"
+    code = f"import sys, vinreader.command; sys.exit(len({serving} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=PROJECT / "stages", check=False)
+    assert loaded.returncode == 0

@@ -85,9 +85,10 @@ def test_the_package_is_installed_whole_and_alone(checkout, tmp_path):
     package = Path(found.strip()).parent
     assert package.is_relative_to(tmp_path / "venv")
     source = PROJECT / "stages/vinreader"
-    files = {path.name for path in source.iterdir() if path.suffix != ".pyc" and path.is_file()}
-    assert files == {path.name for path in package.iterdir() if path.is_file()}
-    assert {"py.typed", "review.html"} <= files
+    for folder, some in (("", "py.typed"), ("page", "page.html")):
+        files = {path.name for path in (source / folder).iterdir() if path.is_file()}
+        assert some in files
+        assert files == {path.name for path in (package / folder).iterdir() if path.is_file()}
     assert not (package.parent / "vintraining").exists()
     run(commands / "python", "-m", "doctest", package / "__init__.py", cwd=tmp_path)
     cards = len(list((tmp_path / "input").glob("card-*")))

@@ -1,44 +1,24 @@
+import dataclasses
 import json
-import shutil
-import time
+import re
 
 import numpy as np
 import pytest
 
+from browsing import By, Keys, Page, chromium, emulate, in_browser
 from vinreader import review, vin
 from vinreader.tables import VinRow
-
-from conftest import rows  # isort: skip
-
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (requirements-dev)")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-in_browser = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
-)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 READ, RIGHT = "1M8GDM9AXKPO42788".replace("O", "D"), "1M8GDM9AXKP042788"
 EUROPEAN = "WVWZZZ1JZ3W386752"
 EVIL = "=<img src=x onerror=\"document.title='hacked'\"></script><b>{{cards}} \u2028\n\u202e,'"
 
+_PIXELS = np.random.default_rng(0).integers(0, 256, (17, 50, 40)).astype(np.uint8)
+PICTURES = [review.picture(pixels) for pixels in _PIXELS]
+
 
 def card(name, reading=EUROPEAN, doubts=(), status="review", **row):
-    rng = np.random.default_rng(0)
-    boxes = [review.picture(rng.integers(0, 256, (50, 40)).astype(np.uint8)) for _ in reading]
+    boxes = [PICTURES[i % len(PICTURES)] for i in range(len(reading))]
     confidences = [0.5 if i + 1 in doubts else 0.99 for i in range(len(reading))]
     first = zip(reading, confidences, strict=True)
     alternatives = [[likely, ("0", 0.01), ("Z", 0.001)] for likely in first]
@@ -46,77 +26,37 @@ def card(name, reading=EUROPEAN, doubts=(), status="review", **row):
     return review.ReviewCard(boxes, reading, confidences, alternatives, VinRow(name, **row))
 
 
-def write(path, cards):
+def write(path, cards, blind=()):
     with review.Review() as page:
         for shown in cards:
             page.add(review.entry(shown))
-        page.write(path)
+        page.write(path, blind=blind)
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    home = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, "--window-size=1366,900", f"--user-data-dir={home / 'profile'}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.downloads = home / "downloads"
-    driver.downloads.mkdir()
-    driver.execute_cdp_cmd(
-        "Browser.setDownloadBehavior",
-        {"behavior": "allow", "downloadPath": str(driver.downloads)},
-    )
+def driver(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser(driver):
+    emulate(driver)
     yield driver
-    driver.quit()
+    driver.get("about:blank")
+    forget = {"origin": "file://", "storageTypes": "all"}
+    driver.execute_cdp_cmd("Storage.clearDataForOrigin", forget)
 
 
 @pytest.fixture
 def show(browser, tmp_path):
-    def show(*cards):
+    def show(*cards, blind=()):
         path = tmp_path / "review.html"
-        write(path, cards)
+        write(path, cards, blind)
         browser.get(path.as_uri())
         return Page(browser)
 
     return show
-
-
-class Page:
-    """The page as a clerk uses it: with keys, and with eyes."""
-
-    def __init__(self, browser):
-        self.browser = browser
-
-    def press(self, *keys):
-        for key in keys:
-            self.browser.switch_to.active_element.send_keys(key)
-
-    def text(self, name):
-        return self.browser.find_element(By.ID, name).text
-
-    @property
-    def number(self):
-        return self.text("number").replace("\n", "").replace(" ", "")
-
-    @property
-    def selected(self):
-        return self.browser.find_element(By.CSS_SELECTOR, ".box[aria-current]").get_attribute(
-            "aria-label"
-        )
-
-    def reload(self):
-        self.browser.refresh()
-
-    def download(self):
-        target = self.browser.downloads / "vins.csv"
-        target.unlink(missing_ok=True)
-        self.browser.find_element(By.ID, "download").click()
-        for _ in range(600):
-            if target.exists():
-                return rows(target)
-            time.sleep(0.05)
-        raise AssertionError("no vins.csv within 30 s")
 
 
 @in_browser
@@ -204,13 +144,11 @@ def test_a_thousand_cards_show_the_images_of_one(browser, tmp_path):
     path = tmp_path / "review.html"
     write(path, [card(f"card {i}", doubts=(5,)) for i in range(1000)])
     browser.get(path.as_uri())
-    ready = "return document.body.dataset.ready === 'true'"
-    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(ready))
+    page = Page(browser)
     # What makes thousands of cards open at once and stay fluid, on a slow machine too.
     assert browser.execute_script("return document.images.length") < 40
-    page = Page(browser)
     page.press(Keys.ENTER)
-    assert page.text("progress") == "1 of 1000 doubtful cards checked"
+    assert page.text("progress") == "1 of 1,000 doubtful cards checked"
 
 
 @in_browser
@@ -235,6 +173,238 @@ def test_everything_has_a_name_and_the_boxes_are_one_tab_stop(show):
     assert not [entry for entry in page.browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
+@in_browser
+def test_undo_goes_back_over_cards_and_over_a_reload(show):
+    page = show(card("a", READ, doubts=(12,)), card("b"), card("c"))
+    page.press("0", Keys.ENTER)
+    page.press(Keys.F8)
+    assert page.text("name") == "c"
+    page.undo()
+    assert page.text("name") == "b"
+    assert page.text("progress") == "1 of 3 doubtful cards checked"
+    page.reload()
+    page.undo()
+    assert (page.text("name"), page.number) == ("a", RIGHT)  # typed, and open again
+    page.undo()
+    assert (page.number, page.selected) == (READ, "Box 12: D, doubtful")
+    page.undo()
+    assert page.text("said") == "Nothing to undo."
+    assert [row["status"] for row in page.download()] == ["review"] * 3
+
+
+@in_browser
+def test_cards_that_cannot_be_read_or_need_the_original_stay_for_review(show):
+    page = show(card("a", message="blurred"), card("b"), card("c"))
+    page.press(Keys.F8)
+    page.press(Keys.F4)
+    assert page.text("progress") == "2 of 3 doubtful cards checked"
+    a, b, c = page.download()
+    assert (a["vin"], a["status"]) == (EUROPEAN, "review")
+    assert a["message"] == "blurred; a person cannot read it"
+    assert (b["status"], b["message"]) == ("review", "needs the original, says a person")
+    assert (c["status"], c["message"]) == ("review", "")
+    page.press(Keys.PAGE_UP, Keys.F4)  # once more: it is open again
+    assert page.text("progress") == "1 of 3 doubtful cards checked"
+
+
+@in_browser
+@pytest.mark.parametrize(
+    ("key", "code", "typed", "told"),
+    [
+        ("в", "KeyD", "D", "For the Latin B press the key B"),  # Ukrainian: the key's place
+        ("и", "KeyB", "B", "И stands on the key B"),
+        ("С", "KeyC", "C", "С stands on the key C"),  # noqa: RUF001
+        ("х", "BracketLeft", "X", "taken as the Latin X"),  # no letter in its place  # noqa: RUF001
+        ("А", "", "A", "taken as the Latin A"),  # a keyboard on the screen  # noqa: RUF001
+        ("щ", "KeyO", "V", "no vehicle number has the letter o"),
+        ("a", "KeyQ", "A", ""),  # French: what the layout says
+        ("é", "Digit2", "2", ""),  # French: digits without Shift
+        ("!", "Digit1 with Shift", "V", ""),
+    ],
+)
+def test_typing_works_with_any_layout(show, key, code, typed, told):
+    page = show(card("a", "VVWZZZ1JZ3W386752"))
+    page.key(key, *code.split(" with "))
+    assert page.number[0] == typed
+    assert told.lower() in page.text("said").lower()
+
+
+@in_browser
+def test_a_held_key_decides_one_card(show):
+    page = show(*(card(name) for name in "abcd"))
+    page.key("Enter", "Enter")
+    for _ in range(3):
+        page.key("Enter", "Enter", repeat=True)
+    assert page.text("name") == "b"
+
+
+@in_browser
+def test_doubtful_boxes_come_one_after_the_other(show):
+    page = show(card("a", doubts=(3, 7)))
+    assert page.selected.startswith("Box 3")
+    page.press("x")
+    assert page.selected.startswith("Box 7")
+    page.press(Keys.HOME, "1")  # who goes elsewhere types box by box
+    assert page.selected.startswith("Box 2")
+
+
+@in_browser
+def test_why_a_box_is_doubtful_and_what_each_character_would_mean(show):
+    message = "box 12: D -> 0 (check digit); box 3: blot; in the list of known numbers"
+    page = show(card("a", RIGHT, doubts=(12,), message=message))
+    assert page.text("why").split("\n") == [
+        "Box 12: looks like D, made 0 by the rules (check digit)",
+        "Going by the image alone, the reader is only 50 % sure",
+        "In the list of known numbers",
+    ]
+    assert "check digit holds" in page.text("choices")
+    assert "Box 3: blot" in page.text("message")
+
+
+@in_browser
+def test_the_page_speaks_the_language_of_the_browser_or_the_one_chosen(browser, show):
+    emulate(browser, language="uk")
+    page = show(card("a", doubts=(3,)), card("b"))
+    assert browser.title == "Перевірка VIN"
+    assert page.text("progress") == "Перевірено 0 із 2 сумнівних"
+    browser.find_element(By.CSS_SELECTOR, "[data-language=en]").click()
+    assert page.text("progress") == "0 of 2 doubtful cards checked"
+    page.reload()
+    assert browser.title == "VIN review"
+
+
+def test_both_languages_say_the_same():
+    texts = json.loads((review.PAGE / "texts.json").read_text("utf-8"))
+    english, ukrainian = texts["en"], texts["uk"]
+    assert english.keys() == ukrainian.keys()
+    for key, said in english.items():
+        kinds = [said, ukrainian[key]]
+        if key.endswith("_keys"):
+            assert len(kinds[0]) == len(kinds[1])
+            continue
+        plural = [list(kind.values()) if isinstance(kind, dict) else [kind] for kind in kinds]
+        values = {frozenset(re.findall(r"{(\w+)}", one)) - {"n"} for kind in plural for one in kind}
+        assert len(values) == 1, key
+
+
+ALIKE = [card(f"card {number}", doubts=(number % 17 + 1,)) for number in range(30)]
+
+
+@in_browser
+def test_boxes_read_alike_are_settled_and_accept_no_card(show):
+    page = show(*ALIKE)
+    page.press(Keys.F2)
+    assert page.text("mosaic-title") == "Do all of these show Z?"
+    assert len(page.cells) >= 60
+    before = page.text("mosaic-place")
+    assert before.endswith("· 120 left")  # 4 on each card
+    page.press(Keys.ARROW_RIGHT, "7", Keys.SPACE, "2", Keys.BACKSPACE)
+    settled = len(page.cells) - 1
+    odd, left = page.cells[1], page.cells[2]
+    assert odd.endswith("shows 7") and left.endswith("left for its card")
+    page.press(Keys.ENTER)
+    assert page.text("said").startswith(f"{settled} boxes settled.")
+    assert page.text("mosaic-place").endswith(f"· {120 - settled - 1} left")
+    assert page.text("progress") == "0 of 30 doubtful cards checked"
+    assert {row["status"] for row in page.download()} == {"review"}
+    page.undo()
+    assert page.text("mosaic-place") == before
+
+
+@in_browser
+def test_a_box_settled_among_others_is_no_longer_doubtful_on_its_card(show):
+    page = show(card("a", doubts=(3,)), card("b", doubts=(3,)))
+    page.press(Keys.F2)
+    while page.text("mosaic-title") != "Do all of these show W?":
+        page.press(Keys.PAGE_DOWN)
+    page.press("v", Keys.ENTER, Keys.F2)  # the box of "a", which is the least sure with that of "b"
+    assert page.text("name") == "a"
+    assert page.number == EUROPEAN[:2] + "V" + EUROPEAN[3:]
+    page.press(Keys.ENTER)
+    assert page.selected == "Box 1: W, confirmed"
+    page.press(Keys.ENTER)
+    a, b = page.download()
+    assert a["message"] == "corrected by a person (box 3: W -> V)"
+    assert b["message"] == "checked by a person"
+
+
+@in_browser
+def test_who_confirms_a_planted_wrong_box_sees_it(show):
+    def sure(name):  # boxes read so surely that they are known not to be the runner-up
+        shown = card(name, "0" * 17, status="ok")
+        likely = [[("0", 1.0), ("Z", 0.0)]] * 17
+        return dataclasses.replace(shown, confidences=[1.0] * 17, alternatives=likely)
+
+    page = show(*ALIKE, *(sure(f"sure {number}") for number in range(3)))
+    page.press(Keys.F2)
+    assert page.text("mosaic-title") == "Do all of these show Z?"
+    page.press(Keys.ENTER)
+    assert "known not to show Z" in page.text("missed")
+    assert re.search(r"Planted boxes found: 0 of [12]\.", page.text("said"))
+    assert {row["message"] for row in page.download()} == {""}
+
+
+@in_browser
+def test_a_card_of_the_audit_is_typed_blind(show):
+    page = show(card("sure", status="ok"), card("drawn", status="ok"), blind={1})
+    assert page.text("name") == "drawn"
+    assert page.number == "·" * 17
+    shown = page.browser.find_element(By.TAG_NAME, "main").text
+    assert EUROPEAN not in shown and "%" not in shown and "Volkswagen" not in shown
+    page.press(Keys.ENTER)
+    assert page.text("said") == "Box 1 is not typed yet."
+    page.press(*EUROPEAN[:16], "3", Keys.ENTER)
+    sure, drawn = page.download()
+    assert drawn["vin"] == EUROPEAN[:16] + "3"
+    assert drawn["message"] == "corrected by a person (box 17: 2 -> 3)"
+    assert sure["message"] == ""
+
+
+@in_browser
+@pytest.mark.parametrize(("scheme", "language"), [("light", "en"), ("dark", "uk")])
+def test_axe_finds_no_violation(browser, show, scheme, language):
+    axe = pytest.importorskip("axe_core_python.selenium", reason="needs axe-core-python").Axe()
+    emulate(browser, language=language, scheme=scheme)
+    page = show(*ALIKE, card("sure", status="ok"), card("blind", status="ok"), blind={31})
+
+    def violations():
+        return [(found["id"], found["nodes"]) for found in axe.run(browser)["violations"]]
+
+    assert violations() == []
+    page.press("x", Keys.ENTER, Keys.F8)
+    page.press(Keys.PAGE_UP)
+    assert violations() == []
+    page.press(Keys.F2)
+    page.press("7", Keys.SPACE)
+    assert violations() == []
+    page.press(Keys.ENTER)
+    assert violations() == []
+
+
+@in_browser
+@pytest.mark.parametrize("language", ["en", "uk"])
+def test_at_200_percent_nothing_is_cut_off(browser, show, language):
+    emulate(browser, 683, 384, scale=2, language=language)
+    page = show(*ALIKE)
+    wide = "return document.documentElement.scrollWidth > innerWidth"
+    assert not browser.execute_script(wide)
+    page.press(Keys.F2)
+    assert not browser.execute_script(wide)
+
+
+@in_browser
+def test_a_file_that_is_not_complete_says_so(browser, tmp_path):
+    path = tmp_path / "review.html"
+    write(path, ALIKE)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b'id="cards-1"') + 5000])
+    browser.get(path.as_uri())
+    page = Page(browser)
+    page.press(Keys.END)
+    browser.find_element(By.ID, "download").click()
+    page.until(lambda: "not complete" in page.text("said"))
+
+
 def test_page_is_self_contained_and_repeatable(tmp_path):
     for name in ("a.html", "b.html"):
         write(tmp_path / name, [card("x")])
@@ -247,18 +417,15 @@ def test_page_is_self_contained_and_repeatable(tmp_path):
 def test_cards_cannot_end_the_script(tmp_path):
     write(tmp_path / "a.html", [card(EVIL)])
     page = (tmp_path / "a.html").read_text("utf-8")
-    content = page.split('id="cards">')[1].split("</script>")[0]
+    content = page.split('id="cards-0">')[1].split("</script>")[0]
     assert "<" not in content
-    assert json.loads(content)[0]["name"] == EVIL
+    assert json.loads(content)["name"] == EVIL
 
 
 def test_images_are_small(tmp_path):
     big = np.zeros((500, 300), np.uint8)
-    write(
-        tmp_path / "a.html",
-        [review.ReviewCard([review.picture(big)], "A", [0.5], [[("A", 0.5)]], VinRow("x"))],
-    )
-    assert (tmp_path / "a.html").stat().st_size < 80_000
+    shown = review.ReviewCard([review.picture(big)], "A", [0.5], [[("A", 0.5)]], VinRow("x"))
+    assert len(review.entry(shown).json) < 1000
 
 
 def test_numbers_of_boxes_and_readings_must_agree(tmp_path):

@@ -6,13 +6,13 @@ import heapq
 import os
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import cv2
 
@@ -23,7 +23,7 @@ from vinreader.known import RATE, Known, alike, note_alike
 from vinreader.litert import notes_held
 from vinreader.pipeline import Result, read_items
 from vinreader.reader import Reader
-from vinreader.review import Review
+from vinreader.review import Entry, Review
 from vinreader.spec import UserError
 from vinreader.tables import DRAWN, Row, VinRow
 
@@ -231,18 +231,36 @@ def count(result: Result, counts: Counts) -> None:
         counts[f"vin {result.vin_row.status}"] += 1
 
 
-def write_files(
-    results: Iterable[Result], output: Path, counts: Counts, audit: int = 0
-) -> list[Path]:
-    """predictions.csv, and for cards vins.csv and review.html beside it: all of them or none.
+class Page(Protocol):
+    """What takes the cards beside the tables, so that persons can check them: `Review`, or the
+    store of a check station. name: of its file; write: as of `Review`."""
 
-    `audit` of the accepted cards, or all where there are fewer, are to be checked blind. Returns
-    the tables.
+    name: str
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: Any) -> None: ...
+    def add(self, entry: Entry) -> None: ...
+    def write(
+        self, path: Path, notes: Mapping[int, str] | None = None, blind: Collection[int] = ()
+    ) -> None: ...
+
+
+def write_files(
+    results: Iterable[Result],
+    output: Path,
+    counts: Counts,
+    audit: int = 0,
+    page: Page | None = None,
+) -> list[Path]:
+    """predictions.csv, and for cards vins.csv and the page beside it: all of them or none.
+
+    audit: so many of the accepted cards, or all where there are fewer, are to be checked blind.
+    page: by default review.html. Returns the tables.
     """
     tables = [output]
     with ExitStack() as stack:
         predictions = Csv(output, Row._fields, stack)
-        page = stack.enter_context(Review())
+        page = stack.enter_context(page or Review())
         cards = stack.enter_context(Cards(audit))
         vins = None
         for result in results:
@@ -257,7 +275,7 @@ def write_files(
         if vins:
             notes = cards.notes()
             vins.writer.writerows(cards.rows(notes))
-            page.write(output.with_name("review.html"), notes, cards.drawn())
+            page.write(output.with_name(page.name), notes, cards.drawn())
             counts["drawn"] = len(cards.drawn())
     return tables
 
@@ -337,24 +355,36 @@ def summary(counts: Counts, output: Path | None) -> str:
     return text
 
 
+def open_reader(options: argparse.Namespace) -> Reader:
+    """The reader that the options ask for.
+
+    Raises: UserError.
+    """
+    with notes_held():
+        known = Known.read(options.known, options.known_rate) if options.known else None
+        return Reader(options.model, options.threshold, known=known)
+
+
+def introduction(reader: Reader) -> str:
+    """What reads, and how well, in a line."""
+    made_from = reader.description
+    return (
+        f"Reader {short(reader.path)}: trained on {made_from['source']}; read "
+        f"{made_from['test']['balanced_accuracy']:.1%} of its test characters right"
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     """Reads what the options name.
 
     Raises: UserError, OSError.
     """
     notes = sys.stderr if options.format == "ascii" else sys.stdout
-    with notes_held():
-        known = Known.read(options.known, options.known_rate) if options.known else None
-        reader = Reader(options.model, options.threshold, known=known)
+    reader = open_reader(options)
     if options.version:
         print(provenance.origin(reader))
         return EXIT_READ
-    made_from = reader.description
-    print(
-        f"Reader {short(reader.path)}: trained on {made_from['source']}; read "
-        f"{made_from['test']['balanced_accuracy']:.1%} of its test characters right",
-        file=notes,
-    )
+    print(introduction(reader), file=notes)
     counts = Counts()
     with closing(read(reader, options)) as results:
         if options.format == "ascii":

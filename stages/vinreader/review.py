@@ -1,18 +1,21 @@
 """The page on which a person checks the doubtful readings: one HTML file that needs nothing else.
 
-The page itself is `review.html`; here the cards are put into it as JSON. Nothing from a card
-becomes markup: the JSON cannot end its script element, and the page only sets text.
+The page itself is in `page/`; here its parts and the cards, as JSON, become one file. Nothing from
+a card becomes markup: the JSON cannot end its script element, and the page only sets text.
+The station serves the same page without cards, which it asks for one by one.
 """
 
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -25,8 +28,14 @@ from vinreader.tables import VinRow
 
 BOX_PIXELS = 64  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
+PART = 16  # cards of one script element: as many as the browser turns into text at once
 IN_MEMORY = 8 << 20  # bytes of a page in the making that need no file
 DOUBTFUL_BOX = 0.95  # confidence under which a box is marked
+PAGE = resources.files("vinreader") / "page"
+_SCRIPTS = (
+    *("basics", "texts", "numbers", "typing", "events", "kept", "table", "disk", "station"),
+    *("list", "card", "mosaic", "main"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,8 @@ class ReviewCard:
 
 
 class Entry(NamedTuple):
-    """A card as it stands in the page: `json`, an object without its last brace."""
+    """A card as it stands in the page: `json`, an object in one line without its last brace, the
+    images last in it."""
 
     doubtful: bool
     json: str
@@ -57,9 +67,12 @@ class Review:
     A context manager; nothing is written before `write`.
     """
 
+    name = "review.html"  # of the file
+
     def __init__(self) -> None:
         self.count = 0
         self._parts = {True: _spool(), False: _spool()}  # doubtful, not doubtful
+        self._order: dict[bool, list[int]] = {True: [], False: []}
 
     def __enter__(self) -> Self:
         return self
@@ -70,15 +83,15 @@ class Review:
 
     def add(self, entry: Entry) -> None:
         """Add the `Entry` of the next card in vins.csv."""
-        part = self._parts[entry.doubtful]
-        part.write(b"," if part.tell() else b"")
-        part.write(f'{entry.json},"order":{self.count}}}'.encode())
+        self._parts[entry.doubtful].write(f"{entry.json}}}\n".encode())
+        self._order[entry.doubtful].append(self.count)
         self.count += 1
 
     def write(
         self, path: Path, notes: Mapping[int, str] | None = None, blind: Collection[int] = ()
     ) -> None:
-        """Write the page, the doubtful cards first, each kind in the order they were added.
+        """Write the page: the doubtful cards, those of `blind`, and the others, each kind in the
+        order they were added.
 
         `notes` are added to messages, by the cards' places in vins.csv; the cards at the places
         `blind` are shown without what was read.
@@ -87,25 +100,34 @@ class Review:
         Raises: OSError if the file cannot be written.
         """
         digest = hashlib.sha256()
-        for block in self._content():
-            digest.update(block)
-        digest.update(repr(sorted(blind)).encode() if blind else b"")
-        page = resources.files("vinreader").joinpath("review.html").read_text("utf-8")
-        head, tail = page.split("{{cards}}")  # only the template is searched, never a card's text
-        settings = _settings(digest.hexdigest()[:24], notes or {}, blind)
-        head = head.replace("{{settings}}", _json(settings))
+        for line in self._lines(blind):
+            digest.update(line)
+        hidden = [place for place in self._order[False] if place in blind]
+        shown = [place for place in self._order[False] if place not in blind]
+        values = settings(digest.hexdigest()[:24], notes or {}) | {
+            "cards": self.count,
+            "doubtful": len(self._order[True]) + len(hidden),
+            "order": self._order[True] + hidden + shown,
+            "blind": sorted(blind),
+            "part": PART,
+        }
+        head, between, tail = _template(values)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            file.write(head.encode())
-            file.writelines(self._content())
-            file.write(tail.encode())
+            file.write(head)
+            # The script runs as soon as the first cards are there; the browser reads on meanwhile.
+            lines = self._lines(blind)
+            file.write(_part(0, list(islice(lines, PART))))
+            file.write(between)
+            for number in range(1, -(-self.count // PART)):
+                file.write(_part(number, list(islice(lines, PART))))
+            file.write(tail)
 
-    def _content(self) -> Iterator[bytes]:
-        doubtful, sure = self._parts[True], self._parts[False]
-        yield b"["
-        yield from _blocks(doubtful)
-        yield b"," if doubtful.tell() and sure.tell() else b""
-        yield from _blocks(sure)
-        yield b"]"
+    def _lines(self, blind: Collection[int]) -> Iterator[bytes]:
+        yield from _lines(self._parts[True])
+        for wanted in (True, False):
+            for place, line in zip(self._order[False], _lines(self._parts[False]), strict=True):
+                if (place in blind) is wanted:
+                    yield line
 
 
 def entry(card: ReviewCard) -> Entry:
@@ -120,7 +142,6 @@ def entry(card: ReviewCard) -> Entry:
     doubtful = card.row.status != "ok"
     shown = {
         "name": name,
-        "boxes": card.boxes,
         "reading": card.reading,
         "confidences": [round(float(confidence), 4) for confidence in card.confidences],
         "alternatives": [
@@ -128,6 +149,7 @@ def entry(card: ReviewCard) -> Entry:
         ],
         "row": card.row._replace(vin=card.reading)._asdict(),
         "doubtful": doubtful,
+        "boxes": card.boxes,
     }
     return Entry(doubtful, _json(shown)[:-1])
 
@@ -138,11 +160,22 @@ def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
-def _settings(key: str, notes: Mapping[int, str], blind: Collection[int]) -> dict[str, object]:
+def served_page(more: Mapping[str, object]) -> str:
+    """The page without cards, which it asks of the station that serves it.
+
+    more: settings besides `settings`: `served` (True), `cards` and `doubtful` (how many), `key`.
+    """
+    return b"".join(_template({**settings("", {}), **more})).decode()
+
+
+def settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
+    """What the page needs to know beside the cards. key: tells this page's decisions from others'.
+
+    notes: added to messages, by the cards' places in vins.csv.
+    """
     return {
         "key": key,
         "notes": notes,
-        "blind": sorted(blind),
         "columns": VinRow._fields,
         "characters": CHARACTERS,
         "values": vin.VALUES,
@@ -160,10 +193,32 @@ def _spool() -> SpooledTemporaryFile[bytes]:
     return SpooledTemporaryFile(IN_MEMORY, "w+b")
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+def _lines(file: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
     file.seek(0)
-    while block := file.read(1 << 20):
-        yield block
+    yield from file
+
+
+def _part(number: int, lines: list[bytes]) -> bytes:
+    content = b"".join(lines).rstrip(b"\n")
+    return b'<script type="application/jsonl" id="cards-%d">%b</script>\n' % (number, content)
+
+
+def _template(values: Mapping[str, object]) -> tuple[bytes, bytes, bytes]:
+    """The page before its first cards, between them and the others, and after all of them."""
+    read = {path.name: path.read_text("utf-8") for path in PAGE.iterdir()}
+    parts = {
+        "connect": "; connect-src 'self'" if values.get("served") else "",
+        "style": read["page.css"].rstrip(),
+        "texts": _json(json.loads(read["texts.json"])),
+        "settings": _json(values),
+        "script": "\n".join(read[f"{name}.js"] for name in _SCRIPTS).rstrip(),
+    }
+    pieces = [  # only the template is searched, never what is put into it
+        re.sub(r"{{(\w+)}}", lambda found: parts[found[1]], piece).encode()
+        for piece in re.split("{{(?:cards|more)}}", read["page.html"])
+    ]
+    head, between, tail = pieces
+    return head, between, tail
 
 
 def picture(box: np.ndarray) -> str:

@@ -1,0 +1,479 @@
+"""Seconds and keys a card, and errors left, when a person checks doubtful European cards.
+
+    python benchmarks/checking.py --cards 300
+
+drives the page in Chromium as a simulated clerk: keys are pressed in the real page, decisions are
+read from the table that comes out; only the clerk's time is modelled. Numbers are real ones of
+sources that the statistics are learned without (other last digits), characters are test characters,
+each by another writer; the cards that the reader doubts are checked. Ways of working:
+
+    keying           every box is typed, nothing is shown but the images
+    former page      the page before the mosaic (from the project's history, FORMER); all boxes
+    card             the card view; all boxes are looked at
+    card, marked     the card view; only boxes that it marks are looked at
+    mosaic           all boxes in the mosaic, then what it left of the cards
+    mosaic to 99.9%  boxes read less surely than that in the mosaic, then boxes that the cards mark
+
+The clerk's time is that of the keystroke-level model (Card, Moran and Newell: The keystroke-level
+model for user performance time with interactive systems, CACM 23, 1980), in seconds:
+
+    CODE 0.75     a key of a complex code that is read off (their slowest typing)
+    KEY 0.28      any other key (average skilled typist)
+    MENTAL 1.35   a decision: one a card, one for each box that is marked as doubtful, one a mosaic
+    GLANCE 0.30   an image of the mosaic: a fixation (0.23) and a cognitive cycle (0.07), as in
+                  their model human processor (1983)
+    COMPARE 0.53  a box of a card, its image and its character: two fixations and a cycle
+
+He overlooks 2 % of the wrong boxes that he looks at (--overlooked), and presses 0.5 % of the keys
+of a code wrong without seeing it (--slips). Keying twice leaves what both clerks get wrong alike.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import requests
+from selenium import webdriver
+from selenium.webdriver.common.keys import Keys
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+
+from vintraining import dataset, number_statistics, parameters, simulate
+
+from results import write
+
+from vinreader import numbers, review
+from vinreader.boxes import Box
+from vinreader.reader import CardReading, Reader
+from vinreader.spec import BOXES, CHARACTERS, INDEX
+from vinreader.store import FILE, Building
+from vinreader.tables import VinRow, cells
+
+CODE, KEY, MENTAL, GLANCE, COMPARE = 0.75, 0.28, 1.35, 0.30, 0.53
+SURE = 0.999
+PROJECT = Path(__file__).parents[1]
+FORMER = "cd54576"  # a commit with the former page
+PORT = 8994
+COLUMNS = (
+    "way",
+    "seconds a card",
+    "keys a card",
+    "of keying",
+    "wrong boxes left",
+    "wrong cards left",
+)
+
+
+@dataclass
+class Card:
+    """A card that was read. truth: its number; images: uint8 (28, 28) of its boxes."""
+
+    name: str
+    truth: str
+    images: list[np.ndarray]
+    reading: CardReading
+
+
+@dataclass
+class Clerk:
+    """The simulated clerk: what he sees, and the time that it takes."""
+
+    rng: np.random.Generator
+    overlooked: float
+    slips: float
+    seconds: float = 0.0
+    keys: int = 0
+    slowest: list[float] = field(default_factory=list)
+
+    def looks(self, boxes: int, each: float) -> None:
+        self.seconds += boxes * each
+
+    def decides(self, times: int = 1) -> None:
+        self.seconds += times * MENTAL
+
+    def presses(self, keys: int) -> None:
+        self.keys += keys
+        self.seconds += keys * KEY
+
+    def types(self, character: str) -> str:
+        """The key pressed for a character of a code."""
+        self.keys += 1
+        self.seconds += CODE
+        if self.rng.random() >= self.slips:
+            return character
+        return str(self.rng.choice([c for c in CHARACTERS if c != character]))
+
+    def notices(self, wrong: bool) -> bool:
+        return wrong and self.rng.random() >= self.overlooked
+
+
+# Cards
+
+
+def european_cards(wanted: int, seed: int) -> tuple[list[Card], list[Card]]:
+    """Cards that the reader doubts, so many, and those that it accepted on the way."""
+    how = parameters.load().numbers
+    real = number_statistics.read(PROJECT / "data/numbers")
+    test = dataset.load(PROJECT / "data/split", "test")
+    members = [np.flatnonzero(test.labels == c) for c in range(len(CHARACTERS))]
+    rng = np.random.default_rng(seed)
+    folds = [
+        (taught, [vin for vin in held if simulate.group(vin) == "europe"])
+        for _, taught, held in number_statistics.folds(real, how.fold)
+    ]
+    share = sum(len(held) for _, held in folds)
+    doubtful: list[Card] = []
+    sure: list[Card] = []
+    for taught, held in folds:
+        reader = Reader()
+        reader.__dict__["prior"] = numbers.build(number_statistics.learn(taught, how))
+        chosen = rng.choice(held, -(-2 * wanted * len(held) // share)) if held else []
+        vins = [simulate.fresh(str(vin), rng) for vin in chosen]
+        rows = [[rng.choice(members[INDEX[c]]) for c in vin] for vin in vins]
+        read = [reader.read_boxes([Box(test.images[i], False, "") for i in row]) for row in rows]
+        for vin, row, reading in zip(vins, rows, reader.decode(read), strict=True):
+            cards = sure if reading.status == "ok" else doubtful
+            cards.append(Card("", vin, [test.images[i] for i in row], reading))
+    chosen_cards = [doubtful[i] for i in rng.permutation(len(doubtful))[:wanted]]
+    for number, card in enumerate(chosen_cards + sure):
+        card.name = f"{number:04}"
+    return chosen_cards, sure
+
+
+def entry(card: Card) -> review.Entry:
+    row = VinRow(card.name, **cells(card.reading, VinRow))
+    pictures = [
+        review.picture(cv2.resize(255 - image, (48, 64), interpolation=cv2.INTER_CUBIC))
+        for image in card.images
+    ]
+    boxes = card.reading.boxes
+    confidences = [box.confidence for box in boxes]
+    shown = review.ReviewCard(
+        pictures, card.reading.vin, confidences, card.reading.alternatives, row
+    )
+    return review.entry(shown)
+
+
+# The browser and the station
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1366,900"):
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={folder / 'profile'}")
+    service = webdriver.ChromeService(shutil.which("chromedriver") or "")
+    driver = webdriver.Chrome(options=options, service=service)
+    downloads = {"behavior": "allow", "downloadPath": str(folder)}
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", downloads)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@contextmanager
+def station(folder: Path) -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, PROJECT / "stages/check.py", "input", "--port", str(PORT)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith(b"Open"):
+                break
+        yield f"http://127.0.0.1:{PORT}/"
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+class Page:
+    """The page in the browser; `told` gives what its script knows."""
+
+    def __init__(self, driver: webdriver.Chrome):
+        self.driver = driver
+
+    def open(self, url: str) -> None:
+        self.driver.get(f"{url}api/settings")  # of the same origin: the clerk's name is kept there
+        self.driver.execute_script("localStorage.setItem('vin-review/clerk', 'anna')")
+        self.driver.execute_script("localStorage.setItem('vin-review/language', 'en')")
+        self.driver.get(url)
+        self.wait("document.body.dataset.ready === 'true'")
+
+    def wait(self, condition: str) -> None:
+        until = time.monotonic() + 60
+        while not self.told(condition):
+            if time.monotonic() > until:
+                raise TimeoutError(condition)
+            time.sleep(0.01)
+
+    def told(self, expression: str) -> Any:
+        return self.driver.execute_script(f"return {expression}")
+
+    def press(self, *keys: str) -> None:
+        if keys:
+            self.driver.switch_to.active_element.send_keys("".join(keys))
+            self.driver.execute_async_script("acting.then(() => arguments[0]())")
+
+
+# Ways of working
+
+
+def key_everything(page: Page, clerk: Clerk, cards: dict[str, Card]) -> None:
+    while (name := next_open(page)) is not None:
+        clerk.decides()
+        page.press(*(clerk.types(character) for character in cards[name].truth))
+        clerk.presses(1)
+        page.press(Keys.ENTER)
+
+
+def next_open(page: Page) -> str | None:
+    """The name of the card shown, None if it is decided: there is none left then."""
+    name, status = page.told("[desk.card && desk.card.name, desk.state && desk.state.status]")
+    return name if status == "open" else None
+
+
+def check_cards(page: Page, clerk: Clerk, cards: dict[str, Card], every: bool) -> None:
+    """Card by card. every: all boxes are looked at that nobody has settled, or only marked ones."""
+    while (name := next_open(page)) is not None:
+        card = cards[name]
+        doubts, settled, at = page.told(
+            "[[...desk.card.boxes.keys()].filter(isDoubtfulBox), [...desk.state.settled], desk.box]"
+        )
+        looked = [box for box in range(BOXES) if box not in settled] if every else doubts
+        clerk.decides(1 + len(doubts))
+        clerk.looks(len(looked), COMPARE)
+        reading = page.told("desk.state.reading")
+        for box in looked:
+            if clerk.notices(reading[box] != card.truth[box]):
+                at = page.told("desk.box")
+                move_to(page, clerk, at, box, doubts)
+                page.press(clerk.types(card.truth[box]))
+        clerk.presses(1)
+        page.press(Keys.ENTER)
+
+
+def move_to(page: Page, clerk: Clerk, at: int, box: int, doubts: list[int]) -> None:
+    """With Space from one doubtful box to the next, or with arrows, whichever is shorter."""
+    spaces = sorted(((d - at - 1) % BOXES, d) for d in doubts)
+    place = [d for _, d in spaces].index(box) + 1 if box in doubts else BOXES
+    if box == at:
+        return
+    arrows = abs(box - at)
+    if place <= arrows:
+        clerk.presses(place)
+        page.press(*[Keys.SPACE] * place)
+        if page.told("typeof desk === 'undefined' ? box : desk.box") == box:
+            return
+        at = page.told("typeof desk === 'undefined' ? box : desk.box")
+        arrows = abs(box - at)
+    clerk.presses(arrows)
+    page.press(*[Keys.ARROW_RIGHT if box > at else Keys.ARROW_LEFT] * arrows)
+
+
+def mosaic_first(
+    page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[str], up_to: float
+) -> None:
+    page.press(Keys.F2)
+    clerk.presses(1)
+    for character in page.told("Object.keys(mosaic.counts)"):
+        while settle_mosaic(page, clerk, cards, by_id, character, up_to):
+            pass
+    page.press(Keys.F2)
+    clerk.presses(1)
+    page.driver.execute_async_script("act(showFirst).then(() => arguments[0]())")
+    check_cards(page, clerk, cards, every=up_to >= 1)
+
+
+def settle_mosaic(
+    page: Page,
+    clerk: Clerk,
+    cards: dict[str, Card],
+    by_id: list[str],
+    character: str,
+    up_to: float,
+) -> bool:
+    """A screen of the mosaic; whether it was worth it."""
+    if page.told("mosaic.character") != character:
+        page.driver.execute_async_script(
+            "act(() => showMosaic(arguments[0])).then(() => arguments[1]())", character
+        )
+        clerk.presses(1)  # to the next character
+    boxes = page.told(
+        "mosaic.boxes.map(({card, box, confidence, planted}) => [card, box, confidence, !!planted])"
+    )
+    if page.told("mosaic.character") != character or not boxes or boxes[0][2] >= up_to:
+        return False
+    columns = page.told("columns()")
+    clerk.decides()
+    clerk.looks(len(boxes), GLANCE)
+    at = 0
+    for place, (card, box, _, planted) in enumerate(boxes):
+        truth = cards[by_id[card]].truth[box] if by_id[card] in cards else ""
+        right = cards[by_id[card]].truth[box] if truth else None
+        if not clerk.notices(planted or right != character):
+            continue
+        rows, across = place // columns - at // columns, place % columns - at % columns
+        steps = [Keys.ARROW_DOWN] * rows
+        steps += [Keys.ARROW_RIGHT if across > 0 else Keys.ARROW_LEFT] * abs(across)
+        clerk.presses(len(steps))
+        page.press(*steps)
+        page.press(clerk.types(right or next(c for c in CHARACTERS if c != character)))
+        at = min(place + 1, len(boxes) - 1)
+    clerk.presses(1)
+    page.press(Keys.ENTER)
+    return True
+
+
+def former_page(folder: Path, cards: list[Card]) -> Path:
+    shown = subprocess.run(
+        ["git", "show", f"{FORMER}:stages/vinreader/review.html"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    found = [f'{entry(card).json},"order":{number}}}' for number, card in enumerate(cards)]
+    head, tail = shown.split("{{cards}}")
+    values = json.dumps(review.settings("former", {})).replace("<", "\\u003c")
+    path = folder / "former.html"
+    path.write_text(head.replace("{{settings}}", values) + f"[{','.join(found)}]" + tail)
+    return path
+
+
+def check_on_former_page(page: Page, clerk: Clerk, cards: dict[str, Card]) -> None:
+    for _ in range(len(cards)):
+        name, reading = page.told("[cards[at].name, decisions[at].reading]")
+        doubts = page.told("[...cards[at].boxes.keys()].filter(isDoubtful)")
+        clerk.decides(1 + len(doubts))
+        clerk.looks(BOXES, COMPARE)
+        for box in range(BOXES):
+            if clerk.notices(reading[box] != cards[name].truth[box]):
+                move_to(page, clerk, page.told("box"), box, doubts)
+                page.press(clerk.types(cards[name].truth[box]))
+        clerk.presses(1)
+        page.press(Keys.ENTER)
+
+
+# Measured
+
+
+def left(table: str, cards: dict[str, Card]) -> tuple[int, int]:
+    """Wrong boxes and wrong cards of a vins.csv. Every card of it was decided by a person."""
+    wrong = Counter[str]()
+    rows = {row["card"]: row for row in csv.DictReader(table.splitlines())}
+    for name, card in cards.items():
+        assert "by a person" in rows[name]["message"], rows[name]
+        differs = sum(a != b for a, b in zip(rows[name]["vin"], card.truth, strict=True))
+        wrong.update(boxes=differs, cards=differs > 0)
+    return wrong["boxes"], wrong["cards"]
+
+
+Work = Callable[[Page, Clerk, dict[str, Card]], None]
+
+
+def at_station(
+    driver: webdriver.Chrome,
+    cards: list[Card],
+    sure: list[Card],
+    clerk: Clerk,
+    work: Work,
+    blind: bool,
+) -> tuple[int, int]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Building(folder / FILE) as building:
+            for card in cards + sure:
+                building.add(entry(card))
+            building.write(folder / FILE, blind=range(len(cards)) if blind else ())
+        with station(folder) as url:
+            page = Page(driver)
+            page.open(url)
+            work(page, clerk, {card.name: card for card in cards})
+            table = requests.get(f"{url}api/vins.csv", timeout=60).text
+    return left(table, {card.name: card for card in cards})
+
+
+def at_former(
+    driver: webdriver.Chrome, cards: list[Card], clerk: Clerk, folder: Path
+) -> tuple[int, int]:
+    page, named = Page(driver), {card.name: card for card in cards}
+    driver.get(former_page(folder, cards).as_uri())
+    driver.execute_script("window.acting = Promise.resolve()")
+    page.wait("document.body.dataset.ready === 'true'")
+    check_on_former_page(page, clerk, named)
+    return left(page.told("csv()"), named)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cards", type=int, default=300)
+    parser.add_argument("--overlooked", type=float, default=0.02)
+    parser.add_argument("--slips", type=float, default=0.005)
+    parser.add_argument("--seed", type=int, default=1981)
+    parser.add_argument("--write", action="store_true", help="into benchmarks/results.md")
+    arguments = parser.parse_args()
+    cards, sure = european_cards(arguments.cards, arguments.seed)
+    by_id = [card.name for card in cards + sure]
+    read_wrong = sum(card.reading.vin != card.truth for card in cards)
+    confidences = [box.confidence for card in cards for box in card.reading.boxes]
+    marked = sum(confidence < review.DOUBTFUL_BOX for confidence in confidences)
+    told = (
+        f"{len(cards)} doubtful cards, {len(sure)} accepted on the way; {read_wrong} of the "
+        f"doubtful ones are read wrong, {marked / len(cards):.1f} boxes a card are marked."
+    )
+    print(told, flush=True)
+    ways: dict[str, tuple[Work | None, bool]] = {
+        "card": (lambda *a: check_cards(*a, every=True), False),
+        "card, marked": (lambda *a: check_cards(*a, every=False), False),
+        "mosaic": (lambda *a: mosaic_first(*a, by_id, 1.01), False),
+        "mosaic to 99.9%": (lambda *a: mosaic_first(*a, by_id, SURE), False),
+        "former page": (None, False),
+        "keying": (key_everything, True),
+    }
+    found: dict[str, tuple[float, float, int, int]] = {}
+    with tempfile.TemporaryDirectory() as name, browser(Path(name)) as driver:
+        driver.set_script_timeout(60)
+        for way, (work, blind) in ways.items():
+            rng = np.random.default_rng(arguments.seed)
+            clerk = Clerk(rng, arguments.overlooked, arguments.slips)
+            wrong = (
+                at_station(driver, cards, sure, clerk, work, blind)
+                if work
+                else at_former(driver, cards, clerk, Path(name))
+            )
+            found[way] = clerk.seconds / len(cards), clerk.keys / len(cards), *wrong
+            print(way, *found[way], flush=True)
+    seconds, keys, *_ = found["keying"]
+    twice = len(cards) * BOXES * arguments.slips**2 / (len(CHARACTERS) - 1)
+    found["keying twice, reckoned"] = 2 * seconds, 2 * keys, round(twice, 2), round(twice, 2)
+    rows = [COLUMNS]
+    for way, (its_seconds, its_keys, boxes, wrong_cards) in found.items():
+        shares = f"{its_seconds / seconds:.0%}", f"{its_keys / keys:.0%}"
+        counts = str(boxes), str(wrong_cards)
+        rows.append((way, f"{its_seconds:.1f}", f"{its_keys:.1f}", *shares, *counts))
+    print(*("  ".join(row) for row in rows), sep="\n")
+    if arguments.write:
+        write("Checking", ("selenium", "starlette", "uvicorn"), rows, told)
+
+
+if __name__ == "__main__":
+    main()

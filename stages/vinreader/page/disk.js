@@ -1,0 +1,197 @@
+// The page opened from disk: cards stand in the page itself, decisions stay in this browser.
+//
+// Cards are JSON, one a line, some lines in each script element, the doubtful ones first. A line
+// is parsed when its card is looked at; its images come last in it, so that they can be left out.
+
+const SURE_BOX = 0.999;   // a box read so surely is known not to show another character
+const PLANTED = 0.02;     // share of the boxes of a mosaic that are known to be wrong
+const SURE_CARDS = 500;   // cards read with confidence that are searched for such boxes
+const HELD = 4;           // script elements whose lines are held
+
+function diskHome(notice) {
+  const kept = keeper(settings.key);
+  const blind = new Set(settings.blind);   // to be typed by one who does not see what was read
+  const positions = new Map(settings.order.map((id, position) => [id, position]));
+  const events = new Map();      // of a card, by its id
+  const states = new Map();      // what its events make of a card, without its characters
+  const tally = {open: settings.doubtful, done: 0, unreadable: 0, original: 0};
+  const times = [];              // of decisions
+  const held = new Map();
+  let alike;                     // the index of boxes read alike, once it is needed
+
+  async function lines(part) {
+    if (held.has(part)) return held.get(part);
+    for (;;) {
+      const script = $(`cards-${part}`), loading = document.readyState === "loading";
+      if (script && (script.nextSibling || !loading)) {
+        if (held.size >= HELD) held.delete(held.keys().next().value);
+        held.set(part, script.textContent.split("\n"));
+        return held.get(part);
+      }
+      if (!loading) throw new Error(text("incomplete"));
+      await pause(20);   // the browser is still reading the file
+    }
+  }
+
+  async function parsed(position, images) {
+    const found = await lines(Math.floor(position / settings.part));
+    let line = found[position % settings.part];
+    if (!images && line) line = line.slice(0, line.indexOf(',"boxes":[')) + "}";
+    try {
+      return JSON.parse(line);
+    } catch {
+      throw new Error(text("incomplete"));
+    }
+  }
+
+  function isDoubtful(id) { return positions.get(id) < settings.doubtful; }
+
+  function statusOf(id) { return states.get(id)?.status || "open"; }
+
+  function add(added) {
+    for (const event of added) {
+      if (!events.has(event.card)) events.set(event.card, []);
+      events.get(event.card).push(event);
+      if (["done", "unreadable", "original"].includes(event.kind)) times.push(Date.parse(event.at));
+    }
+    for (const id of new Set(added.map(event => event.card))) {
+      const before = statusOf(id);
+      states.set(id, replay("", events.get(id)));
+      if (!isDoubtful(id)) continue;
+      tally[before]--;
+      tally[statusOf(id)]++;
+    }
+  }
+
+  // All boxes of doubtful cards by character, least sure first, each packed into one number; and
+  // boxes that look like a character and are known not to be it.
+  async function index() {
+    if (alike) return alike;
+    const read = {}, others = {};
+    const end = Math.min(settings.cards, settings.doubtful + SURE_CARDS);
+    for (let position = 0; position < end; position++) {
+      const {reading, confidences, alternatives} = await parsed(position, false);
+      const hidden = blind.has(settings.order[position]);
+      for (let box = 0; box < reading.length; box++) {
+        const place = position * 32 + box, runnerUp = alternatives[box][1];
+        const likely = alternatives[box].find(([character]) => character === reading[box]);
+        const confidence = likely ? likely[1] : 0;   // under the rules, as all of the number is
+        if (position < settings.doubtful && !hidden && reading[box] in settings.values) {
+          (read[reading[box]] ||= []).push(Math.round(confidence * 1e4) * 2 ** 32 + place);
+        }
+        if (confidences[box] >= SURE_BOX && runnerUp) (others[runnerUp[0]] ||= []).push(place);
+      }
+      if (position % 2000 === 1999) await pause(0);   // keys come first
+    }
+    for (const character in read) read[character] = Float64Array.from(read[character]).sort();
+    return alike = {read, others};
+  }
+
+  function unpacked(packed) {
+    const place = packed % 2 ** 32;
+    return {position: Math.floor(place / 32), box: place % 32, confidence: Math.floor(packed / 2 ** 32) / 1e4};
+  }
+
+  function isSettled(id, box) {
+    const state = states.get(id);
+    return Boolean(state) && (state.status !== "open" || state.settled.has(box));
+  }
+
+  async function shown({position, box, confidence}) {
+    const card = await parsed(position, true);
+    return {card: settings.order[position], box, confidence, image: card.boxes[box]};
+  }
+
+  async function planted(character, many) {
+    const found = [], {others} = await index();
+    const candidates = [...new Set(others[character] || [])];
+    const wanted = Math.floor(many * PLANTED + Math.random());
+    while (candidates.length && found.length < wanted) {
+      const [place] = candidates.splice(Math.floor(Math.random() * candidates.length), 1);
+      const one = {position: Math.floor(place / 32), box: place % 32, confidence: 1};
+      found.push({...await shown(one), planted: "disk"});
+    }
+    return found;
+  }
+
+  function perHour() {
+    let first = times.length - 1;
+    while (first > 0 && times.length - first < 200 && times[first] - times[first - 1] < 300e3) first--;
+    const worked = times.at(-1) - times[first];
+    return worked > 30e3 ? Math.round((times.length - 1 - first) / worked * 3600e3) : null;
+  }
+
+  return {
+    clerk: "",
+    async open() {
+      try {
+        add(await kept.all());
+      } catch {
+        notice.notKept();
+      }
+      return [...events.values()].flat();
+    },
+    async send(added) {
+      add(added);
+      await kept.add(added).catch(notice.notKept);
+    },
+    async list(from, many) {
+      const found = [];
+      for (let position = from; position < Math.min(from + many, settings.cards); position++) {
+        const id = settings.order[position], {name} = await parsed(position, false);
+        found.push({id, name, doubtful: isDoubtful(id), status: statusOf(id)});
+      }
+      return found;
+    },
+    async position(id) { return positions.get(id); },
+    async card(id) {
+      const card = await parsed(positions.get(id), true), said = events.get(id) || [];
+      if (blind.has(id)) {
+        const start = "-".repeat(card.boxes.length), row = {card: card.name};
+        return {id, name: card.name, boxes: card.boxes, row, doubtful: true, blind: true, start,
+          confidences: [], alternatives: [], events: said};
+      }
+      const note = settings.notes[id];   // what cards read later say of it
+      const message = [card.row.message, note].filter(Boolean).join("; ");
+      return {...card, id, row: {...card.row, message}, blind: false, start: card.reading,
+        events: said};
+    },
+    async next(after) {
+      const from = after === undefined ? 0 : positions.get(after) + 1;
+      for (let i = 0; i < settings.doubtful; i++) {
+        const id = settings.order[(from + i) % settings.doubtful];
+        if (statusOf(id) === "open" && id !== after) return {card: id};
+      }
+      return {card: null};
+    },
+    async lease() { return {ok: true}; },
+    async characters() {
+      const {read} = await index(), left = {};
+      for (const character of settings.characters) {
+        for (const packed of read[character] || []) {
+          const {position, box} = unpacked(packed);
+          if (!isSettled(settings.order[position], box)) left[character] = (left[character] || 0) + 1;
+        }
+      }
+      return left;
+    },
+    async mosaic(character, many) {
+      const {read} = await index();
+      const open = Array.from(read[character] || [], unpacked)
+        .filter(({position, box}) => !isSettled(settings.order[position], box));
+      const wrong = await planted(character, Math.min(many, open.length));
+      const boxes = await Promise.all(open.slice(0, many - wrong.length).map(shown));
+      for (const one of wrong) boxes.splice(Math.floor(Math.random() * (boxes.length + 1)), 0, one);
+      return {left: open.length, boxes};
+    },
+    async progress() { return {total: settings.doubtful, ...tally, per_hour: perHour()}; },
+    // The rows of vins.csv in its order, with what was decided.
+    async *rows() {
+      for (let id = 0; id < settings.cards; id++) {
+        const {reading, row} = await parsed(positions.get(id), false);
+        const message = [row.message, settings.notes[id]].filter(Boolean).join("; ");
+        yield decidedRow({...row, message}, reading, replay(reading, events.get(id) || []));
+      }
+    },
+  };
+}

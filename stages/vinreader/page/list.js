@@ -1,0 +1,44 @@
+// The list of cards: however many there are, only those in sight are in the page.
+
+const ROW = 34;      // pixels
+const BEYOND = 8;    // rows before and after those in sight
+
+const SIGNS = {done: "✓", unreadable: "✗", original: "▤", waiting: "…"};
+
+let listDrawn = 0;   // which drawing is the newest: an older one that comes late is dropped
+
+async function showList() {
+  const drawn = ++listDrawn, nav = $("list").parentElement;
+  const first = Math.max(Math.floor(nav.scrollTop / ROW) - BEYOND, 0);
+  const many = Math.min(Math.ceil(nav.clientHeight / ROW) + 2 * BEYOND, settings.cards - first);
+  const cards = await home.list(first, many);
+  if (drawn !== listDrawn) return;
+  const focused = nav.contains(document.activeElement);
+  $("list").style.height = `${settings.cards * ROW}px`;
+  $("list").replaceChildren(...cards.map((card, i) => listRow(card, first + i)));
+  if (focused) $("list").querySelector("[aria-current]")?.focus();
+}
+
+function listRow({id, name, doubtful, status, leased_by: by}, position) {
+  const item = element("li"), button = element("button");
+  const state = status !== "open" ? status : doubtful ? "doubtful" : "sure";
+  const sign = SIGNS[status] || (by ? "◔" : doubtful ? "●" : "○");
+  button.textContent = `${sign} ${name}`;
+  button.title = name;
+  const says = by ? text("state_leased", {by}) : text(`state_${state}`);
+  button.setAttribute("aria-label", `${name}, ${says}`);
+  if (id === desk.card?.id) button.setAttribute("aria-current", "true");
+  else button.tabIndex = -1;
+  button.addEventListener("click", () => act(() => showCard(id)));
+  item.style.top = `${position * ROW}px`;
+  item.setAttribute("aria-posinset", position + 1);
+  item.setAttribute("aria-setsize", settings.cards);
+  item.append(button);
+  return item;
+}
+
+function scrollToCard(position) {
+  const nav = $("list").parentElement, top = position * ROW;
+  if (top < nav.scrollTop) nav.scrollTop = top;
+  else if (top + ROW > nav.scrollTop + nav.clientHeight) nav.scrollTop = top + ROW - nav.clientHeight;
+}

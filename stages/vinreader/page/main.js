@@ -1,0 +1,186 @@
+// The page as a whole: its two views, keys, undo, language; and its beginning.
+
+let view = "card";
+let steps = [];   // what can be undone: the events of each step, the newest last
+let acting = Promise.resolve();
+
+function say(told) { $("said").textContent = told; }
+
+// Does one thing after the other, also when keys come while a card is still on its way.
+function act(work) {
+  acting = acting.then(work).catch(error => say(error.message));
+  return acting;
+}
+
+// Says events of one step, which can be undone.
+function does(events) {
+  const said = stamped(events, home.clerk);
+  steps.push(said);
+  home.send(said);
+  return said;
+}
+
+// Takes the last step back and shows where it was made. A planted box stays as it was answered.
+async function undo() {
+  const step = (steps.pop() || []).filter(event => event.kind !== "planted");
+  if (!step.length) return say(text("nothing_to_undo"));
+  home.send(stamped(step.map(({id, card}) => ({kind: "undo", card, undoes: id})), home.clerk));
+  const {kind, card, box, boxes, view: where} = step[0];
+  if (kind === "confirm" || where === "mosaic") {
+    const {start} = await home.card(card);
+    mosaic.skipped.clear();
+    await setView("mosaic", start[box ?? boxes[0]]);
+  } else {
+    await setView("card", card, box);
+  }
+  say(text("undone"));
+}
+
+// The steps of an earlier visit, from all its events.
+function stepsOf(events) {
+  const ids = undone(events), found = new Map();
+  for (const event of events) {
+    if (event.kind === "undo" || ids.has(event.id)) continue;
+    if (!found.has(event.at)) found.set(event.at, []);
+    found.get(event.at).push(event);
+  }
+  return [...found.keys()].sort().map(at => found.get(at));
+}
+
+async function setView(to, ...where) {
+  view = to;
+  $("card-view").hidden = to !== "card";
+  $("mosaic-view").hidden = to !== "mosaic";
+  $("to-card").setAttribute("aria-pressed", String(to === "card"));
+  $("to-mosaic").setAttribute("aria-pressed", String(to === "mosaic"));
+  showMissed([], "");
+  say("");
+  if (to === "mosaic") await showMosaic(where[0] || mosaic.character);
+  else if (where.length) await showCard(...where);
+  else if (desk.card) await showCard(desk.card.id);
+  else await showFirst();
+}
+
+async function showFirst() {
+  const {card} = settings.cards ? await home.next() : {card: null};
+  const [first] = card === null && settings.cards ? await home.list(0, 1) : [];
+  if (card !== null || first) await showCard(card ?? first.id);
+  else drawCard(false);
+}
+
+async function showProgress() {
+  const {total, open, per_hour: rate} = await home.progress();
+  $("bar").max = total || 1;
+  $("bar").value = total ? total - open : 1;
+  $("progress").textContent = text("progress", {done: count(total - open), all: count(total)});
+  const left = count(open);
+  $("pace").textContent = rate ? text("pace", {left, rate: count(rate)}) : text("pace_unknown", {left});
+}
+
+function showChange() { return Promise.all([showProgress(), showList()]); }
+
+// Keys
+
+const DECIDING = ["Enter", "F2", "F4", "F8"];
+
+function keyAction(event) {
+  if (isUndo(event)) return undo;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return null;
+  if (event.key === "F2") return () => setView(view === "card" ? "mosaic" : "card");
+  const keys = view === "card" ? cardKeys : mosaicKeys;
+  if (view === "card" && !desk.card) return null;
+  if (Object.hasOwn(keys, event.key)) return keys[event.key];
+  const found = typed(event);
+  if (!found) return null;
+  if ("IOQ".includes(found.character)) {
+    const instead = found.character === "I" ? "1" : "0";
+    return () => say(text("no_letter", {character: found.character, instead}));
+  }
+  return async () => {
+    await (view === "card" ? typeBox : markCell)(found.character);
+    if (found.note) say(found.note);
+  };
+}
+
+document.addEventListener("keydown", event => {
+  if (event.target.closest("dialog")) return;
+  const onButton = event.target.closest("button:not(.box, .cell)");
+  if (onButton && (event.key === "Enter" || event.key === " ")) return;   // the button's own
+  const action = keyAction(event);
+  if (!action) return;
+  event.preventDefault();
+  // A key that is held down decides once: the next card or screen has not been looked at.
+  if (!(event.repeat && DECIDING.includes(event.key))) act(action);
+});
+
+// What the station says by itself
+
+const notice = {
+  notKept: () => say(text("not_kept")),
+  failed: error => say(error.message),
+  connection(waiting, connected) {
+    $("connection").textContent = connected ? ""
+      : waiting ? text("waiting", {n: waiting}) : text("no_connection");
+  },
+  refused(refused, events) {
+    const [{id, why, decision}] = refused;
+    const event = events.find(one => one.id === id);
+    act(async () => {
+      if (view === "card" && event) await showCard(event.card, event.box);
+      desk.over = decision || null;
+      say(text("refused", {why}));
+    });
+  },
+};
+
+function askName() {
+  $("ask-name").value = home.clerk;
+  $("ask").showModal();
+  return new Promise(done => $("ask").addEventListener("close", () => {
+    home.clerk = $("ask-name").value.trim() || home.clerk;
+    remember("clerk", home.clerk);
+    done();
+  }, {once: true}));
+}
+
+function showAll() {
+  showTexts();
+  $("clerk").hidden = !settings.served;
+  $("clerk").textContent = text("clerk", {name: home.clerk});
+  $("download").hidden = Boolean(settings.served);
+}
+
+function listen() {
+  const clicks = {
+    accept, undo, restore, download, confirm: confirmRest,
+    unreadable: () => setStatus("unreadable"),
+    original: () => setStatus("original"),
+    "to-card": () => setView("card"),
+    "to-mosaic": () => setView("mosaic"),
+    clerk: async () => { await askName(); showAll(); },
+  };
+  for (const [id, work] of Object.entries(clicks)) $(id).addEventListener("click", () => act(work));
+  for (const button of document.querySelectorAll("[data-language]")) {
+    button.addEventListener("click", () => act(async () => {
+      language = button.dataset.language;
+      remember("language", language);
+      showAll();
+      if (view === "mosaic") drawMosaic(false);
+      else drawCard(false);
+      await showChange();
+    }));
+  }
+  $("list").parentElement.addEventListener("scroll", () => requestAnimationFrame(showList));
+  addEventListener("resize", () => requestAnimationFrame(showList));
+}
+
+const home = settings.served ? stationHome(notice) : diskHome(notice);
+
+act(async () => {
+  showAll();
+  listen();
+  while (settings.served && !home.clerk) await askName();
+  showAll();
+  steps = stepsOf(await home.open());
+  await showFirst();
+}).finally(() => { document.body.dataset.ready = "true"; });

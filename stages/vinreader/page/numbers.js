@@ -1,0 +1,37 @@
+// The rules of vehicle identification numbers, as far as the page needs them (vin.py has them all).
+
+function isWhole(vin) {
+  return vin.length === 17 && [...vin].every(character => character in settings.values);
+}
+
+function checkDigit(vin) {
+  let sum = 0;
+  for (let i = 0; i < 17; i++) sum += settings.values[vin[i]] * settings.weights[i];
+  return "0123456789X"[sum % 11];
+}
+
+function checkDigitStatus(vin) {
+  if (checkDigit(vin) === vin[8]) return "ok";
+  return settings.required.includes(vin[0]) ? "wrong" : "not required";
+}
+
+function modelYear(vin) {
+  const code = settings.years.indexOf(vin[9]);
+  const known = settings.required.includes(vin[0]) || settings.yearMakers.includes(vin.slice(0, 3));
+  if (!known || code < 0) return "";
+  const year = 1980 + code;
+  if (/\d/.test(vin[9])) return `${year}`;
+  if (/[1-5]/.test(vin[0])) return `${/\d/.test(vin[6]) ? year : year + 30}`;
+  return `${year} or ${year + 30}`;
+}
+
+// The cells of vins.csv that follow from the number; none for what is no whole number.
+function tells(vin) {
+  if (!isWhole(vin)) return {};
+  return {
+    check_digit: checkDigitStatus(vin),
+    region: settings.regions[vin[0]] || "",
+    manufacturer: settings.makers[vin.slice(0, 3)] || settings.makers[vin.slice(0, 2)] || "",
+    model_year: modelYear(vin),
+  };
+}

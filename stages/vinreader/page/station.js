@@ -1,0 +1,119 @@
+// The page served by the station: cards come from it, decisions go to it. What cannot be sent is
+// kept by the browser and sent when the station answers again.
+
+const RETRY = 2000;      // milliseconds
+const TOGETHER = 500;    // events of one request
+const LISTED = 200;      // cards of one request for the list
+
+function stationHome(notice) {
+  const kept = keeper(`station ${location.origin} ${settings.key}`);
+  const waiting = [];            // events that are not accepted yet, in order
+  const listed = new Map();      // pieces of the list
+  const positions = new Map();   // in the list, of the cards that were shown
+  let sending = null;
+  let said = Promise.resolve();  // all events so far are sent: what is asked next counts with them
+
+  async function ask(path, body) {
+    const options = {headers: {"X-Clerk": encodeURIComponent(station.clerk)}};
+    if (body !== undefined) {
+      options.method = "POST";
+      options.headers["Content-Type"] = "application/json";
+      options.body = JSON.stringify(body);
+    }
+    const answer = await fetch(`/api/${path}`, options);
+    if (answer.ok) return answer.json();
+    const said = await answer.json().catch(() => ({}));
+    const failed = new Error(said.error || `${answer.status}`);
+    failed.status = answer.status;
+    throw failed;
+  }
+
+  // Asks until there is an answer: no connection is not the clerk's to mend.
+  async function insist(path, body) {
+    for (;;) {
+      try {
+        const answer = await ask(path, body);
+        notice.connection(waiting.length, true);
+        return answer;
+      } catch (error) {
+        if (error.status === 401 || error.status === 403) throw new Error(text("not_allowed"));
+        if (error.status && error.status !== 503) throw error;
+        notice.connection(waiting.length, false);
+        await pause(RETRY);
+      }
+    }
+  }
+
+  async function sendWaiting() {
+    while (waiting.length) {
+      const together = waiting.slice(0, TOGETHER);
+      const {accepted, refused} = await insist("events", together);
+      const settled = new Set([...accepted, ...refused.map(({id}) => id)]);
+      waiting.splice(0, waiting.length, ...waiting.filter(event => !settled.has(event.id)));
+      await kept.remove(settled).catch(() => {});
+      if (refused.length) notice.refused(refused, together);
+      if (!settled.size) throw new Error(text("no_connection"));   // never the same for ever
+    }
+    notice.connection(0, true);
+  }
+
+  function send() {
+    return sending ||= sendWaiting().catch(error => notice.failed(error)).finally(() => { sending = null; });
+  }
+
+  const station = {
+    clerk: recall("clerk") || "",
+    async open() {
+      waiting.push(...await kept.all().catch(() => []));
+      if (waiting.length) said = send();
+      return [];   // what can be undone begins with this visit
+    },
+    send(events) {
+      listed.clear();
+      waiting.push(...events);
+      said = kept.add(events).catch(notice.notKept).then(send);
+      return said;
+    },
+    async list(from, many) {
+      const found = [];
+      for (let part = Math.floor(from / LISTED); part * LISTED < from + many; part++) {
+        if (!listed.has(part)) {
+          if (listed.size > 20) listed.clear();
+          listed.set(part, insist(`cards?from=${part * LISTED}&count=${LISTED}`));
+          listed.get(part).catch(() => listed.delete(part));
+        }
+        found.push(...(await listed.get(part)).cards);
+      }
+      const before = from % LISTED;
+      return found.slice(before, before + many);
+    },
+    async position(id) { return positions.get(id) ?? null; },
+    async card(id) {
+      await said;
+      const card = await insist(`cards/${id}`);
+      positions.set(id, card.position);
+      return card;
+    },
+    async next(after) {
+      await said;
+      return insist(after === undefined ? "next" : `next?after=${after}`);
+    },
+    async lease(id) {
+      await said;
+      return insist("lease", {card: id});
+    },
+    async characters() {
+      await said;
+      return (await insist("mosaic")).characters;
+    },
+    async mosaic(character, many) {
+      await said;
+      return insist(`mosaic?character=${character}&from=0&count=${many}`);
+    },
+    async progress() {
+      const all = await insist("progress");
+      return {...all, per_hour: all.clerk.done < 10 ? null : all.clerk.per_hour};
+    },
+  };
+  return station;
+}

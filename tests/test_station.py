@@ -1,0 +1,562 @@
+"""The check station as it runs: clerks, leases, refusals, kills, full disks, strangers."""
+
+import contextlib
+import csv
+import itertools
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from vintraining.cards import draw_cards
+
+import numpy as np
+import pytest
+import requests
+
+from conftest import PROJECT, predict, rows, unmeasured
+from vinreader import review
+from vinreader.desk import LEASE, Desk
+from vinreader.events import NONE
+from vinreader.spec import UserError
+from vinreader.store import FILE, Building, Store
+from vinreader.tables import DRAWN, VinRow
+
+READ = "WVWZZZ1JZ3W386752"
+OTHER = "WVWZZZ1JZ3W386753"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits")
+numbers = itertools.count(1)
+
+
+def card(name, status="review", message="", sure=0.5):
+    boxes = [review.picture(np.full((20, 15), 9 * at, np.uint8)) for at in range(17)]
+    likely = [[(character, sure), ("S", 1 - sure)] for character in READ]
+    row = VinRow(name, READ, READ, "0.5000", "not required", status, message=message)
+    return review.ReviewCard(boxes, READ, [sure] * 17, likely, row)
+
+
+def build(folder, cards, blind=()):
+    with Building(folder / FILE) as store:
+        for shown in cards:
+            store.add(review.entry(shown))
+        store.write(folder / FILE, dict.fromkeys(blind, DRAWN), blind)
+    return folder / FILE
+
+
+def event(kind, number, clerk="anna", **more):
+    return {
+        "id": f"{next(numbers):032x}",
+        "at": "2000-01-01T00:00:00.000Z",
+        "clerk": clerk,
+        "kind": kind,
+        "card": number,
+        **more,
+    }
+
+
+def done(number, vin=READ, clerk="anna", **more):
+    return event("done", number, clerk, vin=vin, **more)
+
+
+class Station:
+    """`check.py` in a process of its own."""
+
+    def __init__(self, folder, *arguments):
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, PROJECT / "stages/check.py", "input", "--port", "0", *arguments],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=(folder / "log").open("a"),
+            text=True,
+            env=unmeasured(),
+        )
+        self.said = []
+        for line in self.process.stdout:
+            self.said.append(line)
+            if found := re.match(r"Open (\S+?)(?:\?token=(\S+))? in", line):
+                self.url, self.token = found[1].rstrip("/"), found[2]
+                return
+        raise AssertionError("".join(self.said) + (folder / "log").read_text())
+
+    def ask(self, path, body=None, clerk="anna", **headers):
+        headers = {"X-Clerk": clerk, **headers}
+        if body is None:
+            return requests.get(self.url + path, headers=headers, timeout=30)
+        return requests.post(self.url + path, json=body, headers=headers, timeout=30)
+
+    def send(self, *events):
+        return self.ask("/api/events", list(events)).json()
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        said = self.process.communicate()[0]
+        return "".join(self.said) + said
+
+
+@contextlib.contextmanager
+def running(folder, *arguments):
+    station = Station(folder, *arguments)
+    try:
+        yield station
+    finally:
+        station.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A station with 200 cards for tests that leave others' cards alone."""
+    folder = tmp_path_factory.mktemp("station")
+    build(folder, [card(f"card {number}") for number in range(200)])
+    with running(folder) as station:
+        yield station
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """desk(cards, second) -> a `Desk` whose clock is `desk.now`."""
+    stores = []
+
+    def make(cards, second=0.0, blind=()):
+        store = Store(build(tmp_path, cards, blind))
+        store.key_twice(second)
+        stores.append(store)
+        make.now = 1_000_000.0
+        return Desk(store, lambda: make.now)
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+# Who has which card
+
+
+def test_two_clerks_get_other_cards_and_a_lease_ends_by_itself(desk):
+    at = desk([card("a"), card("b"), card("sure", "ok")])
+    assert (at.next("anna"), at.next("boris"), at.next("vera")) == (0, 1, None)
+    assert at.lease(0, "boris") == {"ok": False, "by": "anna", "until": desk.now + LEASE}
+    desk.now += LEASE - 1
+    assert at.take_in([event("box", 0, box=1, character="5", view="card")])["accepted"]
+    desk.now += LEASE - 1  # the key has renewed it
+    assert not at.lease(0, "boris")["ok"]
+    desk.now += 2
+    assert at.lease(0, "boris")["ok"]
+    (refused,) = at.take_in([event("box", 0, box=1, character="6", view="card")])["refused"]
+    assert (refused["code"], refused["by"]) == ("leased", "boris")
+    at.release(0, "boris")
+    assert at.lease(0, "anna")["ok"]
+    assert at.lease(1, "anna")["ok"] and at.lease(0, "boris")["ok"]  # who has one card at a time
+
+
+def test_next_goes_on_after_the_card_left_and_comes_back_to_what_was_skipped(desk):
+    at = desk([card(name) for name in "abc"])
+    assert [at.next("anna"), at.next("anna", 0), at.next("anna", 1)] == [0, 1, 2]
+    at.take_in([done(2)])
+    assert at.next("anna", 2) == 0
+
+
+def test_nobody_replaces_a_decision_without_knowing(desk):
+    at = desk([card("a")])
+    first = done(0)
+    at.take_in([first])
+    (refused,) = at.take_in([done(0, OTHER, "boris")])["refused"]
+    assert refused["code"] == "decided" and refused["decision"] == first["id"]
+    assert (refused["by"], refused["reading"]) == ("anna", READ)
+    assert at.take_in([event("box", 0, "boris", box=1, character="5", view="mosaic")])["refused"]
+    assert at.take_in([event("confirm", 0, "boris", boxes=[1])])["accepted"]
+    assert at.take_in([done(0, OTHER, "boris", over=first["id"])])["accepted"]
+    (row,) = at.store.rows()
+    assert row.vin == OTHER and row.message == "corrected by a person (box 17: 2 -> 3)"
+
+
+def test_an_event_sent_twice_is_kept_once_and_its_id_is_no_other_event_s(desk):
+    at = desk([card("a")])
+    said = done(0)
+    assert at.take_in([said, said])["accepted"] == [said["id"]] * 2
+    assert at.store.count_events() == 1
+    assert at.take_in([{**said, "vin": OTHER}])["refused"][0]["code"] == "invalid"
+
+
+def test_an_undo_reaches_across_cards_and_only_own_events(desk):
+    at = desk([card("a"), card("b")])
+    first, second = done(0, OTHER), done(1)
+    at.take_in([first, second])
+    undo = event("undo", 0, undoes=first["id"])
+    assert at.take_in([{**undo, "clerk": "boris"}])["refused"]
+    assert at.take_in([event("undo", 1, undoes=first["id"])])["refused"]
+    assert at.take_in([undo])["accepted"]
+    assert [row.status for row in at.store.rows()] == ["review", "ok"]
+    assert at.progress("anna")["open"] == 1
+
+
+def test_events_can_only_be_appended(desk):
+    at = desk([card("a")])
+    at.take_in([done(0)])
+    for statement in ("DELETE FROM events", "UPDATE events SET clerk = 'boris'"):
+        with at.store.writing() as db, pytest.raises(sqlite3.Error, match="only appended"):
+            db.execute(statement)
+    assert at.store.count_events() == 1
+
+
+# Second keying and audit
+
+
+def test_a_card_keyed_twice_goes_to_a_second_and_to_a_third_clerk(desk):
+    at = desk([card("a")], second=1)
+    assert at.next("anna") == 0
+    at.take_in([done(0)])
+    assert at.next("anna") is None and at.waiting("anna") == 1
+    assert at.next("boris") == 0
+    shown = at.store.view(at.store.card(0), "boris")
+    assert shown.blind and set(shown.start) == {NONE}
+    at.take_in([done(0, OTHER, "boris")])
+    assert [row.status for row in at.store.rows()] == ["review"]
+    assert at.next("boris", 0) is None
+    assert at.next("vera") == 0
+    at.take_in([done(0, OTHER, "vera")])
+    (row,) = at.store.rows()
+    assert row.vin == OTHER and at.progress("vera")["done"] == 1
+
+
+def test_a_share_of_the_cards_is_keyed_twice_and_always_the_same(desk):
+    at = desk([card(f"card {number}") for number in range(300)], second=0.3)
+    chosen = [c for c in range(300) if at.store.card(c).keyed.second]
+    assert 60 < len(chosen) < 120
+    at.store.key_twice(0.6)
+    assert set(chosen) <= {c for c in range(300) if at.store.card(c).keyed.second}
+
+
+def test_audit_cards_stand_among_the_doubtful_ones_and_come_blind(tmp_path):
+    cards = [card(f"d{number}") for number in range(6)]
+    cards += [card(f"a{number}", "ok") for number in range(2)] + [card("sure", "ok")]
+    build(tmp_path, cards, blind=[6, 7])
+    with running(tmp_path) as station:
+        listed = station.ask("/api/cards").json()["cards"]
+        names = [one["name"] for one in listed]
+        assert names[-1] == "sure" and all(one["doubtful"] for one in listed[:-1])
+        assert 0 < names.index("a0") < names.index("a1") < 8
+        shown = station.ask("/api/cards/6").json()
+        assert shown["blind"] and DRAWN not in json.dumps(shown) and READ not in json.dumps(shown)
+        assert (shown["confidences"], shown["alternatives"]) == ([], [])
+        station.send(done(6, OTHER))
+    found = {row["card"]: row["message"] for row in rows(tmp_path / "vins.csv")}
+    assert found["a0"] == f"{DRAWN}; corrected by a person (box 17: 2 -> 3)"
+
+
+# The mosaic
+
+
+def test_the_mosaic_shows_the_least_sure_first_to_one_clerk_and_forgets_what_is_settled(desk):
+    at = desk([card("a", sure=0.9), card("b", sure=0.4), card("c", sure=0.6)])
+    zs = [box for box, character in enumerate(READ) if character == "Z"]
+    shown = at.mosaic("anna", "Z", 0, 6)
+    assert [one["card"] for one in shown["boxes"]] == [1] * 4 + [2] * 2 and shown["left"] == 12
+    assert [one["box"] for one in shown["boxes"][:4]] == zs
+    others = at.mosaic("boris", "Z", 0, 100)["boxes"]
+    assert len(others) == 6 and not {(o["card"], o["box"]) for o in others} & {
+        (o["card"], o["box"]) for o in shown["boxes"]
+    }
+    at.take_in([event("confirm", 1, boxes=zs)])
+    assert at.left()["Z"] == 8
+    at.take_in([done(2)])
+    assert at.left()["Z"] == 4
+    assert [row.status for row in at.store.rows()] == ["review", "review", "ok"]  # not by it
+
+
+def test_wrong_boxes_are_planted_and_who_misses_them_is_told(desk):
+    at = desk([card(f"doubtful {number}") for number in range(50)] + [card("k", "ok", sure=0.9995)])
+    assert READ.count("S") == 0
+    planted, answers = [], []
+    for _ in range(20):  # of which the runner-up is S
+        with at.store.writing() as db:
+            db.execute("UPDATE boxes SET character = 'S' WHERE card < 50")
+        boxes = at.mosaic("anna", "S", 0, 100)["boxes"]
+        planted += [one for one in boxes if "planted" in one]
+    assert 10 <= len(planted) <= 90 and {one["card"] for one in planted} == {50}
+    for one, found in zip(planted[:3], (True, True, False), strict=True):
+        answers.append(
+            event("planted", one["card"], box=one["box"], found=found, token=one["planted"])
+        )
+    assert len(at.take_in(answers)["accepted"]) == 3
+    again = {**answers[0], "id": f"{next(numbers):032x}"}
+    assert at.take_in([again])["refused"]
+    assert at.progress("anna")["planted"] == {"shown": 3, "found": 2}
+
+
+# As a service
+
+
+def test_a_folder_is_read_served_and_opened_again(tmp_path):
+    for number, drawn in enumerate(draw_cards(3), start=1):
+        folder = tmp_path / f"input/{number:02}"
+        folder.mkdir(parents=True)
+        for box, image in enumerate(drawn.boxes, start=1):
+            from PIL import Image
+
+            Image.fromarray(image).save(folder / f"{box:02}.png")
+    with running(tmp_path) as station:
+        assert "3 cards" in "".join(station.said)
+        assert requests.get(station.url + "/", timeout=30).text.startswith("<!doctype html>")
+    (tmp_path / "other").mkdir()
+    result = predict("input", "--output", "other/predictions.csv", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for name in ("predictions.csv", "vins.csv"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+    with running(tmp_path) as station:
+        assert "boxes:" not in "".join(station.said)  # not read again
+        vin = station.ask("/api/cards/2").json()["reading"]
+        station.send(done(2, vin))
+    assert rows(tmp_path / "vins.csv")[2]["message"].endswith("checked by a person")
+    assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
+
+
+def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
+    build(tmp_path, [card(f"card {number}") for number in range(2000)])
+    kept, moments = {}, np.linspace(0.02, 0.4, 10)
+    for moment in moments:
+        station = Station(tmp_path)
+        station.ask("/api/progress")  # it has begun
+        threading.Timer(moment, station.process.kill).start()
+        with contextlib.suppress(requests.RequestException):
+            while True:
+                number = len(kept)
+                said = done(number, OTHER if number % 2 else READ)
+                if station.send(said)["accepted"] == [said["id"]]:
+                    kept[number] = said
+        assert station.process.wait() == -signal.SIGKILL
+    with running(tmp_path) as station:
+        assert station.ask("/api/progress").json()["done"] in (len(kept), len(kept) + 1)
+    found = rows(tmp_path / "vins.csv")
+    for number, said in kept.items():
+        assert found[number]["vin"] == said["vin"] and "by a person" in found[number]["message"]
+    assert len(kept) > 10 and len(found) == 2000
+
+
+@linux
+def test_on_a_full_disk_nothing_is_lost_and_work_goes_on_when_there_is_space(tmp_path):
+    import resource
+
+    build(tmp_path, [card(f"card {number}") for number in range(20)])
+    with running(tmp_path) as station:
+        station.send(done(0))
+        unlimited = resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE)
+        full = (tmp_path / f"{FILE}-wal").stat().st_size
+        resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, (full, unlimited[1]))
+        said = [done(number) for number in range(1, 20)]
+        answer = station.ask("/api/events", said)
+        assert (answer.status_code, answer.json()["code"]) == (503, "store")
+        assert "disk" in answer.json()["error"] and str(tmp_path) not in answer.text
+        assert station.ask("/api/progress").json()["done"] == 1
+        resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        assert len(station.send(*said)["accepted"]) == 19
+    assert all(row["status"] == "ok" for row in rows(tmp_path / "vins.csv"))
+
+
+def test_the_tables_are_there_at_any_time(shared):
+    shared.send(done(199, OTHER))
+    answer = shared.ask("/api/vins.csv")
+    table = list(csv.DictReader(answer.text.splitlines()))
+    assert (
+        table[199]["vin"] == OTHER and answer.content == (shared.folder / "vins.csv").read_bytes()
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/api/cards", "/api/events"])
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Host": "evil.example"}, "host"),
+        ({"Host": ""}, "host"),
+        ({"Host": "127.0.0.1.evil.example:80"}, "host"),
+        ({"Origin": "http://evil.example"}, "origin"),
+        ({"Origin": "null"}, "origin"),
+        ({"Origin": "http://127.0.0.1:1"}, "origin"),
+    ],
+    ids=str,
+)
+def test_strangers_are_refused_and_written_down(shared, path, headers, code):
+    body = [done(198)] if path == "/api/events" else None
+    answer = shared.ask(path, body, **headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, code)
+    assert "refused" in (shared.folder / "log").read_text().splitlines()[-1]
+    assert shared.ask("/api/cards/198").json()["state"]["status"] == "open"
+
+
+def test_another_site_s_page_may_open_the_station_but_ask_it_nothing(shared):
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    assert shared.ask("/", **headers).status_code == 200
+    assert shared.ask("/api/cards", **headers).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("send", "status"),
+    [
+        ({"data": b"x" * (2 << 20)}, 413),
+        ({"data": iter([b"[" * 100_000] * 20)}, 413),  # of no stated length
+        ({"data": b"[" * 100_000}, 400),
+        ({"data": b"\xff"}, 400),
+        ({"data": b"{}"}, 400),
+        ({"data": json.dumps([{}] * 1001).encode()}, 400),
+        ({"data": b"[]", "headers": {"Content-Type": "text/plain"}}, 415),
+    ],
+)
+def test_bodies_that_are_none_are_refused(shared, send, status):
+    headers = {"Content-Type": "application/json", **send.pop("headers", {})}
+    with contextlib.suppress(requests.ConnectionError):  # cut off while it was sending
+        answer = requests.post(f"{shared.url}/api/events", headers=headers, timeout=30, **send)
+        assert answer.status_code == status and "error" in answer.json()
+    assert shared.ask("/api/progress").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/cards/200", 404),
+        ("/api/cards/99999999999999999999999", 404),
+        ("/api/cards?from=-1", 400),
+        ("/api/cards?count=x", 400),
+        ("/api/mosaic?character=OO", 400),
+        ("/api/next?after=x", 400),
+        ("/../../etc/passwd", 404),
+        ("/review.html", 404),
+        ("/api/lease", 405),
+    ],
+)
+def test_what_is_not_there_is_said_so(shared, path, status):
+    answer = shared.ask(path)
+    assert answer.status_code == status and answer.json()["error"]
+
+
+def test_a_clerk_has_a_name(shared):
+    for name in ("", "%0A", "a" * 61):
+        assert shared.ask("/api/next", clerk=name).status_code == 400
+    assert shared.ask("/api/next", clerk="%D0%9E%D0%BB%D1%8F").status_code == 200
+
+
+def test_answers_say_nothing_of_the_machine_and_forbid_what_the_page_does_not_need(shared):
+    here = [
+        str(shared.folder),
+        str(Path.home()),
+        os.uname().nodename if os.name == "posix" else "?",
+    ]
+    for path in (
+        "/",
+        "/api/settings",
+        "/api/cards",
+        "/api/cards/1",
+        "/api/mosaic?character=Z",
+        "/api/progress",
+        "/api/next",
+        "/nothing",
+    ):
+        answer = shared.ask(path)
+        told = answer.text + json.dumps(dict(answer.headers))
+        assert not [name for name in here if name in told and len(name) > 5], path
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "script-src 'sha256-" in policy
+        assert "unsafe-inline" not in policy.replace("style-src 'unsafe-inline'", "")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "server" not in answer.headers
+
+
+def test_on_other_addresses_a_token_is_needed_and_stays(tmp_path):
+    build(tmp_path, [card("a")])
+    with running(tmp_path, "--host", "0.0.0.0") as station:
+        token, port = station.token, station.url.rsplit(":", 1)[1]
+        station.url = f"http://127.0.0.1:{port}"
+        assert len(token) >= 32
+        for headers in ({}, {"Authorization": "Bearer x"}, {"Cookie": f"token-{port}=x"}):
+            assert station.ask("/api/cards", **headers).status_code == 401
+            assert station.ask("/", **headers).status_code == 401
+        assert station.ask("/?token=x").status_code == 401
+        assert station.ask(f"/api/cards?token={token}").status_code == 401  # only the page takes it
+        assert station.ask("/api/cards", Authorization=f"Bearer {token}").status_code == 200
+        with requests.Session() as browser:
+            answer = browser.get(f"{station.url}/?token={token}", timeout=30)
+            assert answer.status_code == 200 and "token" not in answer.url
+            (cookie,) = browser.cookies
+            assert cookie.has_nonstandard_attr("HttpOnly")
+            answer = browser.get(f"{station.url}/api/cards", headers={"X-Clerk": "a"}, timeout=30)
+            assert answer.status_code == 200
+        assert token not in (tmp_path / "log").read_text()
+    with running(tmp_path, "--host", "0.0.0.0") as station:
+        assert station.token == token
+    with running(tmp_path, "--host", "0.0.0.0", "--new-token") as station:
+        assert station.token != token
+
+
+# What a user is told
+
+
+def check(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, PROJECT / "stages/check.py", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_mistakes_are_one_clear_error(tmp_path, shared):
+    told = check(tmp_path, "nowhere")
+    assert told.returncode == 2 and "nowhere: no such folder" in told.stderr
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "vins.csv").write_text(
+        ",".join(VinRow._fields) + "\na,,,,,,,,,checked by a person\n"
+    )
+    told = check(tmp_path, "nowhere")
+    assert told.returncode == 2 and "decisions of persons" in told.stderr
+    port = shared.url.rsplit(":", 1)[1]
+    build(tmp_path, [card("a")])
+    told = check(tmp_path, "nowhere", "--port", port)
+    assert told.returncode == 2 and "name another --port" in told.stderr
+    (tmp_path / FILE).write_bytes(b"damaged" * 1000)
+    told = check(tmp_path, "nowhere")
+    assert told.returncode == 2 and "is damaged" in told.stderr and "Traceback" not in told.stderr
+    (tmp_path / FILE).rename(tmp_path / f"{FILE}-wal")
+    (tmp_path / "vins.csv").unlink()
+    told = check(tmp_path, "nowhere")
+    assert told.returncode == 2 and "put that back" in told.stderr
+
+
+def test_a_folder_without_cards_leaves_nothing(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "input").mkdir()
+    Image.new("L", (20, 30), 255).save(tmp_path / "input/a.png")
+    told = check(tmp_path, "input")
+    assert told.returncode == 2 and "no cards" in told.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["input"]
+
+
+def test_the_report_tells_of_each_clerk(desk, tmp_path):
+    at = desk([card("a"), card("b"), card("c", "ok")], second=1, blind=[2])
+    at.take_in([done(0), done(0, OTHER, "boris"), done(0, OTHER, "vera")])
+    at.take_in([done(1), done(1, READ, "boris"), {"id": "x", "clerk": "vera"}])
+    at.store.close()
+    told = check(tmp_path, "input", "--report")
+    assert told.returncode == 0, told.stderr
+    assert "anna: 2 cards; agreed on 1 of 2 cards keyed twice; a third agreed with 0 of 1" in (
+        told.stdout
+    )
+    assert "boris: 2 cards; agreed on 1 of 2 cards keyed twice; a third agreed with 1 of 1" in (
+        told.stdout
+    )
+    assert "vera: 1 cards; 1 events refused" in told.stdout
+
+
+def test_another_version_s_store_is_named(tmp_path):
+    path = build(tmp_path, [card("a")])
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
+        db.commit()
+    with pytest.raises(UserError, match="another version"):
+        Store(path)

@@ -1,0 +1,162 @@
+"""The station's page in a real browser: clerks at once, a lost connection, undo, blind cards."""
+
+import time
+
+import pytest
+import requests
+
+from browsing import By, Keys, chromium, in_browser
+from conftest import rows
+from test_station import OTHER, READ, Station, build, card, done, running
+from vinreader.store import FILE
+
+from selenium.webdriver.common.action_chains import ActionChains  # isort: skip
+
+pytestmark = in_browser
+
+
+class Clerk:
+    """A clerk at the page: `told` gives what its script knows."""
+
+    def __init__(self, browser, url, name):
+        self.browser, self.url = browser, url
+        browser.switch_to.new_window("tab")
+        self.tab = browser.current_window_handle
+        browser.get(f"{url}/api/settings")
+        browser.execute_script(
+            "localStorage.setItem('vin-review/clerk', arguments[0]);"
+            "localStorage.setItem('vin-review/language', 'en')",
+            name,
+        )
+        browser.get(f"{url}/")
+        self.until("document.body.dataset.ready === 'true'")
+
+    def told(self, expression):
+        self.browser.switch_to.window(self.tab)
+        return self.browser.execute_script(f"return {expression}")
+
+    def until(self, condition, seconds=60):
+        end = time.monotonic() + seconds
+        while not self.told(condition):
+            assert time.monotonic() < end, condition
+            time.sleep(0.05)
+
+    def press(self, *keys, wait=True):
+        self.browser.switch_to.window(self.tab)
+        self.browser.switch_to.active_element.send_keys(*keys)
+        if wait:
+            self.browser.execute_async_script("acting.then(() => arguments[0]())")
+
+    def undo(self):
+        self.browser.switch_to.window(self.tab)
+        ActionChains(self.browser).key_down(Keys.CONTROL).send_keys("z").key_up(
+            Keys.CONTROL
+        ).perform()
+        self.browser.execute_async_script("acting.then(() => arguments[0]())")
+
+    @property
+    def card(self):
+        return self.told("desk.card && desk.card.name")
+
+    def text(self, name):
+        self.browser.switch_to.window(self.tab)
+        return self.browser.find_element(By.ID, name).text
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def sits_down(browser):
+    """sits_down(url, name) -> a `Clerk` in a tab of his own; it is closed after the test."""
+    first = browser.current_window_handle
+    clerks = []
+
+    def open_page(url, name):
+        clerks.append(Clerk(browser, url, name))
+        return clerks[-1]
+
+    yield open_page
+    for clerk in clerks:
+        browser.switch_to.window(clerk.tab)
+        browser.close()
+    browser.switch_to.window(first)
+
+
+def table(folder):
+    return {row["card"]: row for row in rows(folder / "vins.csv")}
+
+
+def test_two_clerks_work_beside_each_other_and_undo_across_cards(tmp_path, sits_down):
+    build(tmp_path, [card(f"card {number}", sure=0.97) for number in range(4)])
+    with running(tmp_path) as station:
+        anna = sits_down(station.url, "Anna")
+        boris = sits_down(station.url.replace("127.0.0.1", "localhost"), "Борис")
+        assert (anna.card, boris.card) == ("card 0", "card 1")
+        anna.press("X", Keys.ENTER)
+        assert anna.card == "card 2"
+        boris.press(Keys.PAGE_UP)  # card 0, which Anna has decided
+        assert boris.card == "card 0"
+        boris.press("8")
+        boris.until("document.getElementById('said').textContent.includes('Anna')")
+        assert boris.told("desk.state.reading") == "X" + READ[1:]
+        boris.press(Keys.PAGE_DOWN)
+        boris.press(Keys.PAGE_DOWN)  # card 2, which Anna has open
+        assert boris.card == "card 2" and "Anna" in boris.text("said")
+        boris.press("8")
+        assert boris.told("desk.state.reading") == READ
+        anna.undo()
+        assert anna.card == "card 0" and anna.told("desk.state.status") == "open"
+    log = (tmp_path / "log").read_text()
+    assert "Anna has decided this card" in log and "Traceback" not in log
+    assert all(row["status"] == "review" for row in table(tmp_path).values())
+
+
+def test_without_a_connection_decisions_wait_and_are_sent(tmp_path, sits_down):
+    build(tmp_path, [card(f"card {number}", sure=0.97) for number in range(3)])
+    station = Station(tmp_path)
+    port = station.url.rsplit(":", 1)[1]
+    anna = sits_down(station.url, "Anna")
+    anna.press("X")
+    station.process.kill()
+    station.process.wait()
+    anna.press(Keys.ENTER, wait=False)
+    anna.until("document.getElementById('connection').textContent !== ''")
+    with running(tmp_path, "--port", port):
+        anna.until("document.getElementById('connection').textContent === ''")
+        anna.until("desk.card.name === 'card 1'")
+    found = table(tmp_path)
+    assert found["card 0"]["vin"] == "X" + READ[1:]
+    assert "corrected by a person (box 1: W -> X)" in found["card 0"]["message"]
+
+
+def test_the_mosaic_settles_boxes_and_the_second_clerk_keys_blind(tmp_path, sits_down):
+    build(tmp_path, [card(f"card {number}", sure=0.9) for number in range(10)])
+    with running(tmp_path, "--second", "1") as station:
+        anna = sits_down(station.url, "Anna")
+        anna.press(Keys.F2)
+        anna.until("mosaic.boxes.length > 0")
+        character, shown = anna.told("mosaic.character"), anna.told("mosaic.boxes.length")
+        assert (character, shown) == ("Z", 40)
+        anna.press(Keys.ARROW_RIGHT, "2")
+        anna.press(Keys.ENTER)
+        assert anna.told("mosaic.character") != "Z"  # none is left, so another is shown
+        state = requests.get(
+            f"{station.url}/api/cards/0", headers={"X-Clerk": "Anna"}, timeout=30
+        ).json()["state"]
+        assert state["status"] == "open" and state["reading"] == READ[:4] + "2" + READ[5:]
+        station.send(done(0, clerk="Anna"))
+        boris = sits_down(station.url.replace("127.0.0.1", "localhost"), "Boris")
+        assert boris.card == "card 0" and boris.told("desk.card.blind")
+        assert READ not in boris.browser.page_source
+        boris.press(READ[:16])
+        boris.press(Keys.ENTER)
+        assert boris.card == "card 0"  # a box is not typed yet
+        boris.press(OTHER[16])
+        boris.press(Keys.ENTER)
+        vera = station.ask("/api/cards/0", clerk="Vera").json()
+        assert [answer["reading"] for answer in vera["answers"]] == [READ, OTHER]
+    assert (tmp_path / FILE).exists() and table(tmp_path)["card 0"]["status"] == "review"
