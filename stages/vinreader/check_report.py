@@ -72,7 +72,7 @@ def _agreement(db: sqlite3.Connection, clerks: defaultdict[str, Counter[str]]) -
 
 def _hours(db: sqlite3.Connection, clerk: str) -> float:
     times = (
-        row[0]
+        float(row[0])
         for row in db.execute("SELECT received FROM events WHERE clerk = ? ORDER BY seq", (clerk,))
     )
     return sum(gap for a, b in pairwise(times) if 0 < (gap := b - a) <= PAUSE) / 3600

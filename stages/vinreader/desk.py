@@ -82,7 +82,7 @@ class Desk:
                 "WHERE answers.clerk = ? AND status = 'waiting'",
                 (clerk,),
             ).fetchone()
-        return row[0]
+        return int(row[0])
 
     def take_in(self, sent: list[object]) -> dict[str, list[Any]]:
         """Keep events, in their order: on the disk when this returns.
@@ -202,13 +202,13 @@ class Desk:
         if kept:
             if json.loads(kept[0]) != event:
                 raise Refused("invalid", "another event has this id")
-            return event["id"]
+            return str(event["id"])
         card = find_card(db, event["card"])
         assert card  # or it would not have been checked
         if event["kind"] == "planted":
             self._note_planted(db, event)
             append(db, event, self._now())
-            return event["id"]
+            return str(event["id"])
         self._refuse(db, card, event)
         append(db, event, self._now())
         settle(db, card)
@@ -216,7 +216,7 @@ class Desk:
             db.execute("DELETE FROM leases WHERE card = ?", (card.id,))
         elif event["kind"] != "confirm" and event.get("view") != "mosaic":
             self._take(db, card.id, event["clerk"])
-        return event["id"]
+        return str(event["id"])
 
     def _refuse(self, db: sqlite3.Connection, card: Card, event: Event) -> None:
         """Raises: Refused if another clerk has the card, or decided it and is not named."""
@@ -289,7 +289,7 @@ def _next(db: sqlite3.Connection, values: dict[str, Any]) -> int | None:
             )
         ]
         if found:
-            return min(found)[1]
+            return int(min(found)[1])
     return None
 
 

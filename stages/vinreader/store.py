@@ -307,7 +307,7 @@ class Store:
     def count_events(self) -> int:
         with self.reading() as db:
             row = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-        return row[0]
+        return int(row[0])
 
     def tallies(self, of: str) -> dict[str, int]:
         """Numbers that are kept as they change: of 'status', the cards to be checked; of 'to

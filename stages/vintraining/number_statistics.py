@@ -113,7 +113,7 @@ def _damped(counted: dict[str, dict[str, Counter[str]]], power: float) -> Counts
     found: Counts = {}
     for maker in sorted(beginning for beginning in counted if len(beginning) == MAKER):
         for position in range(MAKER + 1, 13):
-            tally = counted[maker].get(str(position), {})
+            tally = counted[maker].get(str(position), Counter())
             for length in (n for n in LEVELS[position] if n < MAKER):
                 sums = found.setdefault(maker[:length], {}).setdefault(str(position), {})
                 for c, n in tally.items():
