@@ -57,13 +57,19 @@ def cards(count, wrong_from):
     )
 
 
+def thresholds(read: dict[str, card_scores.Cards]) -> dict[str, float]:
+    found, origins = card_scores._thresholds(read, EVALUATE)
+    assert set(origins) == set(found) and all(names == sorted(read) for names in origins.values())
+    return found
+
+
 def test_a_worse_hand_raises_the_threshold_and_a_better_one_does_not_lower_it():
-    alone = card_scores._thresholds({card_scores.OWN: cards(20_000, 0.5)}, EVALUATE)
+    alone = thresholds({card_scores.OWN: cards(20_000, 0.5)})
     worse = {card_scores.OWN: cards(20_000, 0.5), "hands": cards(20_000, 0.8)}
     better = {card_scores.OWN: cards(20_000, 0.5), "hands": cards(20_000, 0.2)}
     assert alone["none"] == pytest.approx(0.5, abs=0.01)
-    assert card_scores._thresholds(worse, EVALUATE)["none"] == pytest.approx(0.8, abs=0.01)
-    assert card_scores._thresholds(better, EVALUATE) == alone
+    assert thresholds(worse)["none"] == pytest.approx(0.8, abs=0.01)
+    assert thresholds(better) == alone
     assert alone["check digit"] == accepting.NOTHING  # no such card: nothing is known of them
 
 
@@ -78,8 +84,8 @@ def of_kinds(rng, **counts):
 def test_kinds_keep_the_stated_error_together_with_the_stated_certainty():
     rng = np.random.default_rng(0)
     own = of_kinds(rng, **{"check digit": 8000, "known maker": 3000, "none": 3000})
-    thresholds = card_scores._thresholds({card_scores.OWN: own}, EVALUATE)
-    accepted = own.confidence >= np.array([thresholds[kind] for kind in own.kind])
+    found = thresholds({card_scores.OWN: own})
+    accepted = own.confidence >= np.array([found[kind] for kind in own.kind])
     wrong = (accepted & ~own.right).sum()
     bound = accepting.upper_bound(wrong, accepted.sum(), EVALUATE.certainty)
     assert bound <= EVALUATE.accepted_error and accepted.mean() > 0.2
@@ -91,7 +97,7 @@ def test_few_cards_of_a_kind_do_not_keep_it_from_being_accepted():
     count, few = 20_000, 300
     own = replace(cards(count, 0.5), kind=np.full(count, "check digit"))
     own.kind[np.linspace(0, count // 2, few).astype(int)] = "known maker"
-    assert card_scores._thresholds({card_scores.OWN: own}, EVALUATE)["known maker"] < 1
+    assert thresholds({card_scores.OWN: own})["known maker"] < 1
 
 
 def test_numbers_and_makers_are_held_out_whole():
