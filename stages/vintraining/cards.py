@@ -42,12 +42,12 @@ class Sample:
     box: int = 0
 
 
-# No vehicle is known to have one of these numbers. The check digit holds in those of North America
-# and of BMW, Fiat's has none.
+# No vehicle is known to have one of these numbers. The check digit holds in those of North America;
+# Fiat's have none, so nothing but the box itself tells what was crossed out.
 SAMPLES = (
     Sample("1HGCP2F35BA052714"),
     Sample("3FAHP8JG1CR347162"),
-    Sample("WBAFR71030L326894", "crossed out", 13),
+    Sample("ZFA19900000217463", "crossed out", 13),
     Sample("2T1KR32EX5C460739"),
     Sample("5NPEB4AC2CH281306"),
     Sample("ZFA18800005U40217", "U or V", 12),
