@@ -12,8 +12,9 @@ from vintraining.corrections import read_table
 import cv2
 import pytest
 
+from browsing import Page, in_browser
 from conftest import predict, rows
-from test_review import browser, in_browser, show  # noqa: F401 (fixtures)
+from test_review import browser, driver  # noqa: F401 (fixtures)
 from vinreader.command import Cards
 from vinreader.tables import DRAWN, VinRow
 
@@ -122,9 +123,9 @@ def test_drawn_cards_say_so_in_the_table(read_once):
 
 
 @in_browser
-def test_a_drawn_card_is_typed_without_what_was_read(read_once, show):  # noqa: F811
-    page = show()
-    page.browser.get((read_once / "review.html").as_uri())
+def test_a_drawn_card_is_typed_without_what_was_read(read_once, browser):  # noqa: F811
+    browser.get((read_once / "review.html").as_uri())
+    page = Page(browser)
     table = {line["card"]: line for line in rows(read_once / "vins.csv")}
     while DRAWN not in table[page.text("name")]["message"]:
         page.press("\ue00f")  # page down
