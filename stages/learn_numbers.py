@@ -1,8 +1,9 @@
 """Stage: what vehicle numbers look like, as statistics from which no number can be read.
 
-data/numbers/*.csv, column `vin`, becomes models/vin-numbers.json; without such files the released
-statistics are taken over. metrics/numbers.json says from how many numbers, and how many bits a
-number of a source that was held out has under what the others taught.
+data/numbers/*.csv, column `vin`, becomes models/vin-numbers.json; without such files, or with too
+few numbers to share anything, the released statistics are taken over. metrics/numbers.json says
+from how many numbers, and how many bits a number of a source that was held out has under what the
+others taught.
 """
 
 import json
@@ -35,26 +36,36 @@ def held_out(real: number_statistics.Real, how: Numbers) -> dict[str, np.ndarray
     return found
 
 
+def released(why: str) -> None:
+    """The released statistics are taken over, and their picture is drawn from numbers of theirs.
+
+    Raises: UserError if there are none.
+    """
+    if not RELEASED.is_file():
+        raise UserError(f"{why}, and no statistics at {RELEASED}")
+    print(f"{why}: the released statistics are used")
+    write_bytes(MADE, RELEASED.read_bytes())
+    table = json.loads(MADE.read_text("utf-8"))
+    write_json(METRICS / "numbers.json", {"from": "released", "numbers": table["numbers"]})
+    taken = prior.build(table)
+    vins = simulate.drawn(taken, DRAWN, np.random.default_rng(0))
+    charts.bits(METRICS / "numbers.png", number_statistics.bits(taken, vins))
+
+
 @stage
 def main() -> None:
     how = load().numbers
     real = number_statistics.read(FOLDER)
     if not real.vins:
-        if not RELEASED.is_file():
-            raise UserError(f"no numbers in {FOLDER}/*.csv, and no statistics at {RELEASED}")
-        print(f"no numbers in {FOLDER}/*.csv: the released statistics are used")
-        write_bytes(MADE, RELEASED.read_bytes())
-        table = json.loads(MADE.read_text("utf-8"))
-        write_json(METRICS / "numbers.json", {"from": "released", "numbers": table["numbers"]})
-        released = prior.build(table)
-        vins = simulate.drawn(released, DRAWN, np.random.default_rng(0))
-        charts.bits(METRICS / "numbers.png", number_statistics.bits(released, vins))
-        return
+        return released(f"no numbers in {FOLDER}/*.csv")
     table = number_statistics.learn(real.vins, how)
-    prior.build(table)
+    try:
+        prior.build(table)
+        bits = held_out(real, how)
+    except ValueError:  # as of the first checked cards of an archive, which share too little
+        return released(f"{len(real.vins)} numbers in {FOLDER}/*.csv are too few to learn from")
     text = json.dumps(table, separators=(",", ":"))
     write_bytes(MADE, text.encode() + b"\n")
-    bits = held_out(real, how)
     everyone = np.concatenate(list(bits.values())) if bits else np.zeros((0, BOXES))
     write_json(
         METRICS / "numbers.json",

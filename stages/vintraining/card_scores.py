@@ -90,16 +90,19 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     how, learning = parameters.evaluate, parameters.numbers
     real = number_statistics.read(NUMBERS)
     rng = np.random.default_rng(parameters.seed)
-    if real.vins:
-        chosen = list(_numbers(real, _evenly(real, how.cards, rng), learning, rng))
-    else:
+    try:
+        times = _evenly(real, how.cards, rng) if real.vins else np.zeros(0, int)
+        chosen = list(_numbers(real, times, learning, rng))
+    except ValueError:  # too few numbers of other sources to learn from
+        chosen = []
+    if not (held_out := bool(chosen)):
         prior = numbers.build(load_json(STATISTICS))
         chosen = [(prior, simulate.drawn(prior, how.cards * len(simulate.GROUPS[:-1]), rng))]
     thresholds, origins = _thresholds(_read_all(validation, chosen, rng), how)
     tested = _read_all(test, chosen, rng)
     cards = tested.pop(OWN)
     figures: dict[str, Any] = {
-        "numbers": "real, of sources held out" if real.vins else "drawn from the statistics",
+        "numbers": "real, of sources held out" if held_out else "drawn from the statistics",
         "all": _figures(cards, thresholds),
     }
     for name, of in (("group", simulate.GROUPS), ("kind", decoding.KINDS)):
@@ -109,7 +112,7 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
         }
     if tested:
         figures["one hand"] = {name: _figures(part, thresholds) for name, part in tested.items()}
-    for name, parted in _otherwise_held_out(real, rng).items() if real.vins else ():
+    for name, parted in _otherwise_held_out(real, rng).items() if held_out else ():
         times = np.bincount(rng.choice(len(real.vins), how.cards), minlength=len(real.vins))
         part = _read([test.own], list(_numbers(parted, times, learning, rng)), rng)
         figures[name] = _figures(part, thresholds)
