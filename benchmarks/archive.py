@@ -20,14 +20,12 @@ other paper: an archive has more variety, so a round of 3,000 here tells less th
 import argparse
 import json
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
+import project  # noqa: F401 (finds what is imported below)
 from vintraining import (
     accepting,
     adaptation,

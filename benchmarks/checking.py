@@ -43,17 +43,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from project import PROJECT
+from vintraining import dataset, number_statistics, parameters, simulate
+
 import cv2
 import numpy as np
 import requests
+from results import write
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
-from vintraining import dataset, number_statistics, parameters, simulate
-
-from results import write
 
 from vinreader import numbers, review
 from vinreader.boxes import Box
@@ -64,7 +62,6 @@ from vinreader.tables import VinRow, cells
 
 CODE, KEY, MENTAL, GLANCE, COMPARE = 0.75, 0.28, 1.35, 0.30, 0.53
 SURE = 0.999
-PROJECT = Path(__file__).parents[1]
 FORMER = "cd54576"  # a commit with the former page
 PORT = 8994
 COLUMNS = (

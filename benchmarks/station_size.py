@@ -15,20 +15,19 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from project import PROJECT
+from vintraining.cards import draw_cards
+
 import numpy as np
 import psutil
 import requests
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
-
-from vintraining.cards import draw_cards
 
 from vinreader.review import ReviewCard, entry, picture
 from vinreader.spec import BOXES, CHARACTERS
 from vinreader.store import FILE, Building
 from vinreader.tables import VinRow
 
-CHECK = Path(__file__).parents[1] / "stages/check.py"
+CHECK = PROJECT / "stages/check.py"
 KEYS = 300  # events that are sent one by one
 PORT = 8993
 
