@@ -19,7 +19,7 @@ PICTURES = [review.picture(pixels) for pixels in _PIXELS]
 
 def card(name, reading=EUROPEAN, doubts=(), status="review", **row):
     boxes = [PICTURES[i % len(PICTURES)] for i in range(len(reading))]
-    confidences = [0.5 if i + 1 in doubts else 0.99 for i in range(len(reading))]
+    confidences = [0.5 if i + 1 in doubts else 0.9999 for i in range(len(reading))]
     first = zip(reading, confidences, strict=True)
     alternatives = [[likely, ("0", 0.01), ("Z", 0.001)] for likely in first]
     row = {"raw": reading, "confidence": "0.4000", "status": status, **row}

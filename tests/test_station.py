@@ -256,10 +256,10 @@ def test_audit_cards_stand_among_the_doubtful_ones_and_come_blind(tmp_path):
 def test_the_mosaic_shows_the_least_sure_first_to_one_clerk_and_forgets_what_is_settled(desk):
     at = desk([card("a", sure=0.9), card("b", sure=0.4), card("c", sure=0.6)])
     zs = [box for box, character in enumerate(READ) if character == "Z"]
-    shown = at.mosaic("anna", "Z", 0, 6)
+    shown = at.mosaic("anna", "Z", 6, doubtful=True)
     assert [one["card"] for one in shown["boxes"]] == [1] * 4 + [2] * 2 and shown["left"] == 12
     assert [one["box"] for one in shown["boxes"][:4]] == zs
-    others = at.mosaic("boris", "Z", 0, 100)["boxes"]
+    others = at.mosaic("boris", "Z", 100, doubtful=True)["boxes"]
     assert len(others) == 6 and not {(o["card"], o["box"]) for o in others} & {
         (o["card"], o["box"]) for o in shown["boxes"]
     }
@@ -277,7 +277,7 @@ def test_wrong_boxes_are_planted_and_who_misses_them_is_told(desk):
     for _ in range(20):  # of which the runner-up is S
         with at.store.writing() as db:
             db.execute("UPDATE boxes SET character = 'S' WHERE card < 50")
-        boxes = at.mosaic("anna", "S", 0, 100)["boxes"]
+        boxes = at.mosaic("anna", "S", 100, doubtful=True)["boxes"]
         planted += [one for one in boxes if "planted" in one]
     assert 10 <= len(planted) <= 90 and {one["card"] for one in planted} == {50}
     for one, found in zip(planted[:3], (True, True, False), strict=True):

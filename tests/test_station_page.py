@@ -91,7 +91,7 @@ def table(folder):
 
 
 def test_two_clerks_work_beside_each_other_and_undo_across_cards(tmp_path, sits_down):
-    build(tmp_path, [card(f"card {number}", sure=0.97) for number in range(4)])
+    build(tmp_path, [card(f"card {number}", sure=0.9999) for number in range(4)])
     with running(tmp_path) as station:
         anna = sits_down(station.url, "Anna")
         boris = sits_down(station.url.replace("127.0.0.1", "localhost"), "Борис")
@@ -116,7 +116,7 @@ def test_two_clerks_work_beside_each_other_and_undo_across_cards(tmp_path, sits_
 
 
 def test_without_a_connection_decisions_wait_and_are_sent(tmp_path, sits_down):
-    build(tmp_path, [card(f"card {number}", sure=0.97) for number in range(3)])
+    build(tmp_path, [card(f"card {number}", sure=0.9999) for number in range(3)])
     station = Station(tmp_path)
     port = station.url.rsplit(":", 1)[1]
     anna = sits_down(station.url, "Anna")

@@ -30,12 +30,18 @@ BOX_PIXELS = 64  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
 PART = 16  # cards of one script element: as many as the browser turns into text at once
 IN_MEMORY = 8 << 20  # bytes of a page in the making that need no file
-DOUBTFUL_BOX = 0.95  # confidence under which a box is marked
+UNMARKED = 0.005  # chance that a box which is not marked is wrong, of a whole card at most
+UNSURE = 0.95  # confidence under which the page says that an image alone is not clear
 PAGE = resources.files("vinreader") / "page"
 _SCRIPTS = (
     *("basics", "texts", "numbers", "typing", "events", "kept", "table", "disk", "station"),
     *("list", "card", "mosaic", "main"),
 )
+
+
+_PROBLEM = re.compile(
+    r"\bbox (\d+): (?!. -> )"
+)  # in a message: a blot, say, but no change by rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +155,26 @@ def entry(card: ReviewCard) -> Entry:
         ],
         "row": card.row._replace(vin=card.reading)._asdict(),
         "doubtful": doubtful,
+        "marked": marked(card),
         "boxes": card.boxes,
     }
     return Entry(doubtful, _json(shown)[:-1])
+
+
+def marked(card: ReviewCard) -> list[int]:
+    """The boxes that a person has to look at, from 0: those with a problem, and the fewest beside
+    which all others are right with a probability of 1 - `UNMARKED` (by the union bound). A
+    doubtful card has at least one."""
+    wrong = [
+        1 - dict(likely).get(character, 0.0)
+        for character, likely in zip(card.reading, card.alternatives, strict=True)
+    ]
+    left, chance = sorted(range(len(wrong)), key=wrong.__getitem__), 0.0
+    least = card.row.status != "ok"
+    while len(left) > least and (chance := chance + wrong[left[0]]) <= UNMARKED:
+        left.pop(0)
+    problems = (int(number) - 1 for number in _PROBLEM.findall(card.row.message))
+    return sorted({*left, *(box for box in problems if box < len(wrong))})
 
 
 def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
@@ -185,7 +208,7 @@ def settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
         "yearMakers": MODEL_YEAR_MAKERS,
         "makers": vin.makers(),
         "regions": vin.regions(),
-        "doubtfulBox": DOUBTFUL_BOX,
+        "unsure": UNSURE,
     }
 
 

@@ -231,7 +231,7 @@ class _Station:
         view = self.store.view(card, clerk)
         entry = card.entry | {"doubtful": card.doubtful, "row": card.row._asdict()}
         if view.blind:
-            entry |= {"reading": view.start, "confidences": [], "alternatives": []}
+            entry |= {"reading": view.start, "confidences": [], "alternatives": [], "marked": []}
             entry["row"] = VinRow(card.name)._asdict()
         answers = [{"reading": one.reading, "status": one.status} for one in view.answers]
         return JSONResponse(
@@ -271,11 +271,13 @@ class _Station:
     def mosaic(self, request: Request) -> Response:
         clerk, character = _clerk(request), request.query_params.get("character")
         if character is None:
-            return JSONResponse({"characters": self.desk.left()})
+            return JSONResponse(
+                {"all": self.desk.left(), "doubtful": self.desk.left(doubtful=True)}
+            )
         if len(character) != 1 or character not in CHARACTERS:
             raise HTTPException(400, "character is none of the 33")
-        start, count = _number(request, "from", 0), _number(request, "count", 80, MOST_BOXES)
-        return JSONResponse(self.desk.mosaic(clerk, character, start, count))
+        count, doubtful = _number(request, "count", 80, MOST_BOXES), _number(request, "doubtful", 0)
+        return JSONResponse(self.desk.mosaic(clerk, character, count, bool(doubtful)))
 
     async def events(self, request: Request) -> Response:
         sent = await _body(request)

@@ -55,7 +55,7 @@ async function setView(to, ...where) {
   $("to-mosaic").setAttribute("aria-pressed", String(to === "mosaic"));
   showMissed([], "");
   say("");
-  if (to === "mosaic") await showMosaic(where[0] || mosaic.character);
+  if (to === "mosaic") await showMosaic(where[0] || mosaic.character, Boolean(where[0]));
   else if (where.length) await showCard(...where);
   else if (desk.card) await showCard(desk.card.id);
   else await showFirst();
