@@ -53,11 +53,11 @@ from results import write
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from vinreader import numbers, review
+from vinreader import numbers, review, template
 from vinreader.boxes import Box
 from vinreader.reader import CardReading, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
-from vinreader.store import FILE, Building
+from vinreader.station.store import FILE, Building
 from vinreader.tables import VinRow, cells
 
 CODE, KEY, MENTAL, GLANCE, COMPARE = 0.75, 0.28, 1.35, 0.30, 0.53
@@ -149,7 +149,7 @@ def european_cards(wanted: int, seed: int) -> tuple[list[Card], list[Card]]:
     return chosen_cards, sure
 
 
-def entry(card: Card) -> review.Entry:
+def entry(card: Card) -> template.Entry:
     row = VinRow(card.name, **cells(card.reading, VinRow))
     pictures = [
         review.picture(cv2.resize(255 - image, (48, 64), interpolation=cv2.INTER_CUBIC))
@@ -329,7 +329,7 @@ def former_page(folder: Path, cards: list[Card]) -> Path:
     ).stdout
     found = [f'{entry(card).json},"order":{number}}}' for number, card in enumerate(cards)]
     head, tail = shown.split("{{cards}}")
-    settings = review.settings("former", {}) | {"doubtfulBox": 0.95}
+    settings = template.settings("former", {}) | {"doubtfulBox": 0.95}
     values = json.dumps(settings).replace("<", "\\u003c")
     path = folder / "former.html"
     path.write_text(head.replace("{{settings}}", values) + f"[{','.join(found)}]" + tail)

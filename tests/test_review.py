@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from browsing import By, Keys, Page, chromium, emulate, in_browser
-from vinreader import review, vin
+from vinreader import review, template, vin
 from vinreader.tables import VinRow
 
 READ, RIGHT = "1M8GDM9AXKPO42788".replace("O", "D"), "1M8GDM9AXKP042788"
@@ -274,7 +274,7 @@ def test_the_page_speaks_the_language_of_the_browser_or_the_one_chosen(browser, 
 
 
 def test_both_languages_say_the_same():
-    texts = json.loads((review.PAGE / "texts.json").read_text("utf-8"))
+    texts = json.loads((template.PAGE / "texts.json").read_text("utf-8"))
     english, ukrainian = texts["en"], texts["uk"]
     assert english.keys() == ukrainian.keys()
     for key, said in english.items():
@@ -287,7 +287,7 @@ def test_both_languages_say_the_same():
         assert len(values) == 1, key
 
 
-ALIKE = [card(f"card {number}", doubts=(number % 17 + 1,)) for number in range(30)]
+ALIKE = [card(f"card {number}", doubts=(4, 5, 6, 9)) for number in range(30)]  # all Z
 
 
 @in_browser
@@ -314,14 +314,12 @@ def test_boxes_read_alike_are_settled_and_accept_no_card(show):
 @in_browser
 def test_a_box_settled_among_others_is_no_longer_doubtful_on_its_card(show):
     page = show(card("a", doubts=(3,)), card("b", doubts=(3,)))
-    page.press(Keys.F2)
-    while page.text("mosaic-title") != "Do all of these show W?":
-        page.press(Keys.PAGE_DOWN)
-    page.press("v", Keys.ENTER, Keys.F2)  # the box of "a", which is the least sure with that of "b"
+    page.press(Keys.F2, "v", Keys.ENTER, Keys.F2)  # the box of "a"; that of "b" stands beside it
     assert page.text("name") == "a"
     assert page.number == EUROPEAN[:2] + "V" + EUROPEAN[3:]
     page.press(Keys.ENTER)
-    assert page.selected == "Box 1: W, confirmed"
+    page.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert page.selected == "Box 3: W, confirmed"
     page.press(Keys.ENTER)
     a, b = page.download()
     assert a["message"] == "corrected by a person (box 3: W -> V)"
@@ -393,6 +391,36 @@ def test_at_200_percent_nothing_is_cut_off(browser, show, language):
 
 
 @in_browser
+def test_the_boxes_that_have_to_be_looked_at_come_first_of_all_characters(show):
+    page = show(card("a", doubts=(3,)), card("b", doubts=(3, 14)))
+    page.press(Keys.F2)
+    assert page.text("mosaic-title") == "Do all of these show W?"
+    assert len(page.cells) == 2 and page.text("mosaic-place").endswith("· 2 left")
+    page.press(Keys.ENTER)
+    assert page.text("mosaic-title") == "Do all of these show 6?"
+    assert page.cells == ["Card 2, box 14"]
+    page.press(Keys.ENTER)
+    assert "All doubtful boxes are settled" in page.text("said")
+    assert page.text("mosaic-place").startswith("Read surely")
+    page.press(Keys.F2, Keys.ENTER, Keys.ENTER)
+    assert [row["message"] for row in page.download()] == ["checked by a person"] * 2
+
+
+@in_browser
+def test_a_browser_that_keeps_nothing_says_so(browser, show):
+    page = show(card("a"), card("b"))
+    full = {"origin": "file://", "quotaSize": 0}
+    browser.execute_cdp_cmd("Storage.overrideQuotaForOrigin", full)
+    try:
+        page.press("x", Keys.ENTER)
+        page.until(lambda: "download the CSV" in page.text("said"))
+        a, _ = page.download()
+        assert a["vin"] == "X" + EUROPEAN[1:]
+    finally:
+        browser.execute_cdp_cmd("Storage.overrideQuotaForOrigin", {"origin": full["origin"]})
+
+
+@in_browser
 def test_a_file_that_is_not_complete_says_so(browser, tmp_path):
     path = tmp_path / "review.html"
     write(path, ALIKE)
@@ -403,6 +431,21 @@ def test_a_file_that_is_not_complete_says_so(browser, tmp_path):
     page.press(Keys.END)
     browser.find_element(By.ID, "download").click()
     page.until(lambda: "not complete" in page.text("said"))
+
+
+def test_as_few_boxes_are_marked_as_leave_the_others_right():
+    def marked(*sure, status="review", message=""):
+        likely = [[("5", p), ("S", 1 - p)] for p in sure]
+        row = VinRow("x", status=status, message=message)
+        pictures = [PICTURES[0]] * len(sure)
+        return review.marked(review.ReviewCard(pictures, "5" * len(sure), sure, likely, row))
+
+    assert marked(0.9, 0.998, 0.9999, 0.998) == [0]
+    assert marked(0.9, 0.997, 0.9999, 0.997) == [0, 3]  # one of the two can be left out
+    assert marked(*[0.9999] * 17) != [] and marked(*[0.9999] * 17, status="ok") == []
+    assert marked(1.0, 1.0, 0.9, message="box 1: blot; box 2: D -> 5 (check digit)") == [0, 2]
+    unread = review.ReviewCard([PICTURES[0]], "-", [0.0], [[("5", 0.5)]], VinRow("x"))
+    assert review.marked(unread) == [0]
 
 
 def test_page_is_self_contained_and_repeatable(tmp_path):

@@ -12,19 +12,19 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from vinreader import vin
-from vinreader.answers import Keyed, Outcome, View, outcome, view
-from vinreader.events import CLOSING, Event, replay
 from vinreader.files import replacing
-from vinreader.review import Entry
 from vinreader.spec import BOXES, CHARACTERS, UserError
+from vinreader.station.answers import Keyed, Outcome, View, outcome, view
+from vinreader.station.events import CLOSING, Event, replay
 from vinreader.tables import VinRow
+from vinreader.template import Entry
 
 FILE = "checks.sqlite"
 FORMAT = 2
@@ -134,12 +134,14 @@ class Building:
     """The store in the making: takes the place of `review.Review` when a folder is read.
 
     A context manager; the store is there when the block has ended without an error, or not at all.
+    then: called with its connection when all cards are in it.
     """
 
     name = FILE
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, then: Callable[[sqlite3.Connection], None] | None = None):
         self._path = path
+        self._then = then
         self._stack = ExitStack()
         self._written = False
         self.count = 0
@@ -206,6 +208,8 @@ class Building:
                 "INSERT INTO meta VALUES ('format', ?), ('cards', ?), ('second', '0'), ('key', ?)",
                 (str(FORMAT), str(self.count), secrets.token_hex(12)),
             )
+            if self._then:
+                self._then(self._db)
             self._db.commit()
             self._db.execute("PRAGMA journal_mode = WAL")
         self._written = True

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from vinreader import events
-from vinreader.answers import Outcome, outcome
-from vinreader.events import CLOSING, DECIDING, Event, EventError
-from vinreader.store import Card, Store, append, events_of, find_card, picture, settle
+from vinreader.station import events
+from vinreader.station.answers import Outcome, outcome
+from vinreader.station.events import CLOSING, DECIDING, Event, EventError
+from vinreader.station.store import Card, Store, append, events_of, find_card, picture, settle
 
 LEASE = 600.0  # seconds
 PLANTED = 0.02  # of the boxes of a mosaic, those known to be wrong
