@@ -315,6 +315,7 @@ def test_a_folder_is_read_served_and_opened_again(tmp_path):
         station.send(done(2, vin))
     assert rows(tmp_path / "vins.csv")[2]["message"].endswith("checked by a person")
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
+    assert not (tmp_path / f"{FILE}-wal").exists()  # it was told to end, and closed the store
     (tmp_path / FILE).unlink()  # read anew: vins.csv says what was decided
     told = check(tmp_path, "input", "--report")
     assert "51 boxes" in told.stdout and "1 decisions of persons taken over" in told.stdout

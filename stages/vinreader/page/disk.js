@@ -100,11 +100,18 @@ function diskHome(notice) {
     return Boolean(state) && (state.status !== "open" || state.settled.has(box));
   }
 
-  // The boxes read as a character, the marked ones or the others, that nobody has looked at.
-  async function open(character, marked) {
-    const {doubtful, sure} = await index();
-    return Array.from((marked ? doubtful : sure)[character] || [], unpacked)
-      .filter(({position, box}) => !isSettled(settings.order[position], box));
+  // Those of the boxes of an index that nobody has looked at.
+  function* unseen(boxes) {
+    for (const packed of boxes || []) {
+      const one = unpacked(packed);
+      if (!isSettled(settings.order[one.position], one.box)) yield one;
+    }
+  }
+
+  function length(found) {
+    let number = 0;
+    for (const _ of found) number++;
+    return number;
   }
 
   async function shown({position, box, confidence}) {
@@ -176,21 +183,25 @@ function diskHome(notice) {
     },
     async lease() { return {ok: true}; },
     async characters() {
-      const all = {}, doubtful = {};
+      const found = await index(), all = {}, doubtful = {};
       for (const character of settings.characters) {
-        const marked = (await open(character, true)).length;
-        const left = marked + (await open(character, false)).length;
+        const marked = length(unseen(found.doubtful[character]));
+        const left = marked + length(unseen(found.sure[character]));
         if (marked) doubtful[character] = marked;
         if (left) all[character] = left;
       }
       return {all, doubtful};
     },
     async mosaic(character, many, marked) {
-      const left = await open(character, marked);
-      const wrong = await planted(character, Math.min(many, left.length));
-      const boxes = await Promise.all(left.slice(0, many - wrong.length).map(shown));
+      const {doubtful, sure} = await index(), first = [];
+      let left = 0;
+      for (const one of unseen((marked ? doubtful : sure)[character])) {
+        if (left++ < many) first.push(one);
+      }
+      const wrong = await planted(character, first.length);
+      const boxes = await Promise.all(first.slice(0, many - wrong.length).map(shown));
       for (const one of wrong) boxes.splice(Math.floor(Math.random() * (boxes.length + 1)), 0, one);
-      return {left: left.length, boxes};
+      return {left, boxes};
     },
     async progress() { return {total: settings.doubtful, ...tally, per_hour: perHour()}; },
     // The rows of vins.csv in its order, with what was decided.

@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import secrets
+import signal
 import socket
 import sqlite3
 import sys
@@ -223,6 +224,7 @@ def serve(store: Store, tables: Tables, options: argparse.Namespace) -> None:
     called = f"[{called}]" if ":" in called else called
     url = f"{'https' if options.certificate else 'http'}://{called}:{used}/"
     print(f"Open {url}{f'?token={token}' if token else ''} in a browser. Ctrl+C ends.", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the store is to be closed then, too
     with listening, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run([listening])
 
