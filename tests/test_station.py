@@ -94,10 +94,10 @@ class Station:
         return self.ask("/api/events", list(events)).json()
 
     def stop(self, how=signal.SIGTERM):
-        if self.process.poll() is None:
+        if not self.process.stdout.closed:
             self.process.send_signal(how)
-        said = self.process.communicate()[0]
-        return "".join(self.said) + said
+            self.said.append(self.process.communicate()[0])
+        return "".join(self.said)
 
 
 @contextlib.contextmanager

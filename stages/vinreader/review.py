@@ -148,7 +148,7 @@ def marked(card: ReviewCard) -> list[int]:
         1 - dict(likely).get(character, 0.0)
         for character, likely in zip(card.reading, card.alternatives, strict=True)
     ]
-    left, chance = sorted(range(len(wrong)), key=wrong.__getitem__), 0.0
+    left, chance = sorted(range(len(wrong)), key=lambda box: (wrong[box], -box)), 0.0
     least = card.row.status != "ok"
     while len(left) > least and (chance := chance + wrong[left[0]]) <= UNMARKED:
         left.pop(0)

@@ -116,7 +116,10 @@ document.addEventListener("keydown", event => {
 // What the station says by itself
 
 const notice = {
-  notKept: () => say(text("not_kept")),
+  notKept() {
+    if (settings.served) say(text("not_kept_served"));
+    else $("connection").textContent = text("not_kept");   // until the page is left
+  },
   failed: error => say(error.message),
   connection(waiting, connected) {
     $("connection").textContent = connected ? ""

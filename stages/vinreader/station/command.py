@@ -107,7 +107,7 @@ def open_store(options: argparse.Namespace) -> Store:
         raise UserError(
             f"{log} is there without {path.name}: put that back beside it, or remove it"
         )
-    said = {} if _is_own(vins, options.output) else decisions(vins)
+    said = {} if path.exists() and _is_own(vins, options.output) else decisions(vins)
     if path.exists():
         store = Store(path)
         try:

@@ -67,19 +67,19 @@ def take_over(db: sqlite3.Connection, said: Mapping[str, Event], path: Path) -> 
 
     Raises: UserError if one cannot be had: nothing of them is to be kept then.
     """
+    if not said:
+        return Taken(0, 0)
     taken = other = 0
-    cards = (
-        {name: place for place, name in db.execute("SELECT id, name FROM cards")} if said else {}
-    )
+    cards: dict[str, int] = dict(db.execute("SELECT name, id FROM cards"))
+    sizes: dict[int, int] = dict(db.execute("SELECT id, length(reading) FROM cards"))
     for name, event in said.items():
         card = find_card(db, cards[name]) if name in cards else None
         if card is None:
             raise UserError(
                 f"{path} holds a decision on {name!r}, which is no card here: move the table away"
             )
-        boxes = len(card.keyed.reading)
         try:
-            kept = checked({**event, "card": card.id}, lambda _, boxes=boxes: boxes)
+            kept = checked({**event, "card": card.id}, sizes.get)
         except EventError as error:
             raise UserError(f"{path}: {name}: {error}; mend the row, or move it away") from None
         decided = db.execute(
