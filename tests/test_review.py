@@ -414,7 +414,7 @@ def test_the_boxes_that_have_to_be_looked_at_come_first_of_all_characters(show):
 @in_browser
 def test_a_browser_that_keeps_nothing_says_so(browser, show):
     page = show(card("a"), card("b"))
-    full = {"origin": "file://", "quotaSize": 0}
+    full = {"origin": "file://", "quotaSize": 1}
     browser.execute_cdp_cmd("Storage.overrideQuotaForOrigin", full)
     try:
         page.press("x", Keys.ENTER)
