@@ -45,7 +45,7 @@ class Clerk:
 
     def press(self, *keys, wait=True):
         self.browser.switch_to.window(self.tab)
-        self.browser.switch_to.active_element.send_keys(*keys)
+        ActionChains(self.browser).send_keys(*keys).perform()  # whatever is selected by then
         if wait:
             self.browser.execute_async_script("acting.then(() => arguments[0]())")
 
