@@ -309,8 +309,8 @@ def settle_mosaic(page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[
         if not clerk.notices(planted or right != character):
             continue
         rows, across = place // columns - at // columns, place % columns - at % columns
-        steps = [Keys.ARROW_DOWN] * rows
-        steps += [Keys.ARROW_RIGHT if across > 0 else Keys.ARROW_LEFT] * abs(across)
+        steps = [Keys.ARROW_RIGHT if across > 0 else Keys.ARROW_LEFT] * abs(across)
+        steps += [Keys.ARROW_DOWN] * rows  # last: below the end of the last row is no box
         clerk.presses(len(steps))
         page.press(*steps)
         page.press(clerk.types(right or next(c for c in CHARACTERS if c != character)))
@@ -425,11 +425,11 @@ def main() -> None:
     print(told, flush=True)
     ways: dict[str, tuple[Work | None, bool]] = {
         "mosaic": (lambda *a: mosaic_first(*a, by_id, every=False), False),
-        "mosaic, all boxes": (lambda *a: mosaic_first(*a, by_id, every=True), False),
+        "keying": (key_everything, True),
         "card": (lambda *a: check_cards(*a, every=False), False),
+        "mosaic, all boxes": (lambda *a: mosaic_first(*a, by_id, every=True), False),
         "card, all boxes": (lambda *a: check_cards(*a, every=True), False),
         "former page": (None, False),
-        "keying": (key_everything, True),
     }
     found: dict[str, tuple[float, float, int, int]] = {}
     with tempfile.TemporaryDirectory() as name, browser(Path(name)) as driver:
