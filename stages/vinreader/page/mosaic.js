@@ -70,6 +70,7 @@ function drawMosaic(focus) {
     button.append(element("small", `${values.marked}/${values.left}`));
     button.className = marked ? "" : "quiet";
     button.setAttribute("aria-label", text("character_left", values));
+    button.title = text("character_left", values);
     button.setAttribute("aria-pressed", String(one === character));
     button.addEventListener("click", () => act(() => showMosaic(one, true)));
     return button;
