@@ -39,6 +39,7 @@ Components = tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]
 
 WORK = 96  # longer side at which ink and lines are looked for: a stroke is 2 to 15 pixels wide
 TOGETHER = 1 << 17  # pixels of the images that are worked on at once: they stay in the cache
+CHANNELS = 128  # of an image that OpenCV's filters take
 CANVAS = 4 * SIDE  # the character is drawn at this size, near EMNIST's 128, and then reduced
 EXTENT = 23.6 / SIDE  # EMNIST's longer side between half-ink contours: median 23.6 of 28 pixels
 MIN_SIDE = 4  # pixels; in a narrower strip no stroke can be told from its surroundings
@@ -106,7 +107,7 @@ def normalise_all(images: Sequence[Grey]) -> list[Box]:
         alike.setdefault(work.shape, []).append(place)
     boxes: dict[int, Box] = {}
     for (height, width), places in alike.items():
-        most = max(1, TOGETHER // (height * width))
+        most = max(1, min(CHANNELS, TOGETHER // (height * width)))
         for some in (places[start : start + most] for start in range(0, len(places), most)):
             _, kept = _cleaned(np.stack([works[place] for place in some]))
             boxes.update(zip(some, _fit(kept), strict=True))
@@ -170,7 +171,7 @@ def _cleaned(works: Stack) -> tuple[Stack, Stack]:
     mask = ink > TRACE
     kept = ink.copy()
     lined = _may_have_lines(ink, mask)
-    for index in np.flatnonzero((lined | ~_alone(mask)) & mask.any((1, 2))):
+    for index in np.flatnonzero((lined | ~_alone(mask)) & ink.any((1, 2))):
         kept[index] = _remove_lines(ink[index], raw[index], bool(lined[index]))
     return ink, _even_pressure(kept)
 
