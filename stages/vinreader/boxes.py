@@ -528,7 +528,8 @@ def _even_pressure(inks: Stack) -> Stack:
         lambda image: cv2.dilate(image, np.ones(around, np.uint8)),
         lambda image: cv2.blur(image, around),
     )
-    return cv2.divide(inks, np.maximum(strongest, FAINTEST), scale=255)
+    even = cv2.divide(inks, np.maximum(strongest, FAINTEST), scale=255)
+    return even.reshape(inks.shape)  # OpenCV drops a width of 1
 
 
 def _trace(ink: Grey) -> Mask:
