@@ -196,7 +196,7 @@ def old_characters() -> dataset.Characters:
     everything = dataset.load(SPLIT, "train")
     added = sum(
         told["weight"] * told["parts"]["train"]["images"]
-        for told in labelled.load_record(SPLIT).values()
+        for told in labelled.load_record().values()
         if "train" in told["parts"]
     )
     return everything[np.arange(len(everything) - added)]

@@ -1,7 +1,7 @@
 """Stage: the network, taught by the cards that an archive has checked (`collect.py`).
 
 data/archive holds their boxes as the network sees them; models/adapted.keras the network that then
-reads, byte by byte the trained one where there is no batch.
+reads, byte by byte the finetuned one where there is no batch.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from vintraining.parameters import load
 
 from vinreader.files import write_bytes, write_json
 
-TRAINED = Path("models/vin-reader.keras")
+FINETUNED = Path("models/finetuned.keras")
 ADAPTED = Path("models/adapted.keras")
 SPLIT = Path("data/split")
 METRICS = Path("metrics/adapt.json")
@@ -26,14 +26,14 @@ def main() -> None:
     wanted = (adaptation.TRAIN, adaptation.FREE) if parameters.adapt.free else (adaptation.TRAIN,)
     own = [archive.parts[part].characters for part in wanted if part in archive.parts]
     if not own:
-        print("no batch to learn from: the network stays as it was trained")
-        write_bytes(ADAPTED, TRAINED.read_bytes())
+        print("no batch to learn from: the network stays as it was")
+        write_bytes(ADAPTED, FINETUNED.read_bytes())
         write_json(METRICS, {"boxes": 0, "level": "nothing"})
         return
     from vintraining import learning, network  # TensorFlow, which without a batch is not needed
 
     network.be_reproducible(parameters.seed, parameters.train)
-    model = network.load(TRAINED)
+    model = network.load(FINETUNED)
     told = learning.learn(model, dataset.joined(own), dataset.load(SPLIT, "train"), parameters)
     network.save(model, ADAPTED)
     kept = {

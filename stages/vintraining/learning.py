@@ -1,11 +1,13 @@
-"""Learning from an archive's checked boxes: as much of the network as their number can carry.
+"""Training a network further: with hands it lacks, and with an archive's checked boxes.
 
-Few boxes move only a bias of each class; more the last layers; many all layers, always with a
-small learning rate, and with as many of the characters that the network was trained on (replay), so
-that it forgets nothing. Each half knows how often each class occurs in it, as in `network.py`: what
-an archive has many of is not thereby more likely in a box.
+Always with a small learning rate, and with the characters that the network was trained on in the
+rest of each batch (replay), so that it forgets nothing. Of every origin it is known how often each
+class occurs in it, as in `network.py`: what it has many of is not thereby more likely in a box. An
+archive's boxes change as much as their number can carry: few move only a bias of each class, more
+the last layers, many all layers.
 """
 
+import sys
 from typing import Any
 
 from vintraining import network
@@ -15,6 +17,7 @@ from vintraining.parameters import Adapt, Parameters, Train
 import keras
 import numpy as np
 from scipy.optimize import minimize
+from tqdm import tqdm
 
 LAST = (keras.layers.DepthwiseConv2D, keras.layers.Dense)
 FROZEN = keras.layers.BatchNormalization  # half a batch of one archive is no sample of all writing
@@ -50,7 +53,17 @@ def learn(
     layers = LAST if chosen == "last layers" else keras.layers.Layer
     for layer in model.layers:
         layer.trainable = isinstance(layer, layers) and not isinstance(layer, FROZEN)
-    told["steps"] = _train(model, own, old, parameters)
+    half = max(1, parameters.train.batch_size // 2)
+    rounds = how.passes * -(-len(own) // half)
+    told["steps"] = max(1, min(rounds, how.most // half))
+    train_on(
+        model,
+        [(own, 0.5), (old, 0.5)],
+        told["steps"],
+        how.rate * parameters.train.learning_rate,
+        parameters.train,
+        parameters.seed,
+    )
     for layer in model.layers:
         layer.trainable = True
     return told
@@ -83,8 +96,8 @@ def class_bias(logits: np.ndarray, labels: np.ndarray, deviation: float) -> np.n
     return np.asarray(found[1:] * np.exp(found[0]))
 
 
-class _Half:
-    """One half of each batch: augmented characters, their smoothed targets and class shares."""
+class _Origin:
+    """What each batch has of one origin: augmented characters, smoothed targets, class shares."""
 
     def __init__(self, characters: Characters, train: Train, seed: int):
         self.batches = network.TrainingBatches(characters, train, seed)
@@ -105,27 +118,35 @@ class _Half:
         return images, np.repeat(self.log_rates[None], len(images), axis=0), targets
 
 
-def _train(model: keras.Model, own: Characters, old: Characters, parameters: Parameters) -> int:
-    """Trains what is trainable; gives the number of steps."""
-    how, train = parameters.adapt, parameters.train
-    half = max(1, train.batch_size // 2)
-    halves = [
-        _Half(characters, train.model_copy(update={"batch_size": half}), parameters.seed + number)
-        for number, characters in enumerate((own, old))
+def train_on(
+    model: keras.Model,
+    origins: list[tuple[Characters, float]],
+    steps: int,
+    rate: float,
+    train: Train,
+    seed: int,
+) -> None:
+    """Trains what is trainable in the network, in place.
+
+    Args:
+        origins: characters, and the share of each batch of `train.batch_size` that they make up.
+        rate: learning rate at the first of the steps; it falls to nothing.
+    """
+    sizes = [max(1, round(share * train.batch_size)) for _, share in origins]
+    parts = [
+        _Origin(characters, train.model_copy(update={"batch_size": size}), seed + number)
+        for number, ((characters, _), size) in enumerate(zip(origins, sizes, strict=True))
     ]
-    steps = max(1, min(how.passes * len(halves[0].batches), how.most // half))
     shares = keras.Input(model.output_shape[1:])
     informed = keras.Model([*model.inputs, shares], keras.layers.Add()([model.output, shares]))
     informed.compile(
         optimizer=keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(how.rate * train.learning_rate, steps),
-            weight_decay=train.weight_decay,
+            keras.optimizers.schedules.CosineDecay(rate, steps), weight_decay=train.weight_decay
         ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
     )
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc="batches", disable=not sys.stderr.isatty()):
         images, log_rates, targets = (
-            np.concatenate(pair) for pair in zip(*(half.next() for half in halves), strict=True)
+            np.concatenate(pair) for pair in zip(*(part.next() for part in parts), strict=True)
         )
         informed.train_on_batch([images.astype(np.float32), log_rates], targets)
-    return steps
