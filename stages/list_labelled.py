@@ -1,7 +1,7 @@
-"""Stage: the labelled folders that `split` divides, each known by the SHA-256 of what it holds.
+"""Stage: the labelled folders that `finetune` divides, each known by the SHA-256 of what it holds.
 
 Batches of checked cards lie beside them in data/labelled, and `adapt` learns from these. A new
-batch leaves data/labelled.json as it is, so that nothing is split or trained anew for it.
+batch leaves data/labelled.json as it is, so that nothing before `adapt` runs again for it.
 """
 
 import hashlib

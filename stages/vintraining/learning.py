@@ -31,12 +31,16 @@ def level(boxes: int, how: Adapt) -> str:
 
 
 def learn(
-    model: keras.Model, own: Characters, old: Characters, parameters: Parameters
+    model: keras.Model,
+    own: Characters,
+    old: list[tuple[Characters, float]],
+    parameters: Parameters,
 ) -> dict[str, Any]:
     """Changes the network in place, and says how.
 
     Args:
-        own: the archive's boxes, at least one; old: characters the network was trained on.
+        own: the archive's boxes, at least one.
+        old: characters the network was trained on, and their shares of these, sum 1.
 
     Returns:
         boxes, level; steps where layers were trained.
@@ -53,12 +57,11 @@ def learn(
     layers = LAST if chosen == "last layers" else keras.layers.Layer
     for layer in model.layers:
         layer.trainable = isinstance(layer, layers) and not isinstance(layer, FROZEN)
-    half = max(1, parameters.train.batch_size // 2)
-    rounds = how.passes * -(-len(own) // half)
-    told["steps"] = max(1, min(rounds, how.most // half))
+    batches = -(-len(own) // max(1, round(how.share * parameters.train.batch_size)))
+    told["steps"] = min(how.passes * batches, how.steps)
     train_on(
         model,
-        [(own, 0.5), (old, 0.5)],
+        [(own, how.share), *((characters, (1 - how.share) * share) for characters, share in old)],
         told["steps"],
         how.rate * parameters.train.learning_rate,
         parameters.train,
