@@ -8,6 +8,7 @@ goes wrong in many boxes at once.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from vintraining.transfer import EVEN
 import numpy as np
 
 from vinreader import decoding, numbers
+from vinreader.processes import cores
 from vinreader.spec import CHARACTERS, DIGITS
 
 NUMBERS = Path("data/numbers")
@@ -223,16 +225,22 @@ def _read(
     """Cards of these numbers, each of the characters of one of the pools."""
     with np.errstate(divide="ignore"):
         logs = [np.log(probabilities) for probabilities, _ in pools]
-    rows = []
+    jobs = []
     for prior, vins in chosen:
         pool_of = rng.integers(len(pools), size=len(vins))
         for pool, (_, labels) in enumerate(pools):
             some = [vin for vin, at in zip(vins, pool_of, strict=True) if at == pool]
-            found = decoding.decode_batch(prior, simulate.written(logs[pool], labels, some, rng))
-            rows += [
-                (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin))
-                for d, vin in zip(found, some, strict=True)
-            ]
+            readings = simulate.written(logs[pool], labels, some, rng)
+            for at in range(0, len(some), decoding.BLOCK):
+                part = slice(at, at + decoding.BLOCK)
+                jobs.append((prior, readings[part], some[part]))
+    with ThreadPoolExecutor(cores()) as threads:  # NumPy computes outside of Python's lock
+        read = threads.map(lambda job: decoding.decode_batch(*job[:2]), jobs)
+        rows = [
+            (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin))
+            for found, (_, _, some) in zip(read, jobs, strict=True)
+            for d, vin in zip(found, some, strict=True)
+        ]
     return Cards(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
