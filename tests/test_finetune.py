@@ -85,7 +85,7 @@ def test_an_image_is_in_one_set_of_all(place):
     place.set({"finetune.labelled": {"hands": {"share": 0.4, "validation": 1, "test": 1}}})
     taken = dataset.load(Path("data/split"), "test")
     first = normalise_batch(handwriting.write(3, writers=3, seed=8, progress=False)[0])[:1]
-    both = dataset.Characters(np.concatenate([taken.images, first]), np.append(taken.labels, 0))
+    both = dataset.Characters(np.concatenate([taken.images, first]), np.append(taken.labels, np.uint8(0)))
     dataset.save(Path("data/split"), "test", both)
     finetune(place)
     sets = [pixels(own) for part in labelled.PARTS for own in labelled.load(part).values()]
@@ -124,7 +124,7 @@ def test_what_a_folder_holds_is_told_by_what_the_stage_depends_on(place):
 
 def test_shares_that_leave_no_room_are_refused(place):
     whole = {"share": 0.5, "validation": 1, "test": 1}
-    place.set({"finetune.labelled": {"hands": whole, "others": whole}})
+    place.set({"finetune.labelled": {"hands": whole, "others": dict(whole)}})
     result = place.run("finetune.py")
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "less than 1 together" in result.stderr
