@@ -18,6 +18,7 @@ from vinreader.litert import notes_held
 from vinreader.reader import CardReading, Reader, Reading
 from vinreader.spec import BOXES
 from vinreader.tables import Row, VinRow, ascii_code, cells, printable
+from vinreader.template import Entry
 
 TOGETHER = 128  # images that are read together, by one process
 FEW = 4  # pieces that are read before other processes would have started
@@ -38,7 +39,7 @@ class Result:
     rows: list[Row]
     files: int
     vin_row: VinRow | None = None
-    entry: review.Entry | None = None
+    entry: Entry | None = None
 
 
 def read_items(
