@@ -325,13 +325,14 @@ def main() -> None:
         "| cards checked | learned | cards by | boxes wrong | cards right | accepted | wrong among "
         "accepted | boxes looked at | EMNIST | learning, CPU |\n" + "|---" * 10 + "|"
     )
-    rounds = [round_of(0, base, made, tests, parameters)]
-    show(rounds[-1])
+    rounds: list[dict[str, Any]] = []
     done = 0
-    for number, count in enumerate(options.rounds):
-        vins, cards = draw(made, made.writers, 0, count - done, np.random.default_rng(100 + number))
-        share = parameters.adapt.kept
-        check(f"round-{count}", vins, cards, share, options.errors, number)
+    for number, count in enumerate([0, *options.rounds]):
+        if count:
+            rng = np.random.default_rng(100 + number)
+            vins, cards = draw(made, made.writers, 0, count - done, rng)
+            share = parameters.adapt.kept
+            check(f"round-{count}", vins, cards, share, options.errors, number)
         done = count
         rounds.append(round_of(count, base, made, tests, parameters))
         show(rounds[-1])

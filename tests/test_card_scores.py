@@ -101,6 +101,14 @@ def test_few_cards_of_a_kind_do_not_keep_it_from_being_accepted():
     assert thresholds({card_scores.OWN: own})["known maker"] < 1
 
 
+def test_what_a_kind_refuses_does_not_close_the_others():
+    """So many cards may have two errors, but of those that their kind accepts only the first 700
+    are there to show it, and have none."""
+    own = replace(cards(2000, 0.65), kind=np.full(2000, "check digit"))
+    own.kind[800:] = "none"  # all of them wrong
+    assert thresholds({card_scores.OWN: own})["check digit"] == pytest.approx(0.65, abs=0.01)
+
+
 def test_numbers_and_makers_are_held_out_whole():
     vins = [f"{maker}ZZZ1JZ3W38675{i}" for maker in ("WVW", "VF1", "TMB", "XTA") for i in range(9)]
     real = number_statistics.Real(tuple(vins), ("one",) * len(vins), 0)

@@ -153,9 +153,8 @@ def _thresholds(read: dict[str, Cards], how: Evaluate) -> tuple[dict[str, float]
     together = []
     for name, cards in read.items():
         by_kind = cards.confidence >= np.array([found[kind] for kind in cards.kind])
-        rest = replace(cards, confidence=np.where(by_kind, cards.confidence, 0))
         certainty = how.certainty if name == OWN else EVEN
-        together.append(_threshold(rest, how.accepted_error, certainty))
+        together.append(_threshold(cards[by_kind], how.accepted_error, certainty))
     found = {kind: max(of_kind, *together) for kind, of_kind in found.items()}
     return {kind: round(threshold, 5) for kind, threshold in found.items()}, sorted(read)
 
