@@ -66,7 +66,7 @@ def main() -> None:
     before = right(model, validation)
     rest = (dataset.load(SPLIT, "train"), 1 - sum(share for _, share in own))
     rate = how.rate * parameters.train.learning_rate
-    learning.train_on(model, [*own, rest], how.steps, rate, parameters.train, parameters.seed)
+    learning.train_on(model, [[*own, rest]], how.steps, rate, parameters.train, parameters.seed)
     network.save(model, FINETUNED)
     write_json(
         METRICS,

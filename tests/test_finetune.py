@@ -43,6 +43,13 @@ def place(workspace, monkeypatch) -> Workspace:
     return workspace
 
 
+def listed(place: Workspace) -> bytes:
+    """What `finetune` depends on, for data/labelled as it is."""
+    result = place.run("list_labelled.py")
+    assert result.returncode == 0, result.stderr
+    return Path("data/labelled.json").read_bytes()
+
+
 def finetune(place: Workspace) -> str:
     result = place.run("finetune.py")
     assert result.returncode == 0, result.stderr
@@ -78,7 +85,9 @@ def test_an_image_is_in_one_set_of_all(place):
     place.set({"finetune.labelled": {"hands": {"share": 0.4, "validation": 1, "test": 1}}})
     taken = dataset.load(Path("data/split"), "test")
     first = normalise_batch(handwriting.write(3, writers=3, seed=8, progress=False)[0])[:1]
-    both = dataset.Characters(np.concatenate([taken.images, first]), np.append(taken.labels, np.uint8(0)))
+    both = dataset.Characters(
+        np.concatenate([taken.images, first]), np.append(taken.labels, np.uint8(0))
+    )
     dataset.save(Path("data/split"), "test", both)
     finetune(place)
     sets = [pixels(own) for part in labelled.PARTS for own in labelled.load(part).values()]
@@ -88,15 +97,31 @@ def test_an_image_is_in_one_set_of_all(place):
 
 def test_a_batch_of_checked_cards_leaves_it_as_it_is(place):
     finetune(place)
+    known = listed(place)
     before = {path: path.read_bytes() for path in labelled.HANDS.rglob("*") if path.is_file()}
     (card,) = draw_cards(1, seed=4)
     files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
     with batches.Batch(labelled.FOLDER / "spring", 0.1) as batch:
         batch.add(batches.Checked("1", card.vin), batches.Scan("1", (), files))
         batch.write()
+    assert listed(place) == known  # so that it does not run at all
     finetune(place)
     after = {path: path.read_bytes() for path in labelled.HANDS.rglob("*") if path.is_file()}
     assert after == before
+
+
+def test_what_a_folder_holds_is_told_by_what_the_stage_depends_on(place):
+    known = [listed(place)]
+    image = labelled.FOLDER / "others/0.png"
+    image.write_bytes((labelled.FOLDER / "others/1.png").read_bytes())
+    known.append(listed(place))
+    table = labelled.FOLDER / "others/labels.csv"
+    table.write_text(table.read_text().replace(",0,", ",1,", 1))
+    known.append(listed(place))
+    assert len(set(known)) == 3
+    image.unlink()
+    result = place.run("list_labelled.py")
+    assert result.returncode == 1 and "no image 0.png" in result.stderr
 
 
 def test_shares_that_leave_no_room_are_refused(place):

@@ -82,6 +82,12 @@ def is_batch(folder: Path) -> bool:
         return False
 
 
+def folders(root: Path) -> list[Path]:
+    """Every labelled folder under `root` that is no batch, by name; none where there is no root."""
+    found = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return [folder for folder in found if not is_batch(folder)]
+
+
 def read_rows(folder: Path) -> list[Row]:
     """The rows of a folder's labels.csv.
 
@@ -240,9 +246,7 @@ def read_all(root: Path, trained_on: dict[str, LabelledFolder], seen: set[bytes]
     Raises:
         DataError: a row is wrong, or too few writers to divide; the text says where and what to do.
     """
-    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    folders = [folder for folder in folders if not is_batch(folder)]
-    drafts = [_Draft(folder, trained_on.get(folder.name)) for folder in folders]
+    drafts = [_Draft(folder, trained_on.get(folder.name)) for folder in folders(root)]
     for part in PARTS:
         for draft in drafts:
             draft.take(part, seen)

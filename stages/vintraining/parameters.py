@@ -117,9 +117,10 @@ class Adapt(Section):
     few: Annotated[int, Field(ge=1)]
     many: Annotated[int, Field(ge=1)]
     bias: Annotated[Number, Field(gt=0, le=10)]
-    rate: Annotated[Number, Field(gt=0, le=1)]
+    share: Annotated[Number, Field(gt=0, lt=1)]
     passes: Annotated[int, Field(ge=1, le=1000)]
-    most: Annotated[int, Field(ge=1)]
+    steps: Annotated[int, Field(ge=1, le=1_000_000)]
+    rate: Annotated[Number, Field(gt=0, le=1)]
     free: Share
 
 
