@@ -90,6 +90,7 @@ def station(folder: Path) -> Iterator[tuple[psutil.Process, requests.Session, fl
             yield psutil.Process(process.pid), session, time.perf_counter() - began
         finally:
             process.terminate()
+            process.communicate()  # its report is of no interest here, but is to be taken
 
 
 def main() -> None:
