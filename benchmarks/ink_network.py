@@ -4,14 +4,15 @@
 
 draws boxes (`many_papers.py`), trains a small U-Net on them, exports it with 8-bit weights, and
 reads the same images with the released reader: as `boxes.normalise` brings them to EMNIST's form,
-and in three ways that take the network's mask instead of rules, each against the rules. Gained and lost are images that
-only one of the two reads right; p is McNemar's, exact. `--network FILE` takes a trained one.
+and in three ways that take the network's mask instead of rules, each against the rules. Gained and
+lost are images that only one of the two reads right; p is McNemar's, exact. `--network FILE` keeps
+the trained network there, or takes it from there.
 """
 
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import numpy as np
 from scipy.stats import binomtest
 from tqdm import tqdm
 
-from vinreader import boxes, fields
+from vinreader import boxes
 from vinreader.images import open_pages
 from vinreader.processes import in_order
 from vinreader.reader import RELEASED, Reader
@@ -44,11 +45,14 @@ Images = list[np.ndarray]
 
 def seen(grey: np.ndarray) -> np.ndarray:
     """A box as the ink network sees it: float32 (64, 64), mean 0, about one standard deviation."""
-    shrinks = max(grey.shape) > SIDE
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=how).astype(np.float32)
+    small = squared(grey).astype(np.float32)
     mean, deviation = cv2.meanStdDev(small)
     return (small - np.float32(mean[0, 0])) / np.float32(deviation[0, 0] + 6)
+
+
+def squared(image: np.ndarray) -> np.ndarray:
+    how = cv2.INTER_AREA if max(image.shape) > SIDE else cv2.INTER_LINEAR
+    return cv2.resize(image, (SIDE, SIDE), interpolation=how)
 
 
 class _Source:
@@ -81,10 +85,8 @@ def pairs(part: str, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """What the network sees, float16, and what it is to say, uint8 0 to 255; (N, 64, 64) both."""
     inputs = np.empty((count, SIDE, SIDE), np.float16)
     masks = np.empty((count, SIDE, SIDE), np.uint8)
-    for row, (grey, ink, _) in enumerate(drawn(part, count, seed)):
-        inputs[row] = seen(grey)
-        how = cv2.INTER_AREA if max(grey.shape) > SIDE else cv2.INTER_LINEAR
-        masks[row] = cv2.resize(ink, (SIDE, SIDE), interpolation=how)
+    for at, (grey, ink, _) in enumerate(drawn(part, count, seed)):
+        inputs[at], masks[at] = seen(grey), squared(ink)
     return inputs, masks
 
 
@@ -239,11 +241,10 @@ WAYS: dict[str, Callable[[np.ndarray, np.ndarray], boxes.Box]] = {
 
 def sets(options: argparse.Namespace) -> Iterator[tuple[str, Images, np.ndarray]]:
     """Name, boxes and labels of each set that is read."""
-    greys = list(drawn("validation", 4000, options.seed + 1))
-    told = [(grey, label) for grey, _, label in greys if label >= 0]
-    yield "drawn as for training", [grey for grey, _ in told], np.array([n for _, n in told])
     test = dataset.load(Path("data/characters"), "test")
-    yield "EMNIST test", list(test.images), test.labels
+    rng = np.random.default_rng(options.seed)
+    some = test[dataset.some_of_each(test.labels, options.per_class, rng)]
+    yield "EMNIST test", list(some.images), some.labels
     rows = [r for r in labelled.read_rows(options.swiss) if _tested(r)]
     yield "Swiss digits", *_opened(rows)
     scans, labels = _opened(labelled.read_rows(options.scans))
@@ -267,9 +268,8 @@ def sets(options: argparse.Namespace) -> Iterator[tuple[str, Images, np.ndarray]
         images = [boxed_scans.beyond(scan, rng, share) for scan in scans]
         yield f"photographed, crossing by {share:.0%}", images, labels
     yield "drawn cards", *_cards(options.cards, options.seed)
-    yield "composed fields", *_composed(scans, labels, options.fields, options.seed)
-    some = dataset.some_of_each(test.labels, 10, np.random.default_rng(options.seed))
-    yield from _disturbed(test[some], options.seed)
+    some = some[dataset.some_of_each(some.labels, 10, rng)]
+    yield from _disturbed(some, options.seed)
 
 
 def _tested(row: labelled.Row) -> bool:
@@ -290,34 +290,6 @@ def _cards(count: int, seed: int) -> tuple[Images, np.ndarray]:
                 images.append(box)
                 labels.append(INDEX[character])
     return images, np.array(labels)
-
-
-def _composed(
-    scans: Images, labels: np.ndarray, count: int, seed: int
-) -> tuple[Images, np.ndarray]:
-    """Boxes as the field cutter cuts them; `boxed_scans.field_of` with what it writes known."""
-    rng, images, written = np.random.default_rng(seed), [], []
-    for _ in range(count):
-        rows = rng.permutation(len(scans))[:17]
-        patches = [255 * (scans[row] / np.percentile(scans[row], 80)).clip(0, 1) for row in rows]
-        field, _ = boxed_scans.compose(
-            [patch.astype(np.uint8) for patch in patches],
-            rng,
-            height=int(rng.integers(32, 100)),
-            line=int(rng.integers(1, 5)),
-            darkness=rng.uniform(60, 180),
-            broken=rng.uniform(0.05, 0.3) if rng.random() < 0.4 else 0,
-            angle=rng.uniform(-3, 3),
-            noise=rng.uniform(1, 10),
-            size=rng.uniform(0.45, 0.75),
-        )
-        try:
-            found = fields.find_boxes(field)
-        except fields.FieldNotFound:
-            continue
-        images += found
-        written += labels[rows].tolist()
-    return images, np.array(written)
 
 
 def _disturbed(
@@ -343,19 +315,19 @@ def read(reader: Reader, found: list[boxes.Box]) -> np.ndarray:
     return np.where([box.blank for box in found], -1, read)
 
 
-def compare(options: argparse.Namespace, ink: InkNetwork, reader: Reader) -> None:
-    print(f"| set | boxes | rules | {' | '.join(f'{way} | gained | lost | p' for way in WAYS)} |")
-    for name, images, labels in sets(options):
-        rules = read(reader, [boxes.normalise(image) for image in images]) == labels
-        masks = ink.masks(images)
-        cells = [name, f"{len(labels):,}", f"{rules.mean():.2%}"]
-        for way in WAYS.values():
-            pairs = zip(images, masks, strict=True)
-            right = read(reader, [way(image, mask) for image, mask in pairs]) == labels
-            gained, lost = int((right & ~rules).sum()), int((rules & ~right).sum())
-            p = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
-            cells += [f"{right.mean():.2%}", str(gained), str(lost), f"{p:.2g}"]
-        print("| " + " | ".join(cells) + " |", flush=True)
+def row(
+    name: str, images: Images, labels: np.ndarray, masks: Sequence[np.ndarray], reader: Reader
+) -> str:
+    """A line of the table: the share read right by the rules and by each way, and against them."""
+    rules = read(reader, [boxes.normalise(image) for image in images]) == labels
+    cells = [name, f"{len(labels):,}", f"{rules.mean():.2%}"]
+    for way in WAYS.values():
+        pairs = zip(images, masks, strict=True)
+        right = read(reader, [way(image, mask) for image, mask in pairs]) == labels
+        gained, lost = int((right & ~rules).sum()), int((rules & ~right).sum())
+        p = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+        cells += [f"{right.mean():.2%}", str(gained), str(lost), f"{p:.2g}"]
+    return f"| {' | '.join(cells)} |"
 
 
 def empty(options: argparse.Namespace, ink: InkNetwork) -> None:
@@ -378,9 +350,7 @@ def speed(options: argparse.Namespace, ink: InkNetwork) -> None:
     ways = {
         "rules": lambda: [boxes.normalise(image) for image in images],
         "masks": lambda: ink.masks(images),
-        "rest of the mask's way": lambda: [
-            of_mask(*pair) for pair in zip(images, masks, strict=True)
-        ],
+        "fitting": lambda: [of_mask(*pair) for pair in zip(images, masks, strict=True)],
     }
     for name, run in ways.items():
         times = []
@@ -395,29 +365,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--swiss", type=Path, default=Path("data/labelled/swiss-digits"))
     parser.add_argument("--scans", type=Path, default=Path("data/labelled/scans"))
-    parser.add_argument("--network", type=Path, help="a trained one; else written to models/")
+    parser.add_argument("--network", type=Path, help="LiteRT file of a trained one, or for it")
     parser.add_argument("--boxes", type=int, default=64_000, help="drawn for training")
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--drawn", type=int, default=4000, help="drawn for testing")
+    parser.add_argument("--bound", action="store_true", help="only what a perfect mask would win")
+    parser.add_argument("--per-class", type=int, default=10_000, help="of EMNIST's test")
     parser.add_argument("--cards", type=int, default=200)
-    parser.add_argument("--fields", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1981)
     options = parser.parse_args()
-    if options.network and options.network.exists():
-        model = options.network.read_bytes()
-    else:
-        from vintraining.network import to_litert
-
-        inputs, masks = pairs("train", options.boxes, options.seed)
-        network = train(inputs, masks, options.epochs, options.seed, options.threads)
-        print(f"{network.count_params():,} weights")
-        model = to_litert(network, int8=True)
-        if options.network:
-            options.network.write_bytes(model)
-    ink = InkNetwork(model)
-    compare(options, ink, Reader(RELEASED))
+    reader = Reader(RELEASED)
+    columns = " | ".join(f"{way} | gained | lost | p" for way in WAYS)
+    print(f"| set | boxes | rules | {columns} |")
+    told = [box for box in drawn("validation", options.drawn, options.seed + 1) if box[2] >= 0]
+    own, labels = [grey for grey, _, _ in told], np.array([label for _, _, label in told])
+    print(row("drawn, ink as drawn", own, labels, [squared(ink) for _, ink, _ in told], reader))
+    if options.bound:
+        return
+    ink = InkNetwork(_trained(options))
+    print(row("drawn", own, labels, ink.masks(own), reader), flush=True)
+    for name, images, labels in sets(options):
+        print(row(name, images, labels, ink.masks(images), reader), flush=True)
     empty(options, ink)
     speed(options, ink)
+
+
+def _trained(options: argparse.Namespace) -> bytes:
+    if options.network and options.network.exists():
+        return options.network.read_bytes()
+    from vintraining.network import to_litert
+
+    inputs, masks = pairs("train", options.boxes, options.seed)
+    network = train(inputs, masks, options.epochs, options.seed, options.threads)
+    print(f"{network.count_params():,} weights")
+    model = to_litert(network, int8=True)
+    if options.network:
+        options.network.write_bytes(model)
+    return model
 
 
 if __name__ == "__main__":
