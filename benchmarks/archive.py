@@ -1,16 +1,16 @@
 """A simulated archive: how much better a reader gets from the cards that its clerks check.
 
     python benchmarks/archive.py --work DIR
-    python benchmarks/archive.py --work DIR --errors 0.02 --rounds 1000
+    python benchmarks/archive.py --work DIR --errors 0.02 --rounds 300 1000
 
 Cards carry real numbers with new serial digits, of sources that the statistics do not know. All
 digits of a card are by one Swiss writer of data/labelled/swiss-digits, its letters are of EMNIST's
 test part; `paper` puts each into a printed box, all boxes of a card scanned alike. The first reader
-has never seen Swiss digits: it is trained with the parameters of params.yaml without them, for
-`--epochs` epochs, or is the `--network` that was. In each round it is taught anew, from the cards
-checked so far, as the stage `adapt` does it, by clerks who err in `--errors` of the boxes. It is
-then measured on cards that nobody checked: of the writers who wrote the checked ones (other images
-of theirs), and of four who wrote none; and on the EMNIST test characters that stand on no card.
+is the trained network before `finetune`, which has never seen Swiss digits (or `--network`). In
+each round it is taught anew, from the cards checked so far, as the stage `adapt` does it, by clerks
+who err in `--errors` of the boxes. It is then measured on cards that nobody checked: of the writers
+who wrote the checked ones (other images of theirs), and of four who wrote none; and on the EMNIST
+test characters that stand on no card.
 
 Prints a table, writes DIR/archive.json and DIR/archive.png. Takes data/split, data/labelled and
 data/numbers of the last `dvc repro`. The few images of a writer stand on many cards, each time on
@@ -21,7 +21,7 @@ import argparse
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ from vinreader.files import sha256, write_json, write_text
 from vinreader.spec import BOXES, CHARACTERS, DIGITS, INDEX
 
 SPLIT = Path("data/split").resolve()
+FIRST = Path("models/vin-reader.keras")
 SWISS = (labelled.FOLDER / "swiss-digits").resolve()
 NUMBERS = Path("data/numbers").resolve()
 OWN = "emnist"
@@ -172,65 +173,43 @@ def unseen(made: World, writers: list[str], count: int, seed: int) -> Cards:
     return Cards(vins, np.stack([normalise(box).pixels for boxes in cards for box in boxes]))
 
 
-def first_reader(options: argparse.Namespace, parameters: Parameters) -> Path:
-    """The network that never saw Swiss digits; trained where none is named and none lies there."""
-    if options.network:
-        return Path(options.network)
-    path = Path("first.keras")
-    if not path.exists():
-        train = parameters.train.model_copy(update={"epochs": options.epochs})
-        model, _ = network.fit(
-            old_characters(),
-            dataset.load(SPLIT, "validation"),
-            train,
-            parameters.seed,
-            Path("first.csv"),
-            verbose=2,
-        )
-        network.save(model, path)
-    return path
+@dataclass(frozen=True)
+class Calibrated:
+    """Temperature, thresholds of boxes and cards as the stage `evaluate` chooses them, and what
+    these are from."""
+
+    temperature: float
+    thresholds: dict[str, float]
+    calibrated_on: dict[str, Any]
 
 
-def old_characters() -> dataset.Characters:
-    """data/split's training characters without the labelled folders', which stand at its end."""
-    everything = dataset.load(SPLIT, "train")
-    added = sum(
-        told["weight"] * told["parts"]["train"]["images"]
-        for told in labelled.load_record(SPLIT).values()
-        if "train" in told["parts"]
-    )
-    return everything[np.arange(len(everything) - added)]
-
-
-def calibrated(
-    model: Any, parameters: Parameters
-) -> tuple[transfer.Calibration, card_scores.Scores, list[str]]:
-    """Temperature and thresholds as the stage `evaluate` chooses them, and the origins of boxes
-    that these are from."""
-    own = dataset.load(SPLIT, "validation")
-    own = own[np.random.default_rng(0).permutation(len(own))[:5000]]
-    sets = {OWN: own} | adaptation.load(adaptation.VALIDATION)
+def calibrate(model: Any, parameters: Parameters) -> Calibrated:
+    sets = {OWN: dataset.load(SPLIT, "validation")} | adaptation.load(adaptation.VALIDATION)
     said = {n: transfer.Answers(network.logits(model, c.images), c.labels) for n, c in sets.items()}
     found, origins = adaptation.calibrate(said, parameters.evaluate)
-    said = {n: answers for n, answers in said.items() if n == OWN or n in origins}
     read = {n: (a.probabilities(found.temperature), a.labels) for n, a in said.items()}
-    written = card_scores.Written(read[OWN], {n: [read[n]] for n in read if n != OWN})
-    return found, card_scores.measure(written, written, parameters), list(origins)
+    hands = {n: [read[n]] for n in read if n != OWN and n in origins}
+    cards, of_cards = card_scores.thresholds(card_scores.Written(read[OWN], hands), parameters)
+    return Calibrated(
+        round(found.temperature, 5),
+        {"boxes": round(found.threshold, 5)} | cards,
+        {"boxes": origins, "cards": of_cards},
+    )
 
 
 def measure(
-    model: Any, cards: Cards, prior: numbers.Prior, temperature: float, thresholds: dict[str, float]
+    model: Any, cards: Cards, prior: numbers.Prior, calibrated: Calibrated
 ) -> dict[str, Any]:
     """What the reader makes of cards."""
     labels = np.array([INDEX[c] for vin in cards.vins for c in vin])
     answers = transfer.Answers(network.logits(model, cards.pixels), labels)
-    probabilities = answers.probabilities(temperature)
+    probabilities = answers.probabilities(calibrated.temperature)
     with np.errstate(divide="ignore"):
         found = decoding.decode_batch(
             prior, np.log(probabilities).reshape(-1, BOXES, len(CHARACTERS))
         )
     right = np.array([d.vin == vin for d, vin in zip(found, cards.vins, strict=True)])
-    deployed = np.array([thresholds[d.evidence] for d in found])
+    deployed = np.array([calibrated.thresholds[d.evidence] for d in found])
     confidence = np.array([d.confidence for d in found])
     accepted = accepting.at(deployed, confidence, ~right)
     return {
@@ -252,26 +231,24 @@ def round_of(
     told: dict[str, Any] = {"boxes": 0, "level": "nothing"}
     if adaptation.TRAIN in archive.parts:
         own = archive.parts[adaptation.TRAIN].characters
-        told = learning.learn(model, own, old_characters(), parameters)
+        told = learning.learn(model, own, [(dataset.load(SPLIT, "train"), 1.0)], parameters)
     taken = time.process_time() - start
     table = number_statistics.learn(
         number_statistics.read(batches.NUMBERS).vins, parameters.numbers
     )
     write_json(card_scores.STATISTICS, table)
-    found, scores, origins = calibrated(model, parameters)
+    found = calibrate(model, parameters)
     right = network.logits(model, made.rest.images).argmax(axis=1) == made.rest.labels
     row = {
         "cards": count,
         "cpu_seconds": round(taken),
         **told,
-        "temperature": round(found.temperature, 5),
-        "thresholds": {"boxes": round(found.threshold, 5)} | scores.thresholds,
-        "calibrated_on": {"boxes": origins, "cards": scores.origins},
+        **asdict(found),
         "emnist": round(float(dataset.class_weights(made.rest.labels) @ right), 5),
     }
     prior = numbers.build(table)
     for name, cards in tests.items():
-        row[name] = measure(model, cards, prior, found.temperature, scores.thresholds)
+        row[name] = measure(model, cards, prior, found)
     return row
 
 
@@ -323,24 +300,21 @@ def show(row: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is made")
-    parser.add_argument("--network", help="a .keras trained without Swiss digits")
-    parser.add_argument("--epochs", type=int, default=4, help="of the first reader's training")
+    parser.add_argument("--network", type=Path, default=FIRST, help="trained without Swiss digits")
     parser.add_argument("--rounds", type=int, nargs="+", default=[100, 300, 1000, 3000])
     parser.add_argument("--errors", type=float, default=0.003, help="of the clerk, a box")
     parser.add_argument("--cards", type=int, default=1000, help="that each round is measured on")
-    parser.add_argument("--simulated", type=int, default=300, help="as evaluate.cards")
+    parser.add_argument("--simulated", type=int, default=1000, help="as evaluate.cards")
     options = parser.parse_args()
     parameters = load()
     parameters = parameters.model_copy(
         update={"evaluate": parameters.evaluate.model_copy(update={"cards": options.simulated})}
     )
-    if options.network:
-        options.network = Path(options.network).resolve()
+    base = options.network.resolve()
     network.be_reproducible(parameters.seed, parameters.train)
     made = world(parameters.seed)
     options.work.mkdir(parents=True, exist_ok=True)
     os.chdir(options.work)
-    base = first_reader(options, parameters)
     tests = {
         "same hands": unseen(made, made.writers, options.cards, 11),
         "new hands": unseen(made, made.new, options.cards, 12),

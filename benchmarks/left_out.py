@@ -1,12 +1,12 @@
 """What the next archive will see: each labelled folder left out of training once, then tested on.
 
     python benchmarks/left_out.py
-    python benchmarks/left_out.py train.epochs=4
+    python benchmarks/left_out.py finetune.steps=2000
 
-For each folder that split.labelled names and data/labelled holds, the workflow's split, train and
+For each folder that finetune.labelled names and data/labelled holds, the stages finetune, adapt and
 evaluate run in a folder of their own, with this folder for testing only: neither weights nor
-temperature nor threshold have seen a character of it. Takes the data of the last `dvc repro` and
-prints the rows of metrics/transfer.json as a table. Settings are other parameters.
+temperature nor threshold have seen a character of it. Takes data and trained network of the last
+`dvc repro` and prints the rows of metrics/transfer.json as a table. Settings are other parameters.
 """
 
 import argparse
@@ -27,19 +27,26 @@ from reproducible import change
 from vinreader.spec import UserError
 
 STAGES = PROJECT / "stages"
-NEEDED = (Path("data/raw"), Path("data/characters"), labelled.FOLDER)
+NEEDED = (
+    Path("data/raw"),
+    Path("data/split"),
+    labelled.FOLDER,
+    Path("data/numbers"),
+    Path("models/vin-reader.keras"),
+    Path("models/vin-numbers.json"),
+)
 
 
 def without(name: str, settings: list[str], folder: Path) -> dict[str, Any]:
     """metrics/transfer.json of a training that this labelled folder had no part in."""
     values = yaml.safe_load(parameters.PARAMS_FILE.read_text("utf-8"))
-    del values["split"]["labelled"][name]
+    del values["finetune"]["labelled"][name]
     (folder / "params.yaml").write_text(yaml.safe_dump(values), "utf-8")
     change(folder / "params.yaml", settings)
     for path in NEEDED:
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).symlink_to(path.resolve())
-    for script in ("split.py", "train.py", "evaluate.py"):
+    for script in ("finetune.py", "adapt.py", "evaluate.py"):
         result = subprocess.run([sys.executable, STAGES / script], cwd=folder, stdout=sys.stderr)
         if result.returncode:
             raise UserError(f"{script} failed without {name}")
@@ -61,13 +68,13 @@ def table(left_out: str, transfer: dict[str, Any]) -> None:
 @stage
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("settings", nargs="*", help="other parameters: train.epochs=4 …")
+    parser.add_argument("settings", nargs="*", help="other parameters: finetune.steps=2000 …")
     options = parser.parse_args()
-    if missing := [path for path in NEEDED if not path.is_dir()]:
+    if missing := [path for path in NEEDED if not path.exists()]:
         raise UserError(f"no {missing[0]}; run dvc repro")
-    names = [n for n in parameters.load().split.labelled if (labelled.FOLDER / n).is_dir()]
+    names = [n for n in parameters.load().finetune.labelled if (labelled.FOLDER / n).is_dir()]
     if not names:
-        raise UserError(f"{labelled.FOLDER} holds no folder that split.labelled names")
+        raise UserError(f"{labelled.FOLDER} holds no folder that finetune.labelled names")
     print("| left out | set | characters | right among 33 | kind known | ece | accepted | wrong |")
     print("|---|---|---|---|---|---|---|---|")
     for name in names:

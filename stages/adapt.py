@@ -1,21 +1,28 @@
 """Stage: the network, taught by the cards that an archive has checked (`collect.py`).
 
 data/archive holds their boxes as the network sees them; models/adapted.keras the network that then
-reads, byte by byte the trained one where there is no batch.
+reads, byte by byte the finetuned one where there is no batch.
 """
 
 from pathlib import Path
 
 from vintraining import adaptation, batches, dataset, labelled
 from vintraining.console import stage
-from vintraining.parameters import load
+from vintraining.parameters import Parameters, load
 
 from vinreader.files import write_bytes, write_json
 
-TRAINED = Path("models/vin-reader.keras")
+FINETUNED = Path("models/finetuned.keras")
 ADAPTED = Path("models/adapted.keras")
 SPLIT = Path("data/split")
 METRICS = Path("metrics/adapt.json")
+
+
+def old_characters(parameters: Parameters) -> list[tuple[dataset.Characters, float]]:
+    """What the network was trained on, and the shares in which `finetune` showed it last."""
+    folders = parameters.finetune.labelled
+    old = [(hands, folders[name].share) for name, hands in labelled.load("train").items()]
+    return [*old, (dataset.load(SPLIT, "train"), 1 - sum(share for _, share in old))]
 
 
 @stage
@@ -26,15 +33,15 @@ def main() -> None:
     wanted = (adaptation.TRAIN, adaptation.FREE) if parameters.adapt.free else (adaptation.TRAIN,)
     own = [archive.parts[part].characters for part in wanted if part in archive.parts]
     if not own:
-        print("no batch to learn from: the network stays as it was trained")
-        write_bytes(ADAPTED, TRAINED.read_bytes())
+        print("no batch to learn from: the network stays as it was")
+        write_bytes(ADAPTED, FINETUNED.read_bytes())
         write_json(METRICS, {"boxes": 0, "level": "nothing"})
         return
     from vintraining import learning, network  # TensorFlow, which without a batch is not needed
 
     network.be_reproducible(parameters.seed, parameters.train)
-    model = network.load(TRAINED)
-    told = learning.learn(model, dataset.joined(own), dataset.load(SPLIT, "train"), parameters)
+    model = network.load(FINETUNED)
+    told = learning.learn(model, dataset.joined(own), old_characters(parameters), parameters)
     network.save(model, ADAPTED)
     kept = {
         part: len(archive.parts[part].characters)

@@ -40,7 +40,7 @@ def written(own: str, part: str, said: Said, temperature: float) -> card_scores.
     digits of each labelled folder."""
     read = {name: (one.probabilities(temperature), one.labels) for name, one in said.items()}
     hands = {
-        name: card_scores.by_writer(characters, labelled.load_groups(SPLIT, name, part))
+        name: card_scores.by_writer(characters, labelled.load_groups(name, part))
         for name, characters in read.items()
         if name not in (own, adaptation.ARCHIVE)
     }
@@ -84,13 +84,13 @@ def tell_sets(
     how: Evaluate,
 ) -> None:
     """The table of all test sets, its plot, and of each set the most confident errors."""
-    record = labelled.load_record(SPLIT)
+    record = labelled.load_record()
     sets = {}
     for name, characters in tests.items():
         sets[name] = transfer.figures(said[name], calibration, how.bins)
         if name in record:
             told = record[name]
-            sets[name] |= {key: told[key] for key in ("weight", "rows", "sha256")}
+            sets[name] |= {key: told[key] for key in ("share", "rows", "sha256")}
             sets[name]["groups"] = {part: n["groups"] for part, n in told["parts"].items()}
         probabilities = said[name].probabilities(calibration.temperature)
         charts.characters(
@@ -119,7 +119,7 @@ def main() -> None:
     source = dataset.load_json(SOURCE)
     own = source["source"]
     parts = {
-        part: {own: dataset.load(SPLIT, part)} | labelled.load(SPLIT, part) | adaptation.load(part)
+        part: {own: dataset.load(SPLIT, part)} | labelled.load(part) | adaptation.load(part)
         for part in ("validation", "test")
     }
     said = {

@@ -183,7 +183,7 @@ def main() -> None:
             NUMBERS.read_bytes(),
             evaluation,
             source,
-            labelled.load_record(SPLIT),
+            labelled.load_record(),
             adaptation.load_record()["batches"],
             parameters.model_dump(mode="json"),
             code(),

@@ -1,13 +1,14 @@
 """Stage: what vehicle numbers look like, as statistics from which no number can be read.
 
 data/numbers/*.csv, column `vin`, becomes models/vin-numbers.json; without such files, or with too
-few numbers to share anything, the released statistics are taken over. metrics/numbers.json says
-from how many numbers, and how many bits a number of a source that was held out has under what the
-others taught.
+few numbers to share anything, the released statistics are taken over. Where there are only those of
+checked cards, these are added to them. metrics/numbers.json says from how many numbers, and how
+many bits a number of a source that was held out has under what the others taught.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 from vintraining import charts, number_statistics, simulate
 from vintraining.console import stage
@@ -36,17 +37,32 @@ def held_out(real: number_statistics.Real, how: Numbers) -> dict[str, np.ndarray
     return found
 
 
-def released(why: str) -> None:
-    """The released statistics are taken over, and their picture is drawn from numbers of theirs.
+def write(table: dict[str, Any]) -> int:
+    """Writes the statistics; gives their size in bytes."""
+    content = json.dumps(table, separators=(",", ":")).encode() + b"\n"
+    write_bytes(MADE, content)
+    return len(content)
+
+
+def released(why: str, checked: tuple[str, ...], how: Numbers) -> None:
+    """The released statistics are taken over, with the numbers of `checked` cards, and their
+    picture is drawn from numbers of theirs.
 
     Raises: UserError if there are none.
     """
     if not RELEASED.is_file():
         raise UserError(f"{why}, and no statistics at {RELEASED}")
-    print(f"{why}: the released statistics are used")
-    write_bytes(MADE, RELEASED.read_bytes())
-    table = json.loads(MADE.read_text("utf-8"))
-    write_json(METRICS / "numbers.json", {"from": "released", "numbers": table["numbers"]})
+    table = json.loads(RELEASED.read_text("utf-8"))
+    told = {"from": "released", "numbers": table["numbers"]}
+    if checked:
+        print(f"{why}: {len(checked):,} are added to the released statistics")
+        table = number_statistics.with_archive(table, checked, how)
+        write(table)
+        told["archive"] = len(checked)
+    else:
+        print(f"{why}: the released statistics are used")
+        write_bytes(MADE, RELEASED.read_bytes())
+    write_json(METRICS / "numbers.json", told)
     taken = prior.build(table)
     vins = simulate.drawn(taken, DRAWN, np.random.default_rng(0))
     charts.bits(METRICS / "numbers.png", number_statistics.bits(taken, vins))
@@ -57,15 +73,15 @@ def main() -> None:
     how = load().numbers
     real = number_statistics.read(FOLDER)
     if not real.vins:
-        return released(f"no numbers in {FOLDER}/*.csv")
+        return released(f"no numbers in {FOLDER}/*.csv", (), how)
+    if real.only_checked:
+        return released(f"numbers of checked cards only in {FOLDER}/*.csv", real.vins, how)
     table = number_statistics.learn(real.vins, how)
     try:
         prior.build(table)
         bits = held_out(real, how)
-    except ValueError:  # as of the first checked cards of an archive, which share too little
-        return released(f"{len(real.vins)} numbers in {FOLDER}/*.csv are too few to learn from")
-    text = json.dumps(table, separators=(",", ":"))
-    write_bytes(MADE, text.encode() + b"\n")
+    except ValueError:
+        return released(f"{len(real.vins)} numbers in {FOLDER}/*.csv are too few", real.vins, how)
     everyone = np.concatenate(list(bits.values())) if bits else np.zeros((0, BOXES))
     write_json(
         METRICS / "numbers.json",
@@ -73,7 +89,7 @@ def main() -> None:
             "from": "files",
             "numbers": len(real.vins),
             "refused": real.refused,
-            "bytes": len(text) + 1,
+            "bytes": write(table),
             "bits_held_out": {
                 "all": round(float(everyone.sum(axis=1).mean()), 2),
             }

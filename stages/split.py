@@ -1,14 +1,13 @@
 """Stage 3: train, validation and test, no image in two of them: exactly what the network is given.
 
 Validation is taken from the training part, the same share of every class; the archive's test part
-stays the test set. A share of embedded handwriting joins the training characters, and so do the
-labelled folders that are to be trained on; labelled/ holds the parts of these that are not, and the
-folders for testing only. Every image goes through `boxes.normalise`, as every scan will.
+stays the test set. A share of embedded handwriting joins the training characters. Every image goes
+through `boxes.normalise`, as every scan will. Labelled folders join later (`finetune.py`).
 """
 
 from pathlib import Path
 
-from vintraining import dataset, handwriting, labelled
+from vintraining import dataset, handwriting
 from vintraining.console import stage
 from vintraining.parameters import load
 
@@ -78,26 +77,9 @@ def main() -> None:
             raise dataset.DataError(f"{part}: an image stands in two sets; this is a bug")
         parts[part] = dataset.Characters(normalise_batch(characters.images), characters.labels)
     parts["train"] = with_embedded(parts["train"], how.embedded_share, seed)
-    # What is labelled is compared as the network sees it: the same scan may be in other files.
-    seen = set()
-    for characters in parts.values():
-        dataset.not_seen(characters.images, seen)
-    folders = labelled.read_all(labelled.FOLDER, how.labelled, seen)
-    parts["train"] = dataset.joined(
-        [parts["train"]]
-        + [
-            folder.parts["train"]
-            for folder in folders
-            if "train" in folder.parts
-            for _ in range(how.labelled[folder.name].weight)
-        ]
-    )
     for part, characters in parts.items():
         dataset.save(FOLDER, part, characters)
         print(f"{part}: {len(characters):,} characters", flush=True)
-    labelled.save(FOLDER, folders)
-    for folder in folders:
-        print(f"{labelled.FOLDER / folder.name}: {folder.told()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -247,6 +247,9 @@ class Workspace:
             **options,
         )
 
+    def read_json(self, name: str) -> dict:
+        return json.loads((self.folder / name).read_text())
+
 
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
@@ -299,9 +302,6 @@ class Clone(Workspace):
 
     def dvc(self, *arguments: object) -> str:
         return self.call(DVC, *arguments).stdout
-
-    def read_json(self, name: str) -> dict:
-        return json.loads((self.folder / name).read_text())
 
 
 @pytest.fixture(scope="session")

@@ -86,3 +86,12 @@ def test_equal_confidences_are_accepted_together():
     confidence = np.repeat([1.0, 0.99, 0.5], 2000)
     wrong = np.r_[np.full(4000, False), np.arange(2000) % 2 == 0]
     assert accepting.threshold(confidence, wrong, 0.01, 0.9) == 0.99
+
+
+def test_fewer_readings_than_the_least_find_no_threshold():
+    for error, certainty in ((0.005, 0.9), (0.005, 0.5), (0.02, 0.95)):
+        enough = accepting.least(error, certainty)
+        right = np.zeros(enough, bool)
+        sure = np.linspace(0.9, 0.99, enough)
+        assert accepting.threshold(sure, right, error, certainty) == sure[0]
+        assert accepting.threshold(sure[1:], right[1:], error, certainty) == accepting.NOTHING

@@ -124,7 +124,8 @@ def test_only_numbers_that_are_learned_from_are_told_to_the_statistics(archive):
     kept = batches.read(archive.folder / "data/labelled/spring")
     learned = sorted(k.checked.vin for k in kept.values() if k.part == "train")
     assert 0 < len(learned) < 8
-    assert [row["vin"] for row in rows(archive.folder / "data/numbers/spring.csv")] == learned
+    told = rows(archive.folder / "data/numbers/spring.csv")
+    assert [(row["vin"], row["batch"]) for row in told] == [(vin, "spring") for vin in learned]
 
 
 def test_the_part_of_a_card_follows_from_its_images_and_stays(archive):

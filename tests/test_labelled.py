@@ -51,13 +51,13 @@ def pixels(characters: dataset.Characters) -> set[bytes]:
 def test_no_folder_is_no_error(tmp_path):
     assert read(tmp_path / "labelled") == {}
     (tmp_path / ".gitkeep").touch()
-    assert read(tmp_path, weight=1, validation=1, test=1) == {}
+    assert read(tmp_path, share=0.5, validation=1, test=1) == {}
 
 
 def test_a_folder_nobody_named_is_for_testing_only_as_the_reader_sees_it(tmp_path, boxes):
     put_writers(tmp_path / "hands", boxes, 3)
     found = read(tmp_path)["hands"]
-    assert list(found.parts) == ["test"] and found.record["weight"] == 0
+    assert list(found.parts) == ["test"] and found.record["share"] == 0
     assert found.parts["test"].labels.tolist() == [INDEX[c] for c, _ in boxes]
     expected = np.stack([normalise(image).pixels for _, image in boxes])
     assert np.array_equal(found.parts["test"].images, expected)
@@ -65,7 +65,7 @@ def test_a_folder_nobody_named_is_for_testing_only_as_the_reader_sees_it(tmp_pat
 
 def test_a_writer_is_in_one_part_whatever_the_order_of_the_rows(tmp_path, boxes):
     folder = put_writers(tmp_path / "hands", boxes, 8)
-    found = read(tmp_path, weight=1, validation=2, test=3)["hands"]
+    found = read(tmp_path, share=0.5, validation=2, test=3)["hands"]
     names = {part: found.record["parts"][part]["names"] for part in labelled.PARTS}
     assert [len(names[part]) for part in ("test", "validation", "train")] == [3, 2, 3]
     assert sorted(chain.from_iterable(names.values())) == [f"w{n}" for n in range(8)]
@@ -75,7 +75,7 @@ def test_a_writer_is_in_one_part_whatever_the_order_of_the_rows(tmp_path, boxes)
         assert wrote == [names[part][number] for number in found.groups[part]]
     head, *rows = (folder / "labels.csv").read_text().splitlines()
     (folder / "labels.csv").write_text("\n".join([head, *reversed(rows)]))
-    again = read(tmp_path, weight=1, validation=2, test=3)["hands"]
+    again = read(tmp_path, share=0.5, validation=2, test=3)["hands"]
     for part, told in again.record["parts"].items():
         assert sorted(told["names"]) == sorted(names[part])
 
@@ -93,8 +93,8 @@ def test_cards_join_their_writers_and_writers_their_cards(tmp_path, boxes):
 
 def test_more_writers_asked_for_than_there_are_says_what_to_lower(tmp_path, boxes):
     put_writers(tmp_path / "hands", boxes, 3)
-    with pytest.raises(dataset.DataError, match=r"hands has 3 .*lower.*split\.labelled\.hands"):
-        read(tmp_path, weight=1, validation=1, test=2)
+    with pytest.raises(dataset.DataError, match=r"hands has 3 .*lower.*finetune\.labelled\.hands"):
+        read(tmp_path, share=0.5, validation=1, test=2)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(tmp_path, boxes):
 
 def test_an_image_is_in_one_set_a_test_before_a_training(tmp_path, boxes):
     put_writers(tmp_path / "hands", boxes, 8)
-    how = {"weight": 1, "validation": 2, "test": 3}
+    how = {"share": 0.5, "validation": 2, "test": 3}
     alone = read(tmp_path, **how)["hands"].parts
     put_writers(tmp_path / "other", boxes[:9], 1)  # for testing only
     known = {normalise(boxes[20][1]).pixels.tobytes()}
@@ -177,13 +177,15 @@ def test_the_record_changes_with_the_images_and_the_labels(tmp_path, boxes):
     assert after["images"] != before["images"] and after["labels.csv"] == before["labels.csv"]
 
 
-def test_what_is_saved_is_loaded(tmp_path, boxes):
+def test_what_is_saved_is_loaded(tmp_path, boxes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(dataset.DataError, match="dvc repro"):
+        labelled.load_record()
     put_writers(tmp_path / "in/hands", boxes, 4)
     folders = labelled.read_all(tmp_path / "in", {}, set())
-    labelled.save(tmp_path / "out", folders)
-    assert labelled.load_record(tmp_path / "out") == {"hands": folders[0].record}
-    loaded = labelled.load(tmp_path / "out", "test")["hands"]
+    labelled.save(folders)
+    assert labelled.load_record() == {"hands": folders[0].record}
+    loaded = labelled.load("test")["hands"]
     assert np.array_equal(loaded.images, folders[0].parts["test"].images)
-    assert labelled.load(tmp_path / "out", "train") == {}
-    with pytest.raises(dataset.DataError, match="dvc repro"):
-        labelled.load_record(tmp_path)
+    assert np.array_equal(labelled.load_groups("hands", "test"), folders[0].groups["test"])
+    assert labelled.load("train") == {}

@@ -51,6 +51,53 @@ def test_no_real_number_can_be_read_out_of_the_released_table():
     check_shared(table, REAL.vins, table["least"])
 
 
+def put_numbers(folder, batch: bool, name: str, vins: list[str]) -> None:
+    rows = [f"{vin},{name}" if batch else vin for vin in vins]
+    (folder / f"{name}.csv").write_text("\n".join(["vin,batch" if batch else "vin", *rows]))
+
+
+def test_numbers_of_checked_cards_are_told_from_all_others(tmp_path, made):
+    put_numbers(tmp_path, True, "spring", made[:10])
+    read = number_statistics.read(tmp_path)
+    assert read.only_checked and read.vins == tuple(made[:10])
+    put_numbers(tmp_path, False, "autumn", made[:3])
+    put_numbers(tmp_path, False, "winter", made[8:12])
+    read = number_statistics.read(tmp_path)
+    assert read.checked == 5 and not read.only_checked
+
+
+def test_a_batch_adds_to_the_released_statistics_and_twice_is_once(workspace, made):
+    released = json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8"))
+    folder = workspace.folder / "data/numbers"
+    folder.mkdir(parents=True, exist_ok=True)
+    place = workspace.folder / "models/released" / numbers.FILE
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(RELEASED.with_name(numbers.FILE).read_bytes())
+    makes = [vin for vin in made if vin.startswith("XTA")]
+    tables = []
+    for taught in (makes[:4], makes, makes):
+        put_numbers(folder, True, "spring", taught)
+        result = workspace.run("learn_numbers.py")
+        assert result.returncode == 0, result.stderr
+        written = workspace.folder / "models" / numbers.FILE
+        tables.append(json.loads(written.read_text("utf-8")))
+        place.write_bytes(written.read_bytes())  # as after a release
+        told = workspace.read_json("metrics/numbers.json")
+        assert told == {"from": "released", "numbers": released["numbers"], "archive": len(taught)}
+    assert tables[1] == tables[2]
+    assert tables[1] | {"archive": {}, "archive numbers": 0} == released | {
+        "archive": {},
+        "archive numbers": 0,
+    }
+    check_shared({"beginnings": tables[1]["archive"]}, makes, released["least"])
+    before, after = (numbers.build(table) for table in (released, tables[1]))
+    fresh = number_statistics.indices([simulate.fresh(makes[0], np.random.default_rng(0))])
+    gained = after.log_probabilities(fresh) - before.log_probabilities(fresh)
+    assert gained.sum() > 1  # what the archive has many of is expected more
+    other = number_statistics.indices(["1M8GDM9AXKP042788"])
+    assert abs((after.log_probabilities(other) - before.log_probabilities(other)).sum()) < 0.3
+
+
 def check_shared(table, vins, least):
     for beginning, tables in table["beginnings"].items():
         sharing = [vin for vin in vins if vin.startswith(beginning)]

@@ -4,15 +4,12 @@ import ast
 import json
 from pathlib import Path
 
-from vintraining import batches, dataset, emnist, handwriting, labelled
-from vintraining.cards import draw_cards
+from vintraining import dataset, emnist, handwriting
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from PIL import Image
 
 from conftest import PROJECT
 from vinreader.boxes import normalise_batch
@@ -99,16 +96,6 @@ def test_filter_refuses_labels_that_the_mapping_lacks(workspace):
     assert result.returncode == 1 and "labels [7]" in result.stderr
 
 
-def put_labelled(folder: Path, pictures: np.ndarray, classes: np.ndarray, writers) -> None:
-    """A labelled folder of these images, as dark ink on paper."""
-    folder.mkdir(parents=True)
-    lines = ["file,character,writer"]
-    for at, (picture, index, writer) in enumerate(zip(pictures, classes, writers, strict=True)):
-        Image.fromarray(255 - picture).save(folder / f"{at}.png")
-        lines.append(f"{at}.png,{CHARACTERS[index]},{writer}")
-    (folder / "labels.csv").write_text("\n".join(lines))
-
-
 @pytest.fixture(scope="module")
 def handwritten() -> dict[str, tuple]:
     """Images, labels and writers of each part."""
@@ -193,45 +180,6 @@ def test_split_keeps_writers_apart(characters, handwritten):
         {writer_of[image] for image in images(made[part])} for part in ("train", "validation")
     )
     assert len(validation) == 2 and not train & validation
-
-
-def test_labelled_writers_join_the_training_characters_as_often_as_they_weigh(
-    characters, handwritten
-):
-    characters.run("split.py")
-    without = parts(characters)
-    for folder, seed in (("hands", 7), ("others", 8)):
-        written = handwriting.write(3, writers=3, seed=seed, progress=False)
-        put_labelled(characters.folder / "data/labelled" / folder, *written)
-    characters.set({"split.labelled": {"hands": {"weight": 2, "validation": 1, "test": 1}}})
-    result = characters.run("split.py")
-    assert result.returncode == 0, result.stderr
-    made, split = parts(characters), characters.folder / "data/split"
-    for part in ("validation", "test"):
-        assert np.array_equal(made[part].images, without[part].images)
-    count = len(without["train"])
-    assert np.array_equal(made["train"].images[:count], without["train"].images)
-    added = made["train"].images[count:]
-    assert len(added) % 2 == 0
-    assert np.array_equal(added[: len(added) // 2], added[len(added) // 2 :])
-    sets = [*labelled.load(split, "test").values(), *labelled.load(split, "validation").values()]
-    assert sum(map(len, sets)) + len(added) // 2 == 2 * 3 * 33  # each in one set
-    told = labelled.load_record(split)["hands"]["parts"]["train"]
-    assert told["groups"] == 1 and told["images"] == len(added) // 2
-    assert not images(made["train"]) & set().union(*map(images, sets))
-
-
-def test_a_batch_of_checked_cards_leaves_what_is_trained_on_as_it_is(characters):
-    characters.run("split.py")
-    split = characters.folder / "data/split"
-    before = {path: path.read_bytes() for path in split.rglob("*") if path.is_file()}
-    (card,) = draw_cards(1, seed=4)
-    files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
-    with batches.Batch(characters.folder / "data/labelled/spring", 0.1) as batch:
-        batch.add(batches.Checked("1", card.vin), batches.Scan("1", (), files))
-        batch.write()
-    assert characters.run("split.py").returncode == 0
-    assert {path: path.read_bytes() for path in split.rglob("*") if path.is_file()} == before
 
 
 def test_a_stage_without_its_input_says_what_to_run(workspace):

@@ -2,8 +2,9 @@
 
 The table (`vin-numbers.json`, made by the stage `numbers`) counts characters by position after
 the beginnings of numbers that several cars share: the first character (region), two (country, and
-often a family of makers), three (maker), four to eight (model). For old makers that the numbers
-hardly show, counts from their models (`makers.py`) are added. A character's probability after a
+often a family of makers), three (maker), four to eight (model). Numbers of an archive's
+checked cards may be counted by themselves, and are added. For old makers that the numbers hardly
+show, counts from their models (`makers.py`) are. A character's probability after a
 beginning mixes its count there with its probability after the next shorter one, down to all
 numbers and to even chances:
 
@@ -185,7 +186,7 @@ def build(table: dict[str, Any]) -> Prior:
     strength, _, unseen = shares
     if not (all(0 <= share < math.inf for share in shares) and strength > 0 and unseen < 1):
         raise ValueError("strength, diversity or unseen is out of range")
-    learned: Counts = table["beginnings"]
+    learned = _together(table["beginnings"], table.get("archive", {}))
     counted = _together(learned, table.get("old makers", {}))
     beginnings = _beginnings(counted)
     index = {beginning: i for i, beginning in enumerate(beginnings)}

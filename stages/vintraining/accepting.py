@@ -5,6 +5,7 @@ at most the stated share of the accepted readings is wrong. What it then accepts
 these are wrong, is measured on test readings that had no part in choosing it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.stats import beta
 
 STARTS = (0.25, 0.5)  # of the readings: with so many the search for a threshold begins anew
 RESERVE = 0.2  # share of the uncertainty that is kept for these
+WHOLE = 1 - RESERVE  # that of the search from the most confident reading on
 NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
 
 
@@ -59,6 +61,11 @@ def effective(weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
+def least(accepted_error: float, certainty: float) -> int:
+    """How many readings `threshold` needs before it finds any, if none is wrong; see there."""
+    return math.ceil(math.log((1 - certainty) * WHOLE) / math.log(1 - accepted_error))
+
+
 def threshold(
     confidence: np.ndarray,
     wrong: np.ndarray,
@@ -86,7 +93,7 @@ def threshold(
     """
     if not len(confidence):
         return NOTHING
-    doubt = (1 - certainty) * np.array([1 - RESERVE] + [RESERVE / len(STARTS)] * len(STARTS))
+    doubt = (1 - certainty) * np.array([WHOLE] + [RESERVE / len(STARTS)] * len(STARTS))
     weights = _shares(weights, len(confidence))
     order = np.argsort(-confidence, kind="stable")
     ordered = weights[order]

@@ -5,7 +5,7 @@ its character, the card and the box's number on it, what had been read there and
 the `part` the card is in. That is decided by the SHA-256 of its images when it arrives and never
 changes: `train` is learned from, `validation` chooses temperature and thresholds, `test` is only
 measured on; `free` cards are for training, and vouched for by their check digit alone. The
-confirmed numbers of the cards for training stand in data/numbers/<batch>.csv.
+confirmed numbers of the cards for training stand in data/numbers/<batch>.csv, `vin,batch`.
 
 labels.csv is written last and at once; an image that it does not name counts for nothing.
 """
@@ -277,7 +277,8 @@ class Batch:
     def _write_numbers(self) -> None:
         """The numbers of the cards for training: what those kept from it say must stay unknown."""
         vins = sorted({k.checked.vin for k in self.cards.values() if k.part == TRAIN})
-        content = "".join(f"{line}\n" for line in ("vin", *vins)).encode()
+        rows = ("vin,batch", *(f"{vin},{self.folder.name}" for vin in vins))
+        content = "".join(f"{row}\n" for row in rows).encode()
         path = self.numbers
         if not path.exists() or path.read_bytes() != content:
             write_bytes(path, content)

@@ -8,12 +8,13 @@ goes wrong in many boxes at once.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vintraining import accepting, number_statistics, scores, simulate
-from vintraining.adaptation import ARCHIVE
 from vintraining.dataset import load_json
 from vintraining.number_statistics import Real
 from vintraining.parameters import Evaluate, Numbers, Parameters
@@ -22,6 +23,7 @@ from vintraining.transfer import EVEN
 import numpy as np
 
 from vinreader import decoding, numbers
+from vinreader.processes import cores
 from vinreader.spec import CHARACTERS, DIGITS
 
 NUMBERS = Path("data/numbers")
@@ -48,11 +50,11 @@ class Cards:
 
 @dataclass(frozen=True)
 class Scores:
-    """thresholds: by kind of evidence; origins: of the cards that each is from, "" for those that
+    """thresholds: by kind of evidence; origins: of the cards that they are from, "" for those that
     are of many hands. figures: for metrics/vins.json. test: the cards behind."""
 
     thresholds: dict[str, float]
-    origins: dict[str, list[str]]
+    origins: list[str]
     figures: dict[str, Any]
     test: Cards
 
@@ -85,19 +87,13 @@ def by_writer(characters: Characters, writers: np.ndarray) -> list[Characters]:
 def measure(validation: Written, test: Written, parameters: Parameters) -> Scores:
     """Thresholds from cards of validation characters, figures of cards of test characters.
 
-    The numbers are those of data/numbers, or else drawn from the statistics of the stage before.
+    The numbers are those of data/numbers where there are others than those of checked cards, or
+    else drawn from the statistics of the stage before.
     """
     how, learning = parameters.evaluate, parameters.numbers
-    real = number_statistics.read(NUMBERS)
     rng = np.random.default_rng(parameters.seed)
-    try:
-        times = _evenly(real, how.cards, rng) if real.vins else np.zeros(0, int)
-        chosen = list(_numbers(real, times, learning, rng))
-    except ValueError:  # too few numbers of other sources to learn from
-        chosen = []
-    if not (held_out := bool(chosen)):
-        prior = numbers.build(load_json(STATISTICS))
-        chosen = [(prior, simulate.drawn(prior, how.cards * len(simulate.GROUPS[:-1]), rng))]
+    real, chosen = _chosen(parameters, rng)
+    held_out = bool(real.vins)
     thresholds, origins = _thresholds(_read_all(validation, chosen, rng), how)
     tested = _read_all(test, chosen, rng)
     cards = tested.pop(OWN)
@@ -119,36 +115,49 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     return Scores(thresholds, origins, figures, cards)
 
 
-def _thresholds(
-    read: dict[str, Cards], how: Evaluate
-) -> tuple[dict[str, float], dict[str, list[str]]]:
-    """By kind of evidence: the threshold, and the origins of the cards that it is from.
+def thresholds(validation: Written, parameters: Parameters) -> tuple[dict[str, float], list[str]]:
+    """The thresholds and origins of `Scores` alone."""
+    rng = np.random.default_rng(parameters.seed)
+    _, chosen = _chosen(parameters, rng)
+    return _thresholds(_read_all(validation, chosen, rng), parameters.evaluate)
 
-    It is that of cards written with the archive's own boxes where these are enough for one. Else,
-    as in `transfer.py`, the stated error is kept with the stated certainty by all cards together,
-    and as likely as not by each kind, and by the cards of each labelled folder: of these there are
-    too few to be certain of more, and none would be accepted.
+
+def _chosen(
+    parameters: Parameters, rng: np.random.Generator
+) -> tuple[Real, list[tuple[numbers.Prior, list[str]]]]:
+    """The real numbers, none where they cannot be held out, and what stands on cards: numbers, and
+    the prior that does not know their source."""
+    how, real = parameters.evaluate, number_statistics.read(NUMBERS)
+    if not real.only_checked:
+        with suppress(ValueError):  # too few numbers of other sources to learn from
+            times = _evenly(real, how.cards, rng)
+            if chosen := list(_numbers(real, times, parameters.numbers, rng)):
+                return real, chosen
+    prior = numbers.build(load_json(STATISTICS))
+    vins = simulate.drawn(prior, how.cards * len(simulate.GROUPS[:-1]), rng)
+    return Real((), (), 0), [(prior, vins)]
+
+
+def _thresholds(read: dict[str, Cards], how: Evaluate) -> tuple[dict[str, float], list[str]]:
+    """By kind of evidence: the threshold; and the origins of the cards that they are from.
+
+    As in `transfer.py`, the stated error is kept with the stated certainty by all cards together,
+    and as likely as not by each kind, and by the cards of each labelled folder and of the archive:
+    of these there are too few to be certain of more, and none would be accepted. However many
+    cards are made of them, an archive's kept boxes are few, too.
     """
-    elsewhere = {name: cards for name, cards in read.items() if name != ARCHIVE}
     own = read[OWN]
     found = {
         kind: _threshold(own[own.kind == kind], how.accepted_error, EVEN) for kind in decoding.KINDS
     }
     together = []
-    for name, cards in elsewhere.items():
+    for name, cards in read.items():
         by_kind = cards.confidence >= np.array([found[kind] for kind in cards.kind])
         rest = replace(cards, confidence=np.where(by_kind, cards.confidence, 0))
         certainty = how.certainty if name == OWN else EVEN
         together.append(_threshold(rest, how.accepted_error, certainty))
     found = {kind: max(of_kind, *together) for kind, of_kind in found.items()}
-    origins = dict.fromkeys(found, sorted(elsewhere))
-    if ARCHIVE in read:
-        for kind in decoding.KINDS:
-            cards = read[ARCHIVE][read[ARCHIVE].kind == kind]
-            threshold = _threshold(cards, how.accepted_error, how.certainty)
-            if threshold < accepting.NOTHING:
-                found[kind], origins[kind] = threshold, [ARCHIVE]
-    return {kind: round(threshold, 5) for kind, threshold in found.items()}, origins
+    return {kind: round(threshold, 5) for kind, threshold in found.items()}, sorted(read)
 
 
 def _threshold(cards: Cards, accepted_error: float, certainty: float) -> float:
@@ -216,16 +225,22 @@ def _read(
     """Cards of these numbers, each of the characters of one of the pools."""
     with np.errstate(divide="ignore"):
         logs = [np.log(probabilities) for probabilities, _ in pools]
-    rows = []
+    jobs = []
     for prior, vins in chosen:
         pool_of = rng.integers(len(pools), size=len(vins))
         for pool, (_, labels) in enumerate(pools):
             some = [vin for vin, at in zip(vins, pool_of, strict=True) if at == pool]
-            found = decoding.decode_batch(prior, simulate.written(logs[pool], labels, some, rng))
-            rows += [
-                (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin))
-                for d, vin in zip(found, some, strict=True)
-            ]
+            readings = simulate.written(logs[pool], labels, some, rng)
+            for at in range(0, len(some), decoding.BLOCK):
+                part = slice(at, at + decoding.BLOCK)
+                jobs.append((prior, readings[part], some[part]))
+    with ThreadPoolExecutor(cores()) as threads:  # NumPy computes outside of Python's lock
+        read = threads.map(lambda job: decoding.decode_batch(*job[:2]), jobs)
+        rows = [
+            (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin))
+            for found, (_, _, some) in zip(read, jobs, strict=True)
+            for d, vin in zip(found, some, strict=True)
+        ]
     return Cards(*(np.array(column) for column in zip(*rows, strict=True)))
 
 

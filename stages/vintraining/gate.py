@@ -109,7 +109,7 @@ def compare(new: Reader, old: Reader) -> list[Line]:
     Raises: DataError where data/split or data/archive is missing.
     """
     promised = new.description["parameters"]["evaluate"]["accepted_error"]
-    sets = {"EMNIST": dataset.load(SPLIT, "test")} | labelled.load(SPLIT, "test")
+    sets = {"EMNIST": dataset.load(SPLIT, "test")} | labelled.load("test")
     kept = adaptation.load_cards(adaptation.TEST)
     if kept and len(kept.characters):
         sets["archive"] = kept.characters

@@ -3,10 +3,10 @@
 data/labelled/<name>/labels.csv has the columns `file,character` and, where they are known, `writer`
 and `card`; other columns are ignored. The images are those of single boxes as a scanner makes them,
 named relative to the folder or to its images/, and go through `boxes.normalise` as all else does.
-A folder that `split.labelled` names is trained on, any other is for testing only. What one person
-wrote, and what stands on one card, is in one part only: otherwise a test would be of hands that
-the network has seen. Batches that an archive has checked (`batches.py`) lie there too, and are left
-to the stage that learns from them.
+A folder that `finetune.labelled` names is trained on, any other is for testing only. What one
+person wrote, and what stands on one card, is in one part only: otherwise a test would be of hands
+that the network has seen. Batches that an archive has checked (`batches.py`) lie there too, and are
+left to the stage that learns from them.
 """
 
 import csv
@@ -30,6 +30,7 @@ from vinreader.images import UnreadableImage, open_pages
 from vinreader.spec import CHARACTERS, INDEX, SIDE
 
 FOLDER = Path("data/labelled")
+HANDS = Path("data/hands")  # what has been read, as the network sees it
 PARTS = ("test", "validation", "train")  # in the order in which an image finds its place
 COLUMNS = ("file", "character")
 OWNERS = ("writer", "card")  # columns whose rows stay together
@@ -79,6 +80,12 @@ def is_batch(folder: Path) -> bool:
             return file.readline().rstrip("\r\n") == ",".join(BATCH_COLUMNS)
     except (OSError, UnicodeDecodeError):
         return False
+
+
+def folders(root: Path) -> list[Path]:
+    """Every labelled folder under `root` that is no batch, by name; none where there is no root."""
+    found = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return [folder for folder in found if not is_batch(folder)]
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -184,7 +191,7 @@ def divide(
         raise dataset.DataError(
             f"{folder} has {len(names)} writers, cards or images that can be kept apart; "
             f"{how.test} for testing and {how.validation} for validation leave none to train on: "
-            f"lower them in split.labelled.{folder.name}"
+            f"lower them in finetune.labelled.{folder.name}"
         )
     first = np.unique(group, return_index=True)[1]
     digests = [
@@ -239,9 +246,7 @@ def read_all(root: Path, trained_on: dict[str, LabelledFolder], seen: set[bytes]
     Raises:
         DataError: a row is wrong, or too few writers to divide; the text says where and what to do.
     """
-    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    folders = [folder for folder in folders if not is_batch(folder)]
-    drafts = [_Draft(folder, trained_on.get(folder.name)) for folder in folders]
+    drafts = [_Draft(folder, trained_on.get(folder.name)) for folder in folders(root)]
     for part in PARTS:
         for draft in drafts:
             draft.take(part, seen)
@@ -253,7 +258,7 @@ class _Draft:
 
     def __init__(self, folder: Path, how: LabelledFolder | None):
         self.folder = folder
-        self.weight = how.weight if how else 0
+        self.share = how.share if how else 0.0
         rows = read_rows(folder)
         group, self.names = group_rows(rows)
         part = divide(rows, group, self.names, how, folder) if how else ["test"] * len(self.names)
@@ -287,41 +292,40 @@ class _Draft:
             "sha256": self.sha256,
             "rows": self.rows,
             "left_out": {reason: n for reason, n in sorted(self.left_out.items()) if n},
-            "weight": self.weight,
+            "share": self.share,
             "parts": self.told,
         }
         return Labelled(self.folder.name, self.parts, self.groups, record)
 
 
-def save(split: Path, folders: list[Labelled]) -> None:
-    """Write what was read beside the other sets: split/labelled/<name>/ and labelled.json."""
+def save(folders: list[Labelled]) -> None:
+    """Writes data/hands: a folder by name, its parts as in `dataset.py`, and labelled.json."""
     for folder in folders:
-        place = split / FOLDER.name / folder.name
         for part, characters in folder.parts.items():
-            dataset.save(place, part, characters)
-            save_array(place / f"{part}-groups.npy", folder.groups[part])
-    write_json(split / "labelled.json", {folder.name: folder.record for folder in folders})
+            dataset.save(HANDS / folder.name, part, characters)
+            save_array(HANDS / folder.name / f"{part}-groups.npy", folder.groups[part])
+    write_json(HANDS / "labelled.json", {folder.name: folder.record for folder in folders})
 
 
-def load_record(split: Path) -> dict[str, Any]:
+def load_record() -> dict[str, Any]:
     """The `record` of every folder by name, empty when there was none.
 
     Raises:
         DataError: there is no such file; the text says which stage makes it.
     """
-    return dataset.load_json(split / "labelled.json")
+    return dataset.load_json(HANDS / "labelled.json")
 
 
-def load(split: Path, part: str) -> dict[str, dataset.Characters]:
+def load(part: str) -> dict[str, dataset.Characters]:
     """One part of every labelled folder that has it, by name."""
     return {
-        name: dataset.load(split / FOLDER.name / name, part)
-        for name, told in load_record(split).items()
+        name: dataset.load(HANDS / name, part)
+        for name, told in load_record().items()
         if part in told["parts"]
     }
 
 
-def load_groups(split: Path, name: str, part: str) -> np.ndarray:
+def load_groups(name: str, part: str) -> np.ndarray:
     """int (N,): which writer (card, image) each of the characters of a folder's part is by."""
-    groups: np.ndarray = np.load(split / FOLDER.name / name / f"{part}-groups.npy")
+    groups: np.ndarray = np.load(HANDS / name / f"{part}-groups.npy")
     return groups

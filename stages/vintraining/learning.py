@@ -1,11 +1,13 @@
-"""Learning from an archive's checked boxes: as much of the network as their number can carry.
+"""Training a network further: with hands it lacks, and with an archive's checked boxes.
 
-Few boxes move only a bias of each class; more the last layers; many all layers, always with a
-small learning rate, and with as many of the characters that the network was trained on (replay), so
-that it forgets nothing. Each half knows how often each class occurs in it, as in `network.py`: what
-an archive has many of is not thereby more likely in a box.
+Always with a small learning rate, and with the characters that the network was trained on in the
+rest of each batch (replay), so that it forgets nothing. It is known how often each class occurs, as
+in `network.py`: what an archive has many of is not thereby more likely in a box. An archive's boxes
+change as much as their number can carry: few move only a bias of each class, more the last layers,
+many all layers.
 """
 
+import sys
 from typing import Any
 
 from vintraining import network
@@ -15,9 +17,14 @@ from vintraining.parameters import Adapt, Parameters, Train
 import keras
 import numpy as np
 from scipy.optimize import minimize
+from tqdm import tqdm
 
 LAST = (keras.layers.DepthwiseConv2D, keras.layers.Dense)
 FROZEN = keras.layers.BatchNormalization  # half a batch of one archive is no sample of all writing
+# Characters, and the share of each batch that they make up. Of a batch it is known which mixture a
+# character is of, not which characters of the mixture: where a folder holds digits alone, what is
+# learned from it is also that these are no letters.
+Mixture = list[tuple[Characters, float]]
 
 
 def level(boxes: int, how: Adapt) -> str:
@@ -28,12 +35,13 @@ def level(boxes: int, how: Adapt) -> str:
 
 
 def learn(
-    model: keras.Model, own: Characters, old: Characters, parameters: Parameters
+    model: keras.Model, own: Characters, old: Mixture, parameters: Parameters
 ) -> dict[str, Any]:
     """Changes the network in place, and says how.
 
     Args:
-        own: the archive's boxes, at least one; old: characters the network was trained on.
+        own: the archive's boxes, at least one.
+        old: characters the network was trained on, and their shares of these, sum 1.
 
     Returns:
         boxes, level; steps where layers were trained.
@@ -50,7 +58,16 @@ def learn(
     layers = LAST if chosen == "last layers" else keras.layers.Layer
     for layer in model.layers:
         layer.trainable = isinstance(layer, layers) and not isinstance(layer, FROZEN)
-    told["steps"] = _train(model, own, old, parameters)
+    batches = -(-len(own) // max(1, round(how.share * parameters.train.batch_size)))
+    told["steps"] = min(how.passes * batches, how.steps)
+    train_on(
+        model,
+        [[(own, how.share)], [(them, (1 - how.share) * share) for them, share in old]],
+        told["steps"],
+        how.rate * parameters.train.learning_rate,
+        parameters.train,
+        parameters.seed,
+    )
     for layer in model.layers:
         layer.trainable = True
     return told
@@ -83,49 +100,69 @@ def class_bias(logits: np.ndarray, labels: np.ndarray, deviation: float) -> np.n
     return np.asarray(found[1:] * np.exp(found[0]))
 
 
-class _Half:
-    """One half of each batch: augmented characters, their smoothed targets and class shares."""
+class _Origin:
+    """What each batch has of some characters: augmented, with smoothed targets.
 
-    def __init__(self, characters: Characters, train: Train, seed: int):
-        self.batches = network.TrainingBatches(characters, train, seed)
+    rates: float (33,), how often each class occurs in its mixture.
+    """
+
+    rates: np.ndarray
+
+    def __init__(self, characters: Characters, share: float, train: Train, seed: int):
+        self.size = max(1, round(share * train.batch_size))
+        sized = train.model_copy(update={"batch_size": self.size})
+        self.batches = network.TrainingBatches(characters, sized, seed)
         self.smoothing = train.label_smoothing
-        self.log_rates = np.log(np.maximum(self.batches.rates, 1e-9)).astype(np.float32)
         self.steps = 0
 
     def next(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images (B, 28, 28, 1), log shares of the classes (B, 33), targets (B, 33)."""
         # Its last batch may be cut short, or to nothing: classes are drawn in whole numbers.
-        at = self.steps % max(1, len(self.batches.rows) // self.batches.train.batch_size)
+        at = self.steps % max(1, len(self.batches.rows) // self.size)
         if self.steps and not at:
             self.batches.on_epoch_end()
         images, targets = self.batches[at]
         self.steps += 1
         # Smoothed towards the classes as they occur here: one that does not is not to grow.
-        targets = (1 - self.smoothing) * targets + self.smoothing * self.batches.rates
-        return images, np.repeat(self.log_rates[None], len(images), axis=0), targets
+        targets = (1 - self.smoothing) * targets + self.smoothing * self.rates
+        log_rates = np.log(np.maximum(self.rates, 1e-9)).astype(np.float32)
+        return images, np.repeat(log_rates[None], len(images), axis=0), targets
 
 
-def _train(model: keras.Model, own: Characters, old: Characters, parameters: Parameters) -> int:
-    """Trains what is trainable; gives the number of steps."""
-    how, train = parameters.adapt, parameters.train
-    half = max(1, train.batch_size // 2)
-    halves = [
-        _Half(characters, train.model_copy(update={"batch_size": half}), parameters.seed + number)
-        for number, characters in enumerate((own, old))
-    ]
-    steps = max(1, min(how.passes * len(halves[0].batches), how.most // half))
+def train_on(
+    model: keras.Model,
+    mixtures: list[Mixture],
+    steps: int,
+    rate: float,
+    train: Train,
+    seed: int,
+) -> None:
+    """Trains what is trainable in the network, in place.
+
+    Args:
+        mixtures: what the batches of `train.batch_size` consist of; all shares sum to 1.
+        rate: learning rate at the first of the steps; it falls to nothing.
+    """
+    parts: list[_Origin] = []
+    for mixture in mixtures:
+        own = [
+            _Origin(characters, share, train, seed + len(parts) + number)
+            for number, (characters, share) in enumerate(mixture)
+        ]
+        rates = np.average([p.batches.rates for p in own], axis=0, weights=[p.size for p in own])
+        for part in own:
+            part.rates = rates
+        parts += own
     shares = keras.Input(model.output_shape[1:])
     informed = keras.Model([*model.inputs, shares], keras.layers.Add()([model.output, shares]))
     informed.compile(
         optimizer=keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(how.rate * train.learning_rate, steps),
-            weight_decay=train.weight_decay,
+            keras.optimizers.schedules.CosineDecay(rate, steps), weight_decay=train.weight_decay
         ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
     )
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc="batches", disable=not sys.stderr.isatty()):
         images, log_rates, targets = (
-            np.concatenate(pair) for pair in zip(*(half.next() for half in halves), strict=True)
+            np.concatenate(pair) for pair in zip(*(part.next() for part in parts), strict=True)
         )
         informed.train_on_batch([images.astype(np.float32), log_rates], targets)
-    return steps

@@ -33,11 +33,18 @@ MAKER = 3  # characters of a maker's code
 @dataclass(frozen=True)
 class Real:
     """Real numbers: `vins`, different ones of 17 characters; `sources`, where each is from (file
-    and, if it has such a column, `source`); `refused`, how many rows had no such number."""
+    and, if it has such a column, `source`); `refused`, how many rows had no such number; `checked`,
+    how many of them only checked cards tell (`batches.py`: files with the column `batch`)."""
 
     vins: tuple[str, ...]
     sources: tuple[str, ...]
     refused: int
+    checked: int = 0
+
+    @property
+    def only_checked(self) -> bool:
+        """Whether there are none but those of checked cards, which are an archive's, and few."""
+        return self.checked == len(self.vins)
 
 
 def read(folder: Path) -> Real:
@@ -47,6 +54,7 @@ def read(folder: Path) -> Real:
         UserError: a file is no CSV file in UTF-8 or has no column `vin`.
     """
     found: dict[str, str] = {}
+    checked: set[str] = set()
     refused = 0
     for path in sorted(folder.glob("*.csv")):
         try:
@@ -56,13 +64,17 @@ def read(folder: Path) -> Real:
                     raise UserError(f"{path} has no column named vin")
                 for row in rows:
                     number = (row["vin"] or "").strip().upper()
-                    if len(number) == BOXES and set(number) <= set(CHARACTERS):
-                        found.setdefault(number, f"{path.name} {row.get('source') or ''}".strip())
-                    else:
+                    if len(number) != BOXES or not set(number) <= set(CHARACTERS):
                         refused += 1
+                        continue
+                    if "batch" not in row:
+                        checked.discard(number)
+                    elif number not in found:
+                        checked.add(number)
+                    found.setdefault(number, f"{path.name} {row.get('source') or ''}".strip())
         except (UnicodeDecodeError, csv.Error, OSError) as error:
             raise UserError(f"{path} is not a CSV file of numbers: {error}") from None
-    return Real(tuple(found), tuple(found.values()), refused)
+    return Real(tuple(found), tuple(found.values()), refused, len(checked))
 
 
 def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
@@ -88,6 +100,13 @@ def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
         "beginnings": _shared(counted, how.least, _damped(counted, how.damping)),
         "old makers": _old_makers(how.old_makers),
     }
+
+
+def with_archive(table: dict[str, Any], vins: Sequence[str], how: Numbers) -> dict[str, Any]:
+    """A table to which the numbers of an archive's checked cards are added, in the place of those
+    that were before. They are counted by themselves: added again, they still count once."""
+    counts = learn(vins, how)["beginnings"]
+    return table | {"archive numbers": len(vins), "archive": counts}
 
 
 def _old_makers(weight: float) -> Counts:

@@ -70,7 +70,7 @@ class Filter(Section):
 
 
 class LabelledFolder(Section):
-    weight: Annotated[int, Field(ge=1, le=1000)]
+    share: Annotated[Number, Field(gt=0, lt=1)]
     validation: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=0)]
 
@@ -79,7 +79,6 @@ class Split(Section):
     validation: Annotated[Number, Field(gt=0, lt=0.5)]
     cap: Annotated[int, Field(ge=0)]
     embedded_share: Annotated[Number, Field(ge=0, le=0.9)]
-    labelled: dict[str, LabelledFolder]
 
 
 class Train(Section):
@@ -101,14 +100,27 @@ class Train(Section):
     augmentation: Augmentation
 
 
+def _leave_room(folders: dict[str, LabelledFolder]) -> dict[str, LabelledFolder]:
+    if (together := sum(folder.share for folder in folders.values())) >= 1:
+        raise ValueError(f"shares of less than 1 together, not {together:g}")
+    return folders
+
+
+class Finetune(Section):
+    labelled: Annotated[dict[str, LabelledFolder], AfterValidator(_leave_room)]
+    steps: Annotated[int, Field(ge=1, le=1_000_000)]
+    rate: Annotated[Number, Field(gt=0, le=1)]
+
+
 class Adapt(Section):
     kept: Annotated[Number, Field(gt=0, le=0.5)]
     few: Annotated[int, Field(ge=1)]
     many: Annotated[int, Field(ge=1)]
     bias: Annotated[Number, Field(gt=0, le=10)]
-    rate: Annotated[Number, Field(gt=0, le=1)]
+    share: Annotated[Number, Field(gt=0, lt=1)]
     passes: Annotated[int, Field(ge=1, le=1000)]
-    most: Annotated[int, Field(ge=1)]
+    steps: Annotated[int, Field(ge=1, le=1_000_000)]
+    rate: Annotated[Number, Field(gt=0, le=1)]
     free: Share
 
 
@@ -147,6 +159,7 @@ class Parameters(Section):
     filter: Filter
     split: Split
     train: Train
+    finetune: Finetune
     adapt: Adapt
     numbers: Numbers
     evaluate: Evaluate
