@@ -245,7 +245,7 @@ def sets(options: argparse.Namespace) -> Iterator[tuple[str, Images, np.ndarray]
     rng = np.random.default_rng(options.seed)
     some = test[dataset.some_of_each(test.labels, options.per_class, rng)]
     yield "EMNIST test", list(some.images), some.labels
-    rows = [r for r in labelled.read_rows(options.swiss) if _tested(r)]
+    rows = [r for r in labelled.read_rows(options.swiss) if _tested(r, options.swiss)]
     yield "Swiss digits", *_opened(rows)
     scans, labels = _opened(labelled.read_rows(options.scans))
     yield "photographed", scans, labels
@@ -272,8 +272,8 @@ def sets(options: argparse.Namespace) -> Iterator[tuple[str, Images, np.ndarray]
     yield from _disturbed(some, options.seed)
 
 
-def _tested(row: labelled.Row) -> bool:
-    names = dataset.load_json(SPLIT / "labelled.json")["swiss-digits"]["parts"]["test"]["names"]
+def _tested(row: labelled.Row, folder: Path) -> bool:
+    names = labelled.load_record()[folder.name]["parts"]["test"]["names"]
     return row.owners[0][1] in names
 
 
