@@ -242,13 +242,12 @@ WAYS: dict[str, Callable[[np.ndarray, np.ndarray], boxes.Box]] = {
 def sets(options: argparse.Namespace) -> Iterator[tuple[str, Images, np.ndarray]]:
     """Name, boxes and labels of each set that is read."""
     test = dataset.load(Path("data/characters"), "test")
-    rng = np.random.default_rng(options.seed)
-    some = test[dataset.some_of_each(test.labels, options.per_class, rng)]
-    yield "EMNIST test", list(some.images), some.labels
+    yield "EMNIST test", list(test.images), test.labels
     rows = [r for r in labelled.read_rows(options.swiss) if _tested(r, options.swiss)]
     yield "Swiss digits", *_opened(rows)
     scans, labels = _opened(labelled.read_rows(options.scans))
     yield "photographed", scans, labels
+    yield "drawn cards", *_cards(options.cards, options.seed)
     for touching in (False, True):
         images = []
         for thickness in range(1, 5):
@@ -258,18 +257,15 @@ def sets(options: argparse.Namespace) -> Iterator[tuple[str, Images, np.ndarray]
         yield name, images, np.tile(labels, 4)
     for kind in ("dashes", "ticks", "comb"):
         rng = np.random.default_rng(options.seed)
-        yield (
-            f"photographed, {kind}",
-            [boxed_scans.little_printed(s, rng, kind) for s in scans],
-            labels,
-        )
+        images = [boxed_scans.little_printed(scan, rng, kind) for scan in scans]
+        yield f"photographed, {kind}", images, labels
     for share in (0.04, 0.08):
         rng = np.random.default_rng(options.seed)
         images = [boxed_scans.beyond(scan, rng, share) for scan in scans]
         yield f"photographed, crossing by {share:.0%}", images, labels
-    yield "drawn cards", *_cards(options.cards, options.seed)
-    some = some[dataset.some_of_each(some.labels, 10, rng)]
-    yield from _disturbed(some, options.seed)
+    rng = np.random.default_rng(options.seed)
+    some = dataset.some_of_each(test.labels, options.per_class, rng)
+    yield from _disturbed(test[some], options.seed)
 
 
 def _tested(row: labelled.Row, folder: Path) -> bool:
@@ -370,7 +366,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--drawn", type=int, default=4000, help="drawn for testing")
     parser.add_argument("--bound", action="store_true", help="only what a perfect mask would win")
-    parser.add_argument("--per-class", type=int, default=10_000, help="of EMNIST's test")
+    parser.add_argument("--per-class", type=int, default=10, help="disturbed characters")
+    parser.add_argument("--most", type=int, help="boxes of a set that are read (default: all)")
     parser.add_argument("--cards", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1981)
@@ -386,7 +383,9 @@ def main() -> None:
     ink = InkNetwork(_trained(options))
     print(row("drawn", own, labels, ink.masks(own), reader), flush=True)
     for name, images, labels in sets(options):
-        print(row(name, images, labels, ink.masks(images), reader), flush=True)
+        chosen = np.random.default_rng(options.seed).permutation(len(images))[: options.most]
+        images = [images[at] for at in chosen]
+        print(row(name, images, labels[chosen], ink.masks(images), reader), flush=True)
     empty(options, ink)
     speed(options, ink)
 
