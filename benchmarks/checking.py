@@ -7,12 +7,12 @@ read from the table that comes out; only the clerk's time is modelled. Numbers a
 sources that the statistics are learned without (other last digits), characters are test characters,
 each by another writer; the cards that the reader doubts are checked. Ways of working:
 
-    keying           every box is typed, nothing is shown but the images
-    former page      the page before the mosaic (from the project's history, FORMER); all boxes
-    card             the card view; all boxes are looked at
-    card, marked     the card view; only boxes that it marks are looked at
-    mosaic           all boxes in the mosaic, then what it left of the cards
-    mosaic to 99.9%  boxes read less surely than that in the mosaic, then boxes that the cards mark
+    keying              every box is typed, nothing is shown but the images
+    former page         the page before the mosaic (from the project's history, FORMER); all boxes
+    card                the card view; the boxes that it marks are looked at
+    card, all boxes     the card view; all boxes are looked at
+    mosaic              the marked boxes in the mosaic, then each card and what is left marked on it
+    mosaic, all boxes   all boxes in the mosaic, then each card
 
 The clerk's time is that of the keystroke-level model (Card, Moran and Newell: The keystroke-level
 model for user performance time with interactive systems, CACM 23, 1980), in seconds:
@@ -53,15 +53,14 @@ from results import write
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from vinreader import numbers, review
+from vinreader import numbers, review, template
 from vinreader.boxes import Box
 from vinreader.reader import CardReading, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
-from vinreader.store import FILE, Building
+from vinreader.station.store import FILE, Building
 from vinreader.tables import VinRow, cells
 
 CODE, KEY, MENTAL, GLANCE, COMPARE = 0.75, 0.28, 1.35, 0.30, 0.53
-SURE = 0.999
 FORMER = "cd54576"  # a commit with the former page
 PORT = 8994
 COLUMNS = (
@@ -150,7 +149,7 @@ def european_cards(wanted: int, seed: int) -> tuple[list[Card], list[Card]]:
     return chosen_cards, sure
 
 
-def entry(card: Card) -> review.Entry:
+def entry(card: Card) -> template.Entry:
     row = VinRow(card.name, **cells(card.reading, VinRow))
     pictures = [
         review.picture(cv2.resize(255 - image, (48, 64), interpolation=cv2.INTER_CUBIC))
@@ -287,57 +286,37 @@ def move_to(page: Page, clerk: Clerk, at: int, box: int, doubts: list[int]) -> N
 
 
 def mosaic_first(
-    page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[str], up_to: float
+    page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[str], every: bool
 ) -> None:
     page.press(Keys.F2)
     clerk.presses(1)
-    for character in page.told("Object.keys(mosaic.counts)"):
-        while settle_mosaic(page, clerk, cards, by_id, character, up_to):
-            pass
+    while page.told("mosaic.boxes.length > 0") and (every or page.told("mosaic.doubtful")):
+        settle_mosaic(page, clerk, cards, by_id)
     page.press(Keys.F2)
     clerk.presses(1)
-    page.driver.execute_async_script("act(showFirst).then(() => arguments[0]())")
-    check_cards(page, clerk, cards, every=up_to >= 1)
+    check_cards(page, clerk, cards, every=every)
 
 
-def settle_mosaic(
-    page: Page,
-    clerk: Clerk,
-    cards: dict[str, Card],
-    by_id: list[str],
-    character: str,
-    up_to: float,
-) -> bool:
-    """A screen of the mosaic; whether it was worth it."""
-    if page.told("mosaic.character") != character:
-        page.driver.execute_async_script(
-            "act(() => showMosaic(arguments[0])).then(() => arguments[1]())", character
-        )
-        clerk.presses(1)  # to the next character
-    boxes = page.told(
-        "mosaic.boxes.map(({card, box, confidence, planted}) => [card, box, confidence, !!planted])"
-    )
-    if page.told("mosaic.character") != character or not boxes or boxes[0][2] >= up_to:
-        return False
-    columns = page.told("columns()")
+def settle_mosaic(page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[str]) -> None:
+    """A screen of the mosaic; the page goes on to the next one itself."""
+    boxes = page.told("mosaic.boxes.map(({card, box, planted}) => [card, box, !!planted])")
+    character, columns = page.told("[mosaic.character, columns()]")
     clerk.decides()
     clerk.looks(len(boxes), GLANCE)
     at = 0
-    for place, (card, box, _, planted) in enumerate(boxes):
-        truth = cards[by_id[card]].truth[box] if by_id[card] in cards else ""
-        right = cards[by_id[card]].truth[box] if truth else None
+    for place, (card, box, planted) in enumerate(boxes):
+        right = cards[by_id[card]].truth[box] if by_id[card] in cards else None
         if not clerk.notices(planted or right != character):
             continue
         rows, across = place // columns - at // columns, place % columns - at % columns
-        steps = [Keys.ARROW_DOWN] * rows
-        steps += [Keys.ARROW_RIGHT if across > 0 else Keys.ARROW_LEFT] * abs(across)
+        steps = [Keys.ARROW_RIGHT if across > 0 else Keys.ARROW_LEFT] * abs(across)
+        steps += [Keys.ARROW_DOWN] * rows  # last: below the end of the last row is no box
         clerk.presses(len(steps))
         page.press(*steps)
         page.press(clerk.types(right or next(c for c in CHARACTERS if c != character)))
         at = min(place + 1, len(boxes) - 1)
     clerk.presses(1)
     page.press(Keys.ENTER)
-    return True
 
 
 def former_page(folder: Path, cards: list[Card]) -> Path:
@@ -350,7 +329,8 @@ def former_page(folder: Path, cards: list[Card]) -> Path:
     ).stdout
     found = [f'{entry(card).json},"order":{number}}}' for number, card in enumerate(cards)]
     head, tail = shown.split("{{cards}}")
-    values = json.dumps(review.settings("former", {})).replace("<", "\\u003c")
+    settings = template.settings("former", {}) | {"doubtfulBox": 0.95}
+    values = json.dumps(settings).replace("<", "\\u003c")
     path = folder / "former.html"
     path.write_text(head.replace("{{settings}}", values) + f"[{','.join(found)}]" + tail)
     return path
@@ -430,21 +410,26 @@ def main() -> None:
     arguments = parser.parse_args()
     cards, sure = european_cards(arguments.cards, arguments.seed)
     by_id = [card.name for card in cards + sure]
-    read_wrong = sum(card.reading.vin != card.truth for card in cards)
-    confidences = [box.confidence for card in cards for box in card.reading.boxes]
-    marked = sum(confidence < review.DOUBTFUL_BOX for confidence in confidences)
+    marked = [json.loads(entry(card).json + "}")["marked"] for card in cards]
+    wrong = [[a != b for a, b in zip(card.reading.vin, card.truth, strict=True)] for card in cards]
+    overlooked = sum(
+        is_wrong and box not in boxes
+        for boxes, card in zip(marked, wrong, strict=True)
+        for box, is_wrong in enumerate(card)
+    )
     told = (
-        f"{len(cards)} doubtful cards, {len(sure)} accepted on the way; {read_wrong} of the "
-        f"doubtful ones are read wrong, {marked / len(cards):.1f} boxes a card are marked."
+        f"{len(cards)} doubtful cards, {len(sure)} accepted on the way; {sum(map(any, wrong))} of "
+        f"the doubtful ones are read wrong; {sum(map(len, marked)) / len(cards):.1f} boxes a card "
+        f"are marked, {overlooked} of {sum(map(sum, wrong))} wrong boxes are not."
     )
     print(told, flush=True)
     ways: dict[str, tuple[Work | None, bool]] = {
-        "card": (lambda *a: check_cards(*a, every=True), False),
-        "card, marked": (lambda *a: check_cards(*a, every=False), False),
-        "mosaic": (lambda *a: mosaic_first(*a, by_id, 1.01), False),
-        "mosaic to 99.9%": (lambda *a: mosaic_first(*a, by_id, SURE), False),
-        "former page": (None, False),
+        "mosaic": (lambda *a: mosaic_first(*a, by_id, every=False), False),
         "keying": (key_everything, True),
+        "card": (lambda *a: check_cards(*a, every=False), False),
+        "mosaic, all boxes": (lambda *a: mosaic_first(*a, by_id, every=True), False),
+        "card, all boxes": (lambda *a: check_cards(*a, every=True), False),
+        "former page": (None, False),
     }
     found: dict[str, tuple[float, float, int, int]] = {}
     with tempfile.TemporaryDirectory() as name, browser(Path(name)) as driver:
@@ -452,12 +437,12 @@ def main() -> None:
         for way, (work, blind) in ways.items():
             rng = np.random.default_rng(arguments.seed)
             clerk = Clerk(rng, arguments.overlooked, arguments.slips)
-            wrong = (
+            left_wrong = (
                 at_station(driver, cards, sure, clerk, work, blind)
                 if work
                 else at_former(driver, cards, clerk, Path(name))
             )
-            found[way] = clerk.seconds / len(cards), clerk.keys / len(cards), *wrong
+            found[way] = clerk.seconds / len(cards), clerk.keys / len(cards), *left_wrong
             print(way, *found[way], flush=True)
     seconds, keys, *_ = found["keying"]
     twice = len(cards) * BOXES * arguments.slips**2 / (len(CHARACTERS) - 1)

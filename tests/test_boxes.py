@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vinreader.boxes import normalise, normalise_batch, steps
+from vinreader.boxes import normalise, normalise_all, normalise_batch, steps
 from vinreader.spec import SIDE
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
@@ -369,3 +369,18 @@ def test_ink_is_found_in_every_box_that_a_writer_has_filled():
         if not card.flaw.startswith(f"box {number} ")
     ]
     assert len(messages) == 24 * 17 - 9 and not any(messages)
+
+
+def test_images_together_are_what_each_is_by_itself():
+    """Of one size or of many, blank, boxed, faint, light on dark and unevenly lit among them."""
+    images = [boxed(draw(c), sides="tblr"[: 1 + n % 4]) for n, c in enumerate(CHARACTERS)]
+    images += [draw(c) for c in CHARACTERS] + [255 - draw(c, paper=200) for c in CHARACTERS]
+    images += [draw("A", ink=190), draw("B", side=200, scale=5), np.full((56, 56), 200, np.uint8)]
+    shadow = np.linspace(0, 90, 56).astype(np.uint8)
+    images += [draw(c) - np.minimum(draw(c), shadow) for c in "AKX7"]
+    images += [np.ascontiguousarray(draw(c)[:, :rest]) for c, rest in zip("LKE", (2, 40, 41))]
+    images += [box for card in draw_cards(2) for box in card.boxes]
+    for image, box in zip(images, normalise_all(images), strict=True):
+        alone = normalise(image)
+        assert np.array_equal(box.pixels, alone.pixels)
+        assert (box.blank, box.message) == (alone.blank, alone.message)

@@ -85,7 +85,9 @@ def test_an_image_is_in_one_set_of_all(place):
     place.set({"finetune.labelled": {"hands": {"share": 0.4, "validation": 1, "test": 1}}})
     taken = dataset.load(Path("data/split"), "test")
     first = normalise_batch(handwriting.write(3, writers=3, seed=8, progress=False)[0])[:1]
-    both = dataset.Characters(np.concatenate([taken.images, first]), np.append(taken.labels, np.uint8(0)))
+    both = dataset.Characters(
+        np.concatenate([taken.images, first]), np.append(taken.labels, np.uint8(0))
+    )
     dataset.save(Path("data/split"), "test", both)
     finetune(place)
     sets = [pixels(own) for part in labelled.PARTS for own in labelled.load(part).values()]

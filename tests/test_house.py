@@ -9,7 +9,7 @@ import pytest
 
 from conftest import PROJECT, unmeasured
 
-READING = sorted((PROJECT / "stages/vinreader").glob("*.py"))
+READING = sorted((PROJECT / "stages/vinreader").rglob("*.py"))
 TRAINING = sorted((PROJECT / "stages/vintraining").glob("*.py"))
 
 
@@ -43,7 +43,11 @@ def test_reading_imports_nothing_of_training(path):
 
 @pytest.mark.parametrize("package", ["vinreader", "vintraining"])
 def test_no_module_leads_back_to_itself(package):
-    paths = {f"{package}.{p.stem}": p for p in (PROJECT / "stages" / package).glob("*.py")}
+    folder = PROJECT / "stages"
+    paths = {
+        ".".join(path.relative_to(folder).with_suffix("").parts): path
+        for path in (folder / package).rglob("*.py")
+    }
     reached = {name: imports(path) & set(paths) for name, path in paths.items()}
     for middle, start in product(paths, paths):
         if middle in reached[start]:
@@ -53,9 +57,25 @@ def test_no_module_leads_back_to_itself(package):
 
 def test_reading_loads_nothing_of_the_check_station():
     """Which would take as long again as the rest of the reader to load."""
-    serving = "{'starlette', 'uvicorn', 'sqlite3', 'asyncio'}"
-    code = f"import sys, vinreader.command; sys.exit(len({serving} & set(sys.modules)))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT / "stages", env=unmeasured(), check=False
-    )  # coverage has SQLite, too
-    assert loaded.returncode == 0
+    assert not loaded_by("vinreader.command") & {"starlette", "uvicorn", "sqlite3", "asyncio"}
+
+
+def test_the_check_station_loads_nothing_that_reads_images():
+    """Which would take several times as long as the rest of its beginning."""
+    loaded = loaded_by("vinreader.station.command", "vinreader.station.app")
+    assert {"sqlite3", "starlette"} <= loaded
+    assert not loaded & {"numpy", "cv2", "PIL", "ai_edge_litert"}
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """The modules that a process holds when it has imported these."""
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT / "stages",
+        env=unmeasured(),  # coverage has SQLite, too
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(result.stdout.split())

@@ -85,7 +85,7 @@ def test_the_package_is_installed_whole_and_alone(checkout, tmp_path):
     package = Path(found.strip()).parent
     assert package.is_relative_to(tmp_path / "venv")
     source = PROJECT / "stages/vinreader"
-    for folder, some in (("", "py.typed"), ("page", "page.html")):
+    for folder, some in (("", "py.typed"), ("page", "page.html"), ("station", "store.py")):
         files = {path.name for path in (source / folder).iterdir() if path.is_file()}
         assert some in files
         assert files == {path.name for path in (package / folder).iterdir() if path.is_file()}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vinreader import decoding, known, numbers
+from vinreader.options import OPTIONS
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, INDEX, UserError
 
@@ -33,6 +34,10 @@ def changed(number, *changes):
     for position, character in changes:
         number = number[: position - 1] + character + number[position:]
     return number
+
+
+def test_the_command_tells_the_rate():
+    assert f"(default: {known.RATE})" in OPTIONS["--known-rate"]["help"]
 
 
 def recognised(prior, logs, *vins, rate=known.RATE):

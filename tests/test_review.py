@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from browsing import By, Keys, Page, chromium, emulate, in_browser
-from vinreader import review, vin
+from vinreader import review, template, vin
 from vinreader.tables import VinRow
 
 READ, RIGHT = "1M8GDM9AXKPO42788".replace("O", "D"), "1M8GDM9AXKP042788"
@@ -19,9 +19,12 @@ PICTURES = [review.picture(pixels) for pixels in _PIXELS]
 
 def card(name, reading=EUROPEAN, doubts=(), status="review", **row):
     boxes = [PICTURES[i % len(PICTURES)] for i in range(len(reading))]
-    confidences = [0.5 if i + 1 in doubts else 0.99 for i in range(len(reading))]
+    confidences = [0.5 if i + 1 in doubts else 0.9999 for i in range(len(reading))]
     first = zip(reading, confidences, strict=True)
-    alternatives = [[likely, ("0", 0.01), ("Z", 0.001)] for likely in first]
+    alternatives = [
+        [(read, sure), *((c, p) for c, p in (("0", 0.01), ("Z", 0.001)) if c != read)]
+        for read, sure in first
+    ]
     row = {"raw": reading, "confidence": "0.4000", "status": status, **row}
     return review.ReviewCard(boxes, reading, confidences, alternatives, VinRow(name, **row))
 
@@ -252,6 +255,8 @@ def test_doubtful_boxes_come_one_after_the_other(show):
 def test_why_a_box_is_doubtful_and_what_each_character_would_mean(show):
     message = "box 12: D -> 0 (check digit); box 3: blot; in the list of known numbers"
     page = show(card("a", RIGHT, doubts=(12,), message=message))
+    assert page.selected == "Box 3: 8, doubtful"
+    page.press(Keys.SPACE)
     assert page.text("why").split("\n") == [
         "Box 12: looks like D, made 0 by the rules (check digit)",
         "Going by the image alone, the reader is only 50 % sure",
@@ -274,7 +279,7 @@ def test_the_page_speaks_the_language_of_the_browser_or_the_one_chosen(browser, 
 
 
 def test_both_languages_say_the_same():
-    texts = json.loads((review.PAGE / "texts.json").read_text("utf-8"))
+    texts = json.loads((template.PAGE / "texts.json").read_text("utf-8"))
     english, ukrainian = texts["en"], texts["uk"]
     assert english.keys() == ukrainian.keys()
     for key, said in english.items():
@@ -287,7 +292,7 @@ def test_both_languages_say_the_same():
         assert len(values) == 1, key
 
 
-ALIKE = [card(f"card {number}", doubts=(number % 17 + 1,)) for number in range(30)]
+ALIKE = [card(f"card {number}", doubts=(4, 5, 6, 9)) for number in range(30)]  # all Z
 
 
 @in_browser
@@ -314,14 +319,12 @@ def test_boxes_read_alike_are_settled_and_accept_no_card(show):
 @in_browser
 def test_a_box_settled_among_others_is_no_longer_doubtful_on_its_card(show):
     page = show(card("a", doubts=(3,)), card("b", doubts=(3,)))
-    page.press(Keys.F2)
-    while page.text("mosaic-title") != "Do all of these show W?":
-        page.press(Keys.PAGE_DOWN)
-    page.press("v", Keys.ENTER, Keys.F2)  # the box of "a", which is the least sure with that of "b"
+    page.press(Keys.F2, "v", Keys.ENTER, Keys.F2)  # the box of "a"; that of "b" stands beside it
     assert page.text("name") == "a"
     assert page.number == EUROPEAN[:2] + "V" + EUROPEAN[3:]
     page.press(Keys.ENTER)
-    assert page.selected == "Box 1: W, confirmed"
+    page.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert page.selected == "Box 3: W, confirmed"
     page.press(Keys.ENTER)
     a, b = page.download()
     assert a["message"] == "corrected by a person (box 3: W -> V)"
@@ -393,6 +396,37 @@ def test_at_200_percent_nothing_is_cut_off(browser, show, language):
 
 
 @in_browser
+def test_the_boxes_that_have_to_be_looked_at_come_first_of_all_characters(show):
+    page = show(card("a", doubts=(3,)), card("b", doubts=(3, 14)))
+    page.press(Keys.F2)
+    assert page.text("mosaic-title") == "Do all of these show W?"
+    assert len(page.cells) == 2 and page.text("mosaic-place").endswith("· 2 left")
+    page.press(Keys.ENTER)
+    assert page.text("mosaic-title") == "Do all of these show 6?"
+    assert page.cells == ["Card 2, box 14"]
+    page.press(Keys.ENTER)
+    assert "No doubtful box is left" in page.text("said")
+    assert page.text("mosaic-place").startswith("Read surely")
+    page.press(Keys.F2, Keys.ENTER, Keys.ENTER)
+    assert [row["message"] for row in page.download()] == ["checked by a person"] * 2
+
+
+@in_browser
+def test_a_browser_that_keeps_nothing_says_so(browser, show):
+    page = show(card("a"), card("b"))
+    full = {"origin": "file://", "quotaSize": 1}
+    browser.execute_cdp_cmd("Storage.overrideQuotaForOrigin", full)
+    try:
+        page.press("x", Keys.ENTER)
+        page.until(lambda: "download the CSV" in page.text("connection"))
+        assert page.text("said") == "a accepted."
+        a, _ = page.download()
+        assert a["vin"] == "X" + EUROPEAN[1:]
+    finally:
+        browser.execute_cdp_cmd("Storage.overrideQuotaForOrigin", {"origin": full["origin"]})
+
+
+@in_browser
 def test_a_file_that_is_not_complete_says_so(browser, tmp_path):
     path = tmp_path / "review.html"
     write(path, ALIKE)
@@ -403,6 +437,21 @@ def test_a_file_that_is_not_complete_says_so(browser, tmp_path):
     page.press(Keys.END)
     browser.find_element(By.ID, "download").click()
     page.until(lambda: "not complete" in page.text("said"))
+
+
+def test_as_few_boxes_are_marked_as_leave_the_others_right():
+    def marked(*sure, status="review", message=""):
+        likely = [[("5", p), ("S", 1 - p)] for p in sure]
+        row = VinRow("x", status=status, message=message)
+        pictures = [PICTURES[0]] * len(sure)
+        return review.marked(review.ReviewCard(pictures, "5" * len(sure), sure, likely, row))
+
+    assert marked(0.9, 0.998, 0.9999, 0.998) == [0]
+    assert marked(0.9, 0.997, 0.9999, 0.997) == [0, 1]  # one of the two can be left out
+    assert marked(*[0.9999] * 17) != [] and marked(*[0.9999] * 17, status="ok") == []
+    assert marked(1.0, 1.0, 0.9, message="box 1: blot; box 2: D -> 5 (check digit)") == [0, 2]
+    unread = review.ReviewCard([PICTURES[0]], "-", [0.0], [[("5", 0.5)]], VinRow("x"))
+    assert review.marked(unread) == [0]
 
 
 def test_page_is_self_contained_and_repeatable(tmp_path):

@@ -210,7 +210,7 @@ def tracked(stage: str) -> set[str]:
 
 
 def parameters(stage: str) -> set[str]:
-    return {name.split(".")[0] for name in STAGES[stage]["params"]}
+    return {name.split(".")[0] for name in STAGES[stage].get("params", [])}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -21,10 +21,10 @@ import requests
 
 from conftest import PROJECT, predict, rows, unmeasured
 from vinreader import review
-from vinreader.desk import LEASE, Desk
-from vinreader.events import NONE
 from vinreader.spec import UserError
-from vinreader.store import FILE, Building, Store
+from vinreader.station.desk import LEASE, Desk
+from vinreader.station.events import NONE
+from vinreader.station.store import FILE, Building, Store
 from vinreader.tables import DRAWN, VinRow
 
 READ = "WVWZZZ1JZ3W386752"
@@ -94,10 +94,10 @@ class Station:
         return self.ask("/api/events", list(events)).json()
 
     def stop(self, how=signal.SIGTERM):
-        if self.process.poll() is None:
+        if not self.process.stdout.closed:
             self.process.send_signal(how)
-        said = self.process.communicate()[0]
-        return "".join(self.said) + said
+            self.said.append(self.process.communicate()[0])
+        return "".join(self.said)
 
 
 @contextlib.contextmanager
@@ -256,10 +256,10 @@ def test_audit_cards_stand_among_the_doubtful_ones_and_come_blind(tmp_path):
 def test_the_mosaic_shows_the_least_sure_first_to_one_clerk_and_forgets_what_is_settled(desk):
     at = desk([card("a", sure=0.9), card("b", sure=0.4), card("c", sure=0.6)])
     zs = [box for box, character in enumerate(READ) if character == "Z"]
-    shown = at.mosaic("anna", "Z", 0, 6)
+    shown = at.mosaic("anna", "Z", 6, doubtful=True)
     assert [one["card"] for one in shown["boxes"]] == [1] * 4 + [2] * 2 and shown["left"] == 12
     assert [one["box"] for one in shown["boxes"][:4]] == zs
-    others = at.mosaic("boris", "Z", 0, 100)["boxes"]
+    others = at.mosaic("boris", "Z", 100, doubtful=True)["boxes"]
     assert len(others) == 6 and not {(o["card"], o["box"]) for o in others} & {
         (o["card"], o["box"]) for o in shown["boxes"]
     }
@@ -277,7 +277,7 @@ def test_wrong_boxes_are_planted_and_who_misses_them_is_told(desk):
     for _ in range(20):  # of which the runner-up is S
         with at.store.writing() as db:
             db.execute("UPDATE boxes SET character = 'S' WHERE card < 50")
-        boxes = at.mosaic("anna", "S", 0, 100)["boxes"]
+        boxes = at.mosaic("anna", "S", 100, doubtful=True)["boxes"]
         planted += [one for one in boxes if "planted" in one]
     assert 10 <= len(planted) <= 90 and {one["card"] for one in planted} == {50}
     for one, found in zip(planted[:3], (True, True, False), strict=True):
@@ -315,6 +315,11 @@ def test_a_folder_is_read_served_and_opened_again(tmp_path):
         station.send(done(2, vin))
     assert rows(tmp_path / "vins.csv")[2]["message"].endswith("checked by a person")
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
+    assert not (tmp_path / f"{FILE}-wal").exists()  # it was told to end, and closed the store
+    (tmp_path / FILE).unlink()  # read anew: vins.csv says what was decided
+    told = check(tmp_path, "input", "--report")
+    assert "51 boxes" in told.stdout and "1 decisions of persons taken over" in told.stdout
+    assert rows(tmp_path / "vins.csv")[2]["message"].endswith("checked by a person")
 
 
 def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
@@ -337,6 +342,52 @@ def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
     for number, said in kept.items():
         assert found[number]["vin"] == said["vin"] and "by a person" in found[number]["message"]
     assert len(kept) > 10 and len(found) == 2000
+
+
+def table_from_disk(folder, *said):
+    """A vins.csv as the page from disk downloads it: of each card its name, number and message."""
+    cells = dict.fromkeys(VinRow._fields, "")
+    with (folder / "vins.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, cells, lineterminator="\n")
+        writer.writeheader()
+        for name, vin, message in said:
+            writer.writerow(cells | {"card": name, "vin": vin, "message": message})
+
+
+def test_decisions_made_from_disk_are_taken_over_once(tmp_path):
+    path = build(tmp_path, [card(name) for name in "abcdef"])
+    decided = "blurred; corrected by a person (box 17: 2 -> 3)"
+    said = [("a", OTHER, decided), ("b", READ, "a person cannot read it"), ("c", READ, "")]
+    said += [("d", READ, "needs the original, says a person"), ("e", READ, "checked by a person")]
+    table_from_disk(tmp_path, *said)
+    with running(tmp_path) as station:
+        assert "4 decisions of persons taken over" in "".join(station.said)
+        assert "2 open" in station.said[-2]
+        progress = station.ask("/api/progress").json()
+        assert [progress[s] for s in ("done", "unreadable", "original")] == [2, 1, 1]
+        (first,) = station.ask("/api/cards/0").json()["events"]
+        assert (first["clerk"], first["vin"]) == ("from vins.csv", OTHER)
+        station.send(event("open", 0, over=first["id"]), done(2))
+    table_from_disk(tmp_path, *said[:2], ("c", OTHER, decided), *said[3:])
+    told = check(tmp_path, "input", "--report")
+    assert "taken over" not in told.stdout  # nor is what somebody took back decided again
+    assert "2 decisions in vins.csv are others than those here" in told.stdout
+    found = {row["card"]: row for row in rows(tmp_path / "vins.csv")}
+    assert [found[name]["status"] for name in "abcdef"] == ["review"] * 2 + ["ok"] + [
+        "review",
+        "ok",
+        "review",
+    ]
+    assert found["c"]["vin"] == READ
+
+    for name, vin, why in (("x", READ, "no card here"), ("f", READ[1:], "vin is missing or wrong")):
+        table_from_disk(tmp_path, (name, vin, "checked by a person"))
+        before = (tmp_path / "vins.csv").read_bytes()
+        told = check(tmp_path, "input", "--report")
+        assert told.returncode == 2 and why in told.stderr and "Traceback" not in told.stderr
+        assert (tmp_path / "vins.csv").read_bytes() == before
+    with contextlib.closing(Store(path)) as store:
+        assert store.count_events() == 6
 
 
 @linux
@@ -512,8 +563,12 @@ def test_mistakes_are_one_clear_error(tmp_path, shared):
     (tmp_path / "vins.csv").write_text(
         ",".join(VinRow._fields) + "\na,,,,,,,,,checked by a person\n"
     )
+    before = (tmp_path / "vins.csv").read_bytes()
     told = check(tmp_path, "nowhere")
-    assert told.returncode == 2 and "decisions of persons" in told.stderr
+    assert told.returncode == 2 and "no such folder" in told.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["vins.csv"]  # with what persons decided
+    assert (tmp_path / "vins.csv").read_bytes() == before
+    (tmp_path / "vins.csv").unlink()
     port = shared.url.rsplit(":", 1)[1]
     build(tmp_path, [card("a")])
     told = check(tmp_path, "nowhere", "--port", port)
@@ -522,7 +577,6 @@ def test_mistakes_are_one_clear_error(tmp_path, shared):
     told = check(tmp_path, "nowhere")
     assert told.returncode == 2 and "is damaged" in told.stderr and "Traceback" not in told.stderr
     (tmp_path / FILE).rename(tmp_path / f"{FILE}-wal")
-    (tmp_path / "vins.csv").unlink()
     told = check(tmp_path, "nowhere")
     assert told.returncode == 2 and "put that back" in told.stderr
 

@@ -1,5 +1,7 @@
 """The station's page in a real browser: clerks at once, a lost connection, undo, blind cards."""
 
+import contextlib
+import signal
 import time
 
 import pytest
@@ -7,8 +9,8 @@ import requests
 
 from browsing import By, Keys, chromium, in_browser
 from conftest import rows
-from test_station import OTHER, READ, Station, build, card, done, running
-from vinreader.store import FILE
+from test_station import OTHER, READ, Station, build, card, done, linux, running
+from vinreader.station.store import FILE, Store
 
 from selenium.webdriver.common.action_chains import ActionChains  # isort: skip
 
@@ -43,7 +45,7 @@ class Clerk:
 
     def press(self, *keys, wait=True):
         self.browser.switch_to.window(self.tab)
-        self.browser.switch_to.active_element.send_keys(*keys)
+        ActionChains(self.browser).send_keys(*keys).perform()  # whatever is selected by then
         if wait:
             self.browser.execute_async_script("acting.then(() => arguments[0]())")
 
@@ -91,7 +93,7 @@ def table(folder):
 
 
 def test_two_clerks_work_beside_each_other_and_undo_across_cards(tmp_path, sits_down):
-    build(tmp_path, [card(f"card {number}", sure=0.97) for number in range(4)])
+    build(tmp_path, [card(f"card {number}", sure=0.9999) for number in range(4)])
     with running(tmp_path) as station:
         anna = sits_down(station.url, "Anna")
         boris = sits_down(station.url.replace("127.0.0.1", "localhost"), "Борис")
@@ -115,22 +117,69 @@ def test_two_clerks_work_beside_each_other_and_undo_across_cards(tmp_path, sits_
     assert all(row["status"] == "review" for row in table(tmp_path).values())
 
 
+WAITS = "document.getElementById('connection').textContent !== ''"
+CONNECTED = f"!({WAITS})"
+
+
 def test_without_a_connection_decisions_wait_and_are_sent(tmp_path, sits_down):
-    build(tmp_path, [card(f"card {number}", sure=0.97) for number in range(3)])
+    build(tmp_path, [card(f"card {number}", sure=0.9999) for number in range(3)])
     station = Station(tmp_path)
     port = station.url.rsplit(":", 1)[1]
     anna = sits_down(station.url, "Anna")
     anna.press("X")
-    station.process.kill()
-    station.process.wait()
+    station.stop(signal.SIGKILL)
     anna.press(Keys.ENTER, wait=False)
-    anna.until("document.getElementById('connection').textContent !== ''")
-    with running(tmp_path, "--port", port):
-        anna.until("document.getElementById('connection').textContent === ''")
+    anna.until(WAITS)
+    with running(tmp_path, "--port", port) as station:
+        anna.until(CONNECTED)
         anna.until("desk.card.name === 'card 1'")
+        station.stop(signal.SIGKILL)
+        anna.press("X", Keys.ENTER, wait=False)
+        anna.until(WAITS)
+        anna.browser.get("about:blank")  # what waits outlives the page, too
+    with running(tmp_path, "--port", port) as station:
+        sits_down(station.url, "Anna").until("desk.card && desk.card.name === 'card 2'")
     found = table(tmp_path)
-    assert found["card 0"]["vin"] == "X" + READ[1:]
-    assert "corrected by a person (box 1: W -> X)" in found["card 0"]["message"]
+    for name in ("card 0", "card 1"):
+        assert found[name]["vin"] == "X" + READ[1:]
+        assert "corrected by a person (box 1: W -> X)" in found[name]["message"]
+
+
+def test_a_station_killed_at_ten_moments_has_every_key_once(tmp_path, sits_down):
+    path = build(tmp_path, [card(f"card {number}", sure=0.9999) for number in range(12)])
+    station = Station(tmp_path)
+    port = station.url.rsplit(":", 1)[1]
+    anna = sits_down(station.url, "Anna")
+    for moment in range(10):
+        anna.press("X", Keys.ENTER, wait=False)
+        time.sleep(moment * 0.01)
+        station.stop(signal.SIGKILL)
+        station = Station(tmp_path, "--port", port)
+    anna.until("desk.card.name === 'card 10'")
+    station.stop()
+    with contextlib.closing(Store(path)) as store, store.reading() as db:
+        kept = db.execute("SELECT card, kind FROM events ORDER BY seq").fetchall()
+        assert not db.execute("SELECT * FROM refused").fetchall()
+    assert kept == [(number, kind) for number in range(10) for kind in ("box", "done")]
+    assert [row["vin"] for row in table(tmp_path).values()] == ["X" + READ[1:]] * 10 + [READ] * 2
+
+
+@linux
+def test_what_a_full_disk_refuses_waits_at_the_page(tmp_path, sits_down):
+    import resource
+
+    build(tmp_path, [card(f"card {number}", sure=0.9999) for number in range(3)])
+    with running(tmp_path) as station:
+        anna = sits_down(station.url, "Anna")
+        limit = resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE)
+        full = (tmp_path / f"{FILE}-wal").stat().st_size
+        resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, (full, limit[1]))
+        anna.press("X", Keys.ENTER, wait=False)
+        anna.until(WAITS)
+        resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, limit)
+        anna.until("desk.card.name === 'card 1'")
+        anna.until(CONNECTED)
+    assert table(tmp_path)["card 0"]["vin"] == "X" + READ[1:]
 
 
 def test_the_mosaic_settles_boxes_and_the_second_clerk_keys_blind(tmp_path, sits_down):

@@ -6,9 +6,9 @@ import sys
 def main() -> int:
     """Exit status of what the process's arguments ask for."""
     if sys.argv[1:2] == ["check"]:
-        from vinreader import checking
+        from vinreader.station.command import main as check
 
-        return checking.main(sys.argv[2:])
+        return check(sys.argv[2:])
     from vinreader import command
 
     return command.main()

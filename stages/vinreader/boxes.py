@@ -7,8 +7,8 @@ the ink, centred in a square with the aspect ratio kept and a 2-pixel border, an
 uneven brightness, ink of any strength, either polarity, and the lines of the box it was cut from.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -16,16 +16,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinreader import processes as pool
-from vinreader.lines import Line, are_certain, crossings, erasable, find_lines, turned
+from vinreader.lines import (
+    Line,
+    are_certain,
+    crossings,
+    erasable,
+    find_lines,
+    leaning,
+    may_be_boxed,
+    turned,
+)
 from vinreader.spec import SIDE
 
 # What OpenCV returns is of any type to the type checker. Here both are uint8 (height, width).
 Grey = NDArray[Any]  # 0 to 255
 Mask = NDArray[Any]  # 0 or 1
+Stack = NDArray[Any]  # (N, height, width): images of one size
+Flags = NDArray[np.bool_]
+Rectangles = tuple[NDArray[Any], ...]  # left, top, right, bottom (exclusive), int (N,) each
 # As OpenCV gives them: how many, their labels (height, width), a row of figures each, centres.
 Components = tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]
 
 WORK = 96  # longer side at which ink and lines are looked for: a stroke is 2 to 15 pixels wide
+TOGETHER = 1 << 17  # pixels of the images that are worked on at once: they stay in the cache
+CHANNELS = 128  # of an image that OpenCV's filters take
 CANVAS = 4 * SIDE  # the character is drawn at this size, near EMNIST's 128, and then reduced
 EXTENT = 23.6 / SIDE  # EMNIST's longer side between half-ink contours: median 23.6 of 28 pixels
 MIN_SIDE = 4  # pixels; in a narrower strip no stroke can be told from its surroundings
@@ -51,7 +65,8 @@ TRACE = 64  # of 255: ink this strong is followed when lines and strokes are tol
 BLOT = 0.49  # share of full ink in the 28x28 image; EMNIST's fullest of 8,000 has 0.48
 
 # Steepens the edge of a stroke at the size of the canvas: half-ink stays where it was.
-EDGE = ((np.arange(256) - 127.5) * 2 + 127.5).clip(0, 255).astype(np.uint8)
+GREYS = np.arange(256)
+EDGE = ((GREYS - 127.5) * 2 + 127.5).clip(0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +96,33 @@ def normalise(grey: Grey) -> Box:
     Raises:
         ValueError: not a two-dimensional uint8 array with pixels.
     """
-    raw = _find_ink(_reduce(grey))
-    return _fit(_remove_lines(_stretch(raw), raw))
+    return normalise_all([grey])[0]
+
+
+def normalise_all(images: Sequence[Grey]) -> list[Box]:
+    """`normalise` of every image, in their order; those of one size are worked on together."""
+    works = [reduced(image) for image in images]
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, work in enumerate(works):
+        alike.setdefault(work.shape, []).append(place)
+    boxes: dict[int, Box] = {}
+    for (height, width), places in alike.items():
+        most = max(1, min(CHANNELS, TOGETHER // (height * width)))
+        for some in (places[start : start + most] for start in range(0, len(places), most)):
+            _, kept = _cleaned(np.stack([works[place] for place in some]))
+            boxes.update(zip(some, _fit(kept), strict=True))
+    return [boxes[place] for place in range(len(works))]
 
 
 def steps(grey: Grey) -> list[tuple[str, Grey]]:
     """The images `normalise` goes through, for people: (name, uint8 array) in order."""
-    work = _reduce(grey)
-    raw = _find_ink(work)
-    ink = _stretch(raw)
-    kept = _remove_lines(ink, raw)
+    work = reduced(grey)
+    ink, kept = _cleaned(work[None])
     return [
         ("input", work),
-        ("ink", ink),
-        ("lines removed", kept),
-        ("final", _fit(kept).pixels),
+        ("ink", ink[0]),
+        ("lines removed", kept[0]),
+        ("final", _fit(kept)[0].pixels),
     ]
 
 
@@ -118,45 +145,83 @@ def normalise_batch(images: NDArray[np.uint8], processes: int | None = None) -> 
 
 
 def _pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    pixels = np.empty((len(images), SIDE, SIDE), np.uint8)
-    for index, image in enumerate(images):
-        pixels[index] = normalise(image).pixels
-    return pixels
+    pixels = [box.pixels for box in normalise_all(list(images))]
+    return np.stack(pixels) if pixels else np.empty((0, SIDE, SIDE), np.uint8)
 
 
-def _reduce(grey: Grey) -> Grey:
+def reduced(grey: Grey) -> Grey:
+    """The image at the size at which `normalise` works: its longer side at most `WORK`.
+
+    Raises:
+        ValueError: as `normalise`.
+    """
     if grey.ndim != 2 or grey.dtype != np.uint8 or grey.size == 0:
         raise ValueError(f"expected a uint8 (height, width) image, got {grey.dtype} {grey.shape}")
     longer = max(grey.shape)
     if longer <= WORK:
-        return np.ascontiguousarray(grey)
+        return grey
     height, width = (max(1, round(side * WORK / longer)) for side in grey.shape)
     return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _find_ink(work: Grey) -> Grey:
+def _cleaned(works: Stack) -> tuple[Stack, Stack]:
+    """Ink in full strength, and what of it is the character."""
+    raw = _find_ink(works)
+    ink = _stretch(raw)
+    mask = ink > TRACE
+    kept = ink.copy()
+    lined = _may_have_lines(ink, mask)
+    for index in np.flatnonzero((lined | ~_alone(mask)) & ink.any((1, 2))):
+        kept[index] = _remove_lines(ink[index], raw[index], bool(lined[index]))
+    return ink, _even_pressure(kept)
+
+
+def _filtered(images: Stack, *filters: Callable[[Any], Any]) -> Stack:
+    """The images after OpenCV's filters, which take all of them at once as one image's channels."""
+    channels = np.ascontiguousarray(images.transpose(1, 2, 0))
+    result = channels
+    for apply in filters:
+        result = apply(result).reshape(channels.shape)
+    return np.ascontiguousarray(result.transpose(2, 0, 1))
+
+
+def _find_ink(works: Stack) -> Stack:
     """Ink as uint8 of the same shape: by how many grey levels it differs from the paper."""
-    even = _lit_evenly(work)
-    light = even if _is_light_on_dark(even) else cv2.bitwise_not(even)
-    return cv2.subtract(light, _paper(light))
+    even = _lit_evenly(works)
+    light = np.where(_are_light_on_dark(even)[:, None, None], even, ~even)
+    return light - np.minimum(light, _paper(light))
 
 
-def _paper(light: Grey) -> Grey:
+def _paper(light: Stack) -> Stack:
     """What remains when everything narrower than half the box is taken away."""
-    longer = max(light.shape)
+    longer = max(light.shape[1:])
     kernel = np.ones((longer // 2 | 1,) * 2, np.uint8)
-    paper = cv2.morphologyEx(cv2.blur(light, (3, 3)), cv2.MORPH_OPEN, kernel)
-    return cv2.blur(paper, (longer // 4 | 1,) * 2)
+    return _filtered(
+        light,
+        lambda image: cv2.blur(image, (3, 3)),
+        lambda image: cv2.morphologyEx(image, cv2.MORPH_OPEN, kernel),
+        lambda image: cv2.blur(image, (longer // 4 | 1,) * 2),
+    )
 
 
-def _lit_evenly(work: Grey) -> Grey:
-    """Take a slope of brightness away, as a shadow leaves it: the plane through the paper."""
+def _lit_evenly(works: Stack) -> Stack:
+    """Take a slope of brightness away, as a shadow leaves it."""
+    step = max(1, max(works.shape[1:]) // 20)  # a sample is enough to lay a plane through
+    values = works[:, ::step, ::step].reshape(len(works), -1).astype(np.float32)
+    spread = _median(np.abs(values - _median(values)[:, None]))
+    sloping = np.flatnonzero(spread > 4)
+    if not sloping.size:
+        return works
+    even = works.copy()
+    for index in sloping:
+        even[index] = _levelled(works[index], step, float(spread[index]))
+    return even
+
+
+def _levelled(work: Grey, step: int, spread: float) -> Grey:
+    """Without the slope of the plane through the paper, whose grey levels differ by `spread`."""
     height, width = work.shape
-    step = max(1, max(height, width) // 20)  # a sample is enough to lay a plane through
     values = work[::step, ::step].ravel().astype(np.float64)
-    spread = _median(np.abs(values - _median(values)))
-    if spread <= 4:
-        return work
     down, across = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
     points = np.stack(np.broadcast_arrays(down[::step], across[::step], 1.0)).reshape(3, -1)
     paper = np.ones(values.size, bool)
@@ -173,27 +238,35 @@ def _lit_evenly(work: Grey) -> Grey:
     return level
 
 
-def _median(values: NDArray[np.float64]) -> float:
-    """As np.median, without its checks: for a few hundred values they take most of the time."""
-    ordered = np.sort(values)
-    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+def _median(values: NDArray[Any]) -> NDArray[Any]:
+    """As np.median along the last axis, without its checks, which take most of the time."""
+    ordered = np.sort(values, axis=-1)
+    count = values.shape[-1]
+    median: NDArray[Any] = (ordered[..., (count - 1) // 2] + ordered[..., count // 2]) / 2
+    return median
 
 
-def _is_light_on_dark(work: Grey) -> bool:
+def _are_light_on_dark(works: Stack) -> Flags:
     """Which of the two is ink: the rarer one, standing out from its surroundings.
 
     A frame of ink along the image's edge can make ink the commoner one. So where the edge does
     not look like paper, or all of it is a frame around something else, the inside decides.
     """
-    bright = cv2.threshold(work, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+    size = works[0].size
+    bright = works > _otsu(works)[:, None, None]
+    light_ink = _stand_out_light(works)
+    paper = bright ^ light_ink[:, None, None]
+    left, top, right, bottom = inside = _rectangles(paper, 0.9)
+    framed = (right - left) * (bottom - top) >= 0.3 * size
+    sure = (_edge(paper) >= 0.9) & (~framed | (_edge(paper, inside) >= 0.2))
+    for index in np.flatnonzero(~sure):
+        light_ink[index] = _is_lighter_narrower(works[index], bright[index].view(np.uint8))
+    return light_ink
+
+
+def _is_lighter_narrower(work: Grey, bright: Mask) -> bool:
+    """Strokes are narrow, paper is wide: whether what is bright is ink then."""
     dark = 1 - bright
-    light_ink = _stands_out_light(work)
-    paper = dark if light_ink else bright
-    if _edge(paper) >= 0.9:
-        inside = _inside(paper)
-        if inside.size < 0.3 * work.size or _edge(inside) >= 0.2:
-            return light_ink
-    # Strokes are narrow, paper is wide.
     of_light, of_dark = _widest(bright), _widest(dark)
     narrow, wide = sorted((of_light, of_dark))
     # A blunt pen's strokes and blots are as wide as the paper around them; a frame is not.
@@ -201,54 +274,67 @@ def _is_light_on_dark(work: Grey) -> bool:
         return _frames(bright)
     if wide >= 1.2 * narrow:
         return of_light < of_dark
-    return _stands_out_light(_centre(work))
+    height, width = work.shape
+    centre = work[height // 5 : height - height // 5, width // 5 : width - width // 5]
+    return bool(_stand_out_light(centre[None])[0])
 
 
-def _inside(mask: Mask) -> Mask:
-    """The part of a mask from the first to the last row and column that are not nearly all 1."""
-    height, width = mask.shape
-    rows = np.flatnonzero(_sums(mask, 1) < 0.9 * width)
-    columns = np.flatnonzero(_sums(mask, 0) < 0.9 * height)
-    if not rows.size or not columns.size:
-        return mask[:0, :0]
-    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+def _rectangles(masks: Stack, full: float = 0.0) -> Rectangles:
+    """The rectangles around what is 1 in masks; `full`: around rows and columns of which less than
+    this share is 1, instead. All 0 where nothing is."""
+    sides: list[NDArray[Any]] = []
+    for axis in (1, 2):
+        if full:
+            found = masks.sum(axis, dtype=np.int32) < full * masks.shape[axis]
+        else:
+            found = masks.any(axis)
+        stop = np.where(found.any(1), found.shape[1] - found[:, ::-1].argmax(1), 0)
+        sides += found.argmax(1), stop
+    left, right, top, bottom = sides
+    some = (right > 0) & (bottom > 0)
+    return left * some, top * some, right * some, bottom * some
+
+
+def _edge(masks: Stack, inside: Rectangles | None = None) -> NDArray[Any]:
+    """Share of the pixels along the four sides of masks, or of rectangles inside them, that are 1,
+    each side as important."""
+    count, height, width = masks.shape
+    if inside is None:
+        sides = masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]
+        return sum(side.mean(1) for side in sides) / 4
+    left, top, right, bottom = inside
+    x, y, every = np.arange(width), np.arange(height), np.arange(count)
+    columns = (x >= left[:, None]) & (x < right[:, None])
+    rows = (y >= top[:, None]) & (y < bottom[:, None])
+    across, down = np.maximum(right - left, 1), np.maximum(bottom - top, 1)
+    return (
+        (masks[every, top] & columns).sum(1) / across
+        + (masks[every, bottom - 1] & columns).sum(1) / across
+        + (masks[every, :, left] & rows).sum(1) / down
+        + (masks[every, :, right - 1] & rows).sum(1) / down
+    ) / 4
 
 
 def _frames(mask: Mask) -> bool:
     """Whether there is a frame at the four sides of a mask, and something else along its inside."""
     height, width = mask.shape
-    rows = np.flatnonzero(_sums(mask, 1) >= 0.8 * width)
-    columns = np.flatnonzero(_sums(mask, 0) >= 0.8 * height)
+    rows = np.flatnonzero(mask.sum(1) >= 0.8 * width)
+    columns = np.flatnonzero(mask.sum(0) >= 0.8 * height)
     top, bottom = rows[rows < FRAME * height], rows[rows >= (1 - FRAME) * height]
     left, right = columns[columns < FRAME * width], columns[columns >= (1 - FRAME) * width]
     if not (top.size and bottom.size and left.size and right.size):
         return False
     # A frame that leans a little does not end in one row.
     inside = mask[top[-1] + 3 : bottom[0] - 2, left[-1] + 3 : right[0] - 2]
-    return inside.size >= 0.15 * mask.size and _edge(inside) < 0.2
+    return inside.size >= 0.15 * mask.size and _edge(inside[None])[0] < 0.2
 
 
-def _sums(mask: Mask, axis: int) -> NDArray[Any]:
-    """As mask.sum(axis), faster."""
-    return cv2.reduce(mask, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
-
-
-def _edge(mask: Mask) -> float:
-    """Share of the pixels along a mask's four sides that are 1, each side as important."""
-    sides = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
-    return sum(np.count_nonzero(side) / len(side) for side in sides) / 4
-
-
-def _centre(image: Grey) -> Grey:
-    height, width = image.shape
-    return image[height // 5 : height - height // 5, width // 5 : width - width // 5]
-
-
-def _stands_out_light(grey: Grey) -> bool:
+def _stand_out_light(greys: Stack) -> Flags:
     """Skewness of the detail: few light points among many darker ones make it positive."""
-    detail = grey.astype(np.float32)
-    detail -= cv2.blur(detail, (max(grey.shape) | 1,) * 2)
-    return float((detail * detail * detail).sum()) > 0
+    detail = greys.astype(np.float32)
+    around = (max(greys.shape[1:]) | 1,) * 2
+    detail -= _filtered(detail, lambda image: cv2.blur(image, around))
+    return (detail * detail * detail).reshape(len(greys), -1).sum(1) > 0
 
 
 def _widest(mask: Mask) -> float:
@@ -257,55 +343,108 @@ def _widest(mask: Mask) -> float:
     return float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
 
 
-def _stretch(ink: Grey) -> Grey:
+def _stretch(inks: Stack) -> Stack:
     """Ink in full strength: paper with its noise 0, the middle of strokes 255; all 0 if blank."""
-    if min(ink.shape) < MIN_SIDE:
-        return np.zeros_like(ink)
+    if min(inks.shape[1:]) < MIN_SIDE:
+        return np.zeros_like(inks)
     # Standard deviation of the paper's noise, from how neighbours differ: half of all neighbours
     # lie on paper, whatever the strokes and shadows do.
-    grain = cv2.absdiff(ink[:, 1:], ink[:, :-1])
-    noise = 1.05 * _quantile(np.bincount(grain.ravel(), minlength=1), 0.5)
-    middle, spread, high = _levels(ink)
-    if noise and high - middle < SMOOTH * noise:
-        ink = cv2.GaussianBlur(ink, (5, 5), 1)
-        noise *= 0.28  # what this blur leaves of it
-        middle, spread, high = _levels(ink)
-    if high - middle < max(MIN_CONTRAST, MIN_SIGNAL * noise, MIN_LEAD * spread):
-        return np.zeros_like(ink)
-    return cv2.LUT(ink, _contrast(middle + 1.5 * noise, high))
+    after, before = inks[:, :, 1:], inks[:, :, :-1]
+    grain = np.maximum(after, before) - np.minimum(after, before)
+    noise = 1.05 * _level_of(_below(grain), 0.5 * grain[0].size)
+    middle, spread, high = _levels(inks)
+    faint = (noise > 0) & (high - middle < SMOOTH * noise)
+    if faint.any():
+        smooth = _filtered(inks[faint], lambda image: cv2.GaussianBlur(image, (5, 5), 1))
+        inks = inks.copy()
+        inks[faint] = smooth
+        noise[faint] *= 0.28  # what this blur leaves of it
+        middle[faint], spread[faint], high[faint] = _levels(smooth)
+    least = np.maximum(np.maximum(MIN_CONTRAST, MIN_SIGNAL * noise), MIN_LEAD * spread)
+    low = middle + 1.5 * noise
+    # Tables of grey levels that bring `low` to 0 and `high` to 255.
+    steep = 255 / np.where(high - middle >= least, high - low, np.inf)
+    tables = ((GREYS - low[:, None]) * steep[:, None]).clip(0, 255).astype(np.uint8)
+    return tables.ravel()[inks + 256 * np.arange(len(inks))[:, None, None]]
 
 
-@lru_cache(maxsize=1024)
-def _contrast(low: float, high: float) -> NDArray[np.uint8]:
-    """Table of grey levels that brings `low` to 0 and `high` to 255."""
-    levels = (np.arange(256) - low) * (255 / (high - low))
-    return levels.clip(0, 255).astype(np.uint8)
+def _otsu(images: Stack) -> NDArray[Any]:
+    """The grey level that best divides each image's dark from its light."""
+    found = [cv2.threshold(image, 0, 1, cv2.THRESH_OTSU)[0] for image in images]
+    return np.array(found, np.uint8)
 
 
-def _levels(ink: Grey) -> tuple[int, float, int]:
+def _below(images: Stack) -> NDArray[Any]:
+    """How many pixels of each image are at or under each grey level: int (N, 256)."""
+    levels = images.reshape(len(images), -1) + 256 * np.arange(len(images))[:, None]
+    counts = np.bincount(levels.ravel(), minlength=256 * len(images))
+    return counts.reshape(-1, 256).cumsum(1)
+
+
+def _level_of(below: NDArray[Any], pixels: Any) -> NDArray[Any]:
+    """The first level at or under which so many pixels of each image lie."""
+    return (below < np.reshape(pixels, (-1, 1))).sum(1)
+
+
+def _levels(inks: Stack) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Grey level of the paper, its spread about that, and the level of the strokes."""
-    counts = np.bincount(ink.ravel(), minlength=256)
-    threshold = int(cv2.threshold(ink, 0, 255, cv2.THRESH_OTSU)[0]) + 1
-    below = counts.cumsum()
-    paper = int(below[threshold - 1])
-    strokes = int(below[-1]) - paper
-    if not strokes:
-        return 0, 0, 0
-    shares = (0.16 * paper, 0.5 * paper, 0.84 * paper, paper + 0.6 * strokes)
-    least, middle, most, high = below.searchsorted(shares).tolist()
+    below = _below(inks)
+    paper = below[np.arange(len(inks)), _otsu(inks)]
+    strokes = below[:, -1] - paper
+    least, middle, most, high = (
+        _level_of(below, pixels) * (strokes > 0)
+        for pixels in (0.16 * paper, 0.5 * paper, 0.84 * paper, paper + 0.6 * strokes)
+    )
     return middle, (most - least) / 2, high
 
 
-def _quantile(counts: NDArray[np.int64], share: float) -> int:
-    """The first level of a histogram at or under which `share` of the pixels lie."""
-    below = counts.cumsum()
-    return int(below.searchsorted(share * below[-1]))
+def _alone(masks: Stack) -> Flags:
+    """Whether a mask shows one component, well inside the image, and nothing else."""
+    count, height, width = masks.shape
+    # All at once: one below the other, an empty row between them.
+    column = np.zeros((count, height + 1, width), np.uint8)
+    column[:, :height] = masks
+    x, y, w, h, _ = cv2.connectedComponentsWithStats(column.reshape(-1, width))[2][1:].T
+    image, y = np.divmod(y, height + 1)
+    inside = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
+    inside &= np.maximum(w, h) > MIN_EXTENT * min(height, width)
+    components, fitting = (
+        np.bincount(places, minlength=count) for places in (image, image[inside])
+    )
+    alone: Flags = (components == 1) & (fitting == 1)
+    return alone
 
 
-def _remove_lines(ink: Grey, raw: Grey) -> Grey:
+def _may_have_lines(inks: Stack, masks: Stack) -> Flags:
+    """Cheap first: ink that reaches the image's edge, or goes into the corners of its rectangle,
+    and even with faint ink reaches far enough to be anchored, or may be a box."""
+    height, width = masks.shape[1:]
+    x, y = np.arange(width), np.arange(height)
+    left, top, right, bottom = (side[:, None] for side in _rectangles(masks))
+    high, wide = (bottom - top) // 8 + 1, (right - left) // 8 + 1
+    corners = np.zeros(len(masks), int)
+    for band in ((y >= top) & (y < top + high), (y >= bottom - high) & (y < bottom)):
+        inked = (masks & band[:, :, None]).any(1)
+        corners += (inked & (x >= left) & (x < left + wide)).any(1)
+        corners += (inked & (x >= right - wide) & (x < right)).any(1)
+    slack = max(height, width) // 40
+    may = _reach_edge(masks, slack) | (corners >= 3)
+    faint = inks > FAINT_LINE
+    return may & (_reach_edge(faint, slack + leaning(max(height, width))) | may_be_boxed(faint))
+
+
+def _reach_edge(masks: Stack, slack: int) -> Flags:
+    """Whether there is ink so many pixels from the image's edge, or none at all."""
+    height, width = masks.shape[1:]
+    left, top, right, bottom = _rectangles(masks)
+    nearest = np.minimum.reduce([left, top, width - right, height - bottom])
+    return nearest <= slack
+
+
+def _remove_lines(ink: Grey, raw: Grey, may_be_lined: bool) -> Grey:
     """Ink in full strength, stretched from `raw`, without box, neighbours' strokes and dust."""
     mask = _trace(ink)
-    lines = _find_lines(ink, mask) if _may_have_lines(mask) else {}
+    lines = _find_lines(ink, mask) if may_be_lined else {}
     lined = np.zeros(mask.shape, bool)
     if lines:
         erased = erasable(mask, lines)
@@ -328,9 +467,7 @@ def _remove_lines(ink: Grey, raw: Grey) -> Grey:
             ink, mask = rest, _trace(rest)
             components = _components(mask)
     character = _character(mask, components)
-    if character is not mask:
-        ink = _stretch(cv2.multiply(ink, character))
-    return _even_pressure(ink)
+    return ink if character is mask else _stretch((ink * character)[None])[0]
 
 
 def _find_lines(ink: Grey, mask: Mask) -> dict[int, Line]:
@@ -348,7 +485,8 @@ def _without(raw: Grey, printed: NDArray[np.bool_]) -> Grey:
 
     What is left has levels of its own.
     """
-    return _stretch(np.where(printed, np.minimum(raw, _levels(raw)[0]), raw))
+    paper = _levels(raw[None])[0].astype(np.uint8)
+    return _stretch(np.where(printed, np.minimum(raw, paper), raw)[None])[0]
 
 
 def _was_the_character(rest: Mask, lines: dict[int, Line]) -> bool:
@@ -382,32 +520,19 @@ def _components(mask: Mask) -> Components:
     return count, labels, stats, centres
 
 
-def _even_pressure(ink: Grey) -> Grey:
+def _even_pressure(inks: Stack) -> Stack:
     """Bring strokes of a light hand up to the strength of the others."""
-    around = max(ink.shape) // 5 | 1
-    strongest = cv2.dilate(ink, np.ones((around, around), np.uint8))
-    strongest = cv2.blur(strongest, (around, around))
-    return cv2.divide(ink, np.maximum(strongest, FAINTEST), scale=255)
+    around = (max(inks.shape[1:]) // 5 | 1,) * 2
+    strongest = _filtered(
+        inks,
+        lambda image: cv2.dilate(image, np.ones(around, np.uint8)),
+        lambda image: cv2.blur(image, around),
+    )
+    return cv2.divide(inks, np.maximum(strongest, FAINTEST), scale=255)
 
 
 def _trace(ink: Grey) -> Mask:
     return (ink > TRACE).view(np.uint8)
-
-
-def _may_have_lines(mask: Mask) -> bool:
-    """Cheap first: ink that reaches the image's edge, or goes into the corners of its rectangle."""
-    height, width = mask.shape
-    x, y, w, h = cv2.boundingRect(mask)
-    slack = max(height, width) // 40
-    if x <= slack or y <= slack or x + w >= width - slack or y + h >= height - slack:
-        return True
-    high, wide = h // 8 + 1, w // 8 + 1
-    corners = [
-        bool(mask[top : top + high, left : left + wide].any())
-        for top in (y, y + h - high)
-        for left in (x, x + w - wide)
-    ]
-    return sum(corners) >= 3
 
 
 def _character(mask: Mask, components: Components) -> Mask:
@@ -523,26 +648,36 @@ def _remains_of_box(components: Components, lined: NDArray[np.bool_]) -> Mask:
     return table[labels]
 
 
-def _fit(ink: Grey) -> Box:
-    """The character in the size, the place and the softness of EMNIST."""
-    x, y, width, height = cv2.boundingRect((ink > 127).view(np.uint8))
-    if max(width, height) <= MIN_EXTENT * min(ink.shape):
-        return Box(np.zeros((SIDE, SIDE), np.uint8), True, "no ink")
-    # Cut out with the soft edge of its strokes; the rest of the canvas stays paper.
-    left, top = max(x - MARGIN, 0), max(y - MARGIN, 0)
-    cut = ink[top : y + height + MARGIN, left : x + width + MARGIN]
-    scale = CANVAS * EXTENT / max(width, height)
-    place = [
-        (CANVAS / 2 + scale * (start - middle), CANVAS / 2 + scale * (start + side - middle))
-        for start, side, middle in (
-            (top, cut.shape[0], y + height / 2),
-            (left, cut.shape[1], x + width / 2),
-        )
+def _fit(inks: Stack) -> list[Box]:
+    """The characters in the size, the place and the softness of EMNIST."""
+    canvas = np.zeros((len(inks), CANVAS, CANVAS), np.uint8)
+    rectangles = np.stack(_rectangles(inks > 127), 1).tolist()
+    blank = []
+    for ink, page, (x, y, right, bottom) in zip(inks, canvas, rectangles, strict=True):
+        width, height = right - x, bottom - y
+        blank.append(max(width, height) <= MIN_EXTENT * min(ink.shape))
+        if blank[-1]:
+            continue
+        # Cut out with the soft edge of its strokes; the rest of the canvas stays paper.
+        left, top = max(x - MARGIN, 0), max(y - MARGIN, 0)
+        cut = ink[top : bottom + MARGIN, left : right + MARGIN]
+        scale = CANVAS * EXTENT / max(width, height)
+        place = [
+            (CANVAS / 2 + scale * (start - middle), CANVAS / 2 + scale * (start + side - middle))
+            for start, side, middle in (
+                (top, cut.shape[0], y + height / 2),
+                (left, cut.shape[1], x + width / 2),
+            )
+        ]
+        (top, bottom), (left, right) = ((max(round(a), 0), min(round(b), CANVAS)) for a, b in place)
+        cut = cv2.resize(cut, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+        # EMNIST's strokes were binary at this size: level them, whatever the pen's pressure was.
+        page[top:bottom, left:right] = cv2.LUT(cut, EDGE)
+    size = SIDE, SIDE * len(inks)
+    pixels = cv2.resize(canvas.reshape(-1, CANVAS), size, interpolation=cv2.INTER_AREA)
+    pixels = pixels.reshape(-1, SIDE, SIDE)
+    full = pixels.mean((1, 2)) > 255 * BLOT
+    return [
+        Box(image, empty, "no ink" if empty else "blot" if blot else "")
+        for image, empty, blot in zip(pixels, blank, full.tolist(), strict=True)
     ]
-    (top, bottom), (left, right) = ((max(round(a), 0), min(round(b), CANVAS)) for a, b in place)
-    cut = cv2.resize(cut, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-    # EMNIST's strokes were binary at this size: level them, whatever the pen's pressure was.
-    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
-    canvas[top:bottom, left:right] = cv2.LUT(cut, EDGE)
-    pixels = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return Box(pixels, False, "blot" if cv2.mean(pixels)[0] > 255 * BLOT else "")

@@ -32,9 +32,9 @@ from vinreader.litert import notes_held
 from vinreader.pipeline import Result, chunks, read_chunk
 from vinreader.processes import cores
 from vinreader.reader import Reader
-from vinreader.review import Entry
 from vinreader.spec import UserError
 from vinreader.tables import Row, VinRow
+from vinreader.template import Entry
 
 PIECES = 8  # in a shard: about 1,000 images, a second's work or two
 DOWNLOADS = 16  # files that a worker fetches at a time

@@ -11,119 +11,32 @@ from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from types import SimpleNamespace
 from typing import Any, Protocol, Self
 
 import cv2
 
 from vinreader import provenance
-from vinreader.files import replacing, sha256
+from vinreader.files import Csv, sha256
 from vinreader.folders import Card, find_items
 from vinreader.known import RATE, Known, alike, note_alike
 from vinreader.litert import notes_held
+from vinreader.options import (
+    EXIT_CANNOT_RUN,
+    EXIT_INTERRUPTED,
+    EXIT_READ,
+    EXIT_SOME_UNREADABLE,
+    OPTIONS,
+)
 from vinreader.pipeline import Result, read_items
 from vinreader.reader import Reader
-from vinreader.review import Entry, Review
+from vinreader.review import Review
 from vinreader.spec import UserError
 from vinreader.tables import DRAWN, Row, VinRow
-
-EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
+from vinreader.template import Entry
 
 ROWS_IN_MEMORY = 8 << 20  # bytes of vins.csv in the making that need no file
 
 Counts = Counter[str]  # how many boxes, and cards as `vin ...`, have which status
-
-
-def share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError
-    return value
-
-
-def number(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-# What is read, how, and where with: each option with the arguments of `add_argument`.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "input": {
-        "nargs": "?",
-        "help": "folder of images (with its subfolders), or one image; with --engine ray also a "
-        "URL such as s3://bucket/cards",
-    },
-    "--output": {
-        "type": Path,
-        "help": "CSV file to write (default: predictions.csv; with --engine ray none)",
-    },
-    "--format": {
-        "choices": ("csv", "ascii"),
-        "default": "csv",
-        "help": "csv: write --output; ascii: print lines '065, path'",
-    },
-    "--model": {
-        "type": Path,
-        "help": "a .tflite model with its .json beside it (default: the released reader)",
-    },
-    "--threshold": {
-        "type": share,
-        "metavar": "0..1",
-        "help": "confidence under which a reading is for review (default: the model's own)",
-    },
-    "--rules": {
-        "choices": ("auto", "none"),
-        "default": "auto",
-        "help": "auto: a card's VIN is read under the rules of its world region; none: box by box "
-        "(default: %(default)s)",
-    },
-    "--known": {
-        "type": Path,
-        "metavar": "FILE",
-        "help": "CSV file of numbers that the archive already has (column vin): found more "
-        "easily, and named in vins.csv",
-    },
-    "--known-rate": {
-        "type": share,
-        "metavar": "0..1",
-        "default": RATE,
-        "help": "strength of --known: the share of all cards that have a certain number of the "
-        "list; 0: they are named only (default: %(default)s)",
-    },
-    "--audit": {
-        "type": number,
-        "metavar": "N",
-        "help": "draw N of the accepted cards into review.html, to be checked without what was "
-        "read; stages/audit.py tells from the answers how many of all accepted cards are wrong",
-    },
-    "--jobs": {
-        "type": number,
-        "metavar": "N",
-        "help": "processes that read (default: one a core)",
-    },
-    "--debug": {
-        "type": Path,
-        "metavar": "DIR",
-        "help": "write a picture of each box into DIR: how it was read",
-    },
-    "--version": {
-        "action": "store_true",
-        "help": "print what the model was made from, and what reads here",
-    },
-    "--engine": {
-        "choices": ("local", "ray"),
-        "default": "local",
-        "help": "local: this machine's processes; ray: a Ray cluster's (default: %(default)s)",
-    },
-    "--shards": {
-        "default": "predictions.parquet",
-        "metavar": "DIR",
-        "help": "with --engine ray: folder or URL of the Parquet files; what is in them is not "
-        "read again (default: %(default)s)",
-    },
-}
 
 
 def parse(argv: list[str] | None, program: str) -> argparse.Namespace:
@@ -153,22 +66,6 @@ def find(source: Path) -> tuple[Iterator[Card | Path], Path]:
     if first is None:
         raise UserError(f"{source}: there are no images in this folder")
     return chain([first], items), source
-
-
-class Csv:
-    """A CSV file that takes the place of an older one only when it is whole."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...], stack: ExitStack):
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no ordinary file"
-            raise UserError(f"{path} is {kind}; --output names the file to write")
-        file = stack.enter_context(
-            stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8")
-        )
-        # csv quotes a line end within a cell only if it is in its own; the file's lines end in LF.
-        lines = SimpleNamespace(write=lambda row: file.write(row.removesuffix("\r\n") + "\n"))
-        self.writer = csv.writer(lines, lineterminator="\r\n")
-        self.writer.writerow(columns)
 
 
 class Cards:
@@ -258,7 +155,8 @@ def write_files(
     page: by default review.html. Returns the tables.
     """
     tables = [output]
-    with ExitStack() as stack:
+    # vins.csv is replaced last: what persons decided in the old one is in the page's store by then.
+    with ExitStack() as last, ExitStack() as stack:
         predictions = Csv(output, Row._fields, stack)
         page = stack.enter_context(page or Review())
         cards = stack.enter_context(Cards(audit))
@@ -269,7 +167,7 @@ def write_files(
             if result.vin_row and result.entry:
                 if not vins:
                     tables.append(output.with_name("vins.csv"))
-                    vins = Csv(tables[-1], VinRow._fields, stack)
+                    vins = Csv(tables[-1], VinRow._fields, last)
                 cards.add(result.vin_row)
                 page.add(result.entry)
         if vins:
@@ -360,8 +258,9 @@ def open_reader(options: argparse.Namespace) -> Reader:
 
     Raises: UserError.
     """
+    rate = RATE if options.known_rate is None else options.known_rate
     with notes_held():
-        known = Known.read(options.known, options.known_rate) if options.known else None
+        known = Known.read(options.known, rate) if options.known else None
         return Reader(options.model, options.threshold, known=known)
 
 

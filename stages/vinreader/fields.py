@@ -30,6 +30,8 @@ PLACES = 150  # of a comb, from where the long lines begin and end, that are com
 CONTRASTS = 0.7, 0.4  # the printed lines may be as dark as the pen, or much paler
 GAPS = np.arange(0, 0.41, 0.03)  # gap between boxes, as a share of the distance box to box
 
+BENDS = np.arange(-12, 13, 3)  # pixels by which perspective may shift the middle of a comb
+
 # Shares from 0 to 1, chosen on composed fields: the clearest wrong cut had less.
 MIN_SCORE = 0.45  # of the printed uprights and long lines where the comb wants them
 MIN_LEAD = 0.05  # over the best comb with another number of boxes
@@ -87,18 +89,19 @@ def locate_boxes(grey: Grey) -> Floats:
         rotation, rotated = _straighten(ink)
         for top, bottom in _line_pairs(rotated):
             warp, strip = _rectify(rotated, top, bottom)
-            comb = _best_comb(strip)
+            comb, posts = _best_comb(strip)
             if best is None or comb.score > best[0].score:
-                best = comb, warp @ np.vstack([rotation, [0, 0, 1]])
+                best = comb, posts, warp @ np.vstack([rotation, [0, 0, 1]])
     if best is None:
         raise FieldNotFound("no two long printed lines found")
-    comb, warp = best
+    comb, posts, warp = best
     if comb.score < MIN_SCORE:
         raise FieldNotFound("no row of printed boxes found")
     if comb.count != BOXES:
         raise FieldNotFound(f"{comb.count} boxes found, a field has {BOXES}")
     if comb.lead < MIN_LEAD:
         raise FieldNotFound(f"{BOXES} or {comb.rival} boxes: the printed lines are unclear")
+    _fit(comb, posts)
     zoom = np.diag([scale, scale, 1.0])
     back = np.linalg.inv(warp @ zoom)
     return np.stack([_corners(back, left, right, comb.inset) for left, right in comb.edges])
@@ -209,14 +212,15 @@ class _Comb:
     left: float
     right: float
     gap: float
+    bend: float = 0.0
     lead: float = 0.0
     rival: int = 0
     inset: float = 0.0
     edges: list[tuple[float, float]] = field(default_factory=list)
 
 
-def _best_comb(strip: Grey) -> _Comb:
-    """Compare combs of all `COUNTS`, gaps and places, and fit the best one to the uprights."""
+def _best_comb(strip: Grey) -> tuple[_Comb, Floats]:
+    """The best of the combs of all `COUNTS`, gaps and places, and where there are uprights."""
     inside = strip[MARGIN : MARGIN + BOX_HEIGHT]
     upright = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((9, 1), np.uint8))
     upright = cv2.morphologyEx(upright, cv2.MORPH_OPEN, np.ones((13, 1), np.uint8))
@@ -233,8 +237,7 @@ def _best_comb(strip: Grey) -> _Comb:
     combs.sort(key=lambda comb: comb.score, reverse=True)
     best = combs[0]
     best.lead, best.rival = best.score - combs[1].score, combs[1].count
-    _fit(best, posts)
-    return best
+    return best, posts
 
 
 def _place(posts: Floats, rails: Floats, count: int) -> _Comb:
@@ -308,12 +311,43 @@ def _likely_places(rails: Floats, count: int, reach: int) -> tuple[Floats, Float
     return left[likely], right[likely], outer[likely]
 
 
+def _sharpen(comb: _Comb, posts: Floats) -> None:
+    """Set place, gap and bend anew, where the comb meets the uprights' middles and not only comes
+    near: bent by perspective, and with a smaller gap than theirs, it may come near all of them."""
+    sharp = cv2.blur(posts[None], (3, 1))[0]
+    near = np.arange(-(BOX_HEIGHT // 20), BOX_HEIGHT // 20 + 1)
+    left, right, bend = (
+        side.reshape(-1, 1) for side in np.meshgrid(comb.left + near, comb.right + near, BENDS)
+    )
+    best = -np.inf
+    for gap in GAPS:
+        pitch = (right - left) / (comb.count - gap)
+        edges = left + pitch * (np.arange(comb.count)[:, None] + [0, 1 - gap]).ravel()
+        edges = _bent(edges, left, right, bend)
+        at = np.clip(np.round(edges).astype(int), 0, len(posts) - 1)
+        score = sharp[at].mean(axis=1) - 0.01 * (gap > 0)  # as it was compared before
+        winner = int(score.argmax())
+        if score[winner] > best:
+            best = score[winner]
+            comb.gap, comb.bend = gap, bend[winner, 0]
+            comb.left, comb.right = left[winner, 0], right[winner, 0]
+
+
+def _bent(x: Floats, left: Any, right: Any, bend: Any) -> Floats:
+    """Places on a comb of which perspective has shifted the middle by `bend` pixels."""
+    share = (x - left) / (right - left)
+    bent: Floats = x + 4 * bend * share * (1 - share)
+    return bent
+
+
 def _fit(comb: _Comb, posts: Floats) -> None:
     """Set `edges` (left and right of every box) and `inset` (half a line's width)."""
+    _sharpen(comb, posts)
     pitch = (comb.right - comb.left) / (comb.count - comb.gap)
     width = (1 - comb.gap) * pitch
     starts = comb.left + pitch * np.arange(comb.count)
     edges = np.stack([starts, starts + width], axis=1)
+    edges = _bent(edges, comb.left, comb.right, comb.bend)
     reach = max(int(0.12 * pitch), 2)
     if comb.gap:
         reach = max(min(reach, int(0.45 * comb.gap * pitch)), 2)
@@ -325,10 +359,14 @@ def _fit(comb: _Comb, posts: Floats) -> None:
         if weight > 0.5:
             shifts[i] = np.average(columns[window], weights=posts[window]) - edge
             known[i] = 1
-    # Perspective shifts the uprights smoothly: a parabola, which also serves the missing ones.
+    # Perspective shifts the uprights smoothly: a parabola, which also serves the missing ones. Gaps
+    # that are wider or narrower than the comb's shift left and right sides against each other.
     if known.sum() >= 6:
-        trend = np.polyfit(edges.ravel(), shifts, 2, w=known)
-        edges = edges + np.polyval(trend, edges)
+        x = edges.ravel() / len(posts)
+        sides = np.tile([-1.0, 1.0], comb.count) * (comb.gap > 0)
+        terms = np.stack([x**2, x, np.ones_like(x), sides], axis=1)
+        trend = np.linalg.lstsq(terms * known[:, None], shifts * known, rcond=None)[0]
+        edges = edges + (terms @ trend).reshape(edges.shape)
     runs = cv2.threshold(posts.astype(np.float32), 0.5, 1, cv2.THRESH_BINARY)[1]
     lines = max(np.count_nonzero(np.diff(runs.ravel()) > 0), 1)
     comb.inset = min(runs.sum() / lines / 2 + 0.5, 0.12 * width)

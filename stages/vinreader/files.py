@@ -1,17 +1,22 @@
 """Writing results so that a reader of them sees the old file or the whole new one, never a half."""
 
+import csv
 import hashlib
 import io
 import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from vinreader.spec import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LEFT = 24 * 3600  # seconds after which a temporary file is one that a killed process has left
 
@@ -87,8 +92,26 @@ def write_csv(path: Path, table: Any, **options: Any) -> None:
     write_text(path, table.to_csv(index=False, lineterminator="\n", **options))
 
 
-def save_array(path: Path, array: np.ndarray) -> None:
+class Csv:
+    """A CSV file that takes the place of an older one only when it is whole."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], stack: ExitStack):
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no ordinary file"
+            raise UserError(f"{path} is {kind}; --output names the file to write")
+        file = stack.enter_context(
+            stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8")
+        )
+        # csv quotes a line end within a cell only if it is in its own; the file's lines end in LF.
+        lines = SimpleNamespace(write=lambda row: file.write(row.removesuffix("\r\n") + "\n"))
+        self.writer = csv.writer(lines, lineterminator="\r\n")
+        self.writer.writerow(columns)
+
+
+def save_array(path: Path, array: "np.ndarray") -> None:
     """Writes a .npy file, whole or not at all."""
+    import numpy as np  # which most users of this module do without, to begin at once
+
     data = io.BytesIO()  # NumPy itself does not say why a file could not be written
     np.save(data, array)
     write_bytes(path, data.getbuffer())

@@ -7,10 +7,13 @@ never its name, and whatever is wrong with it ends in `UnreadableImage` with a s
 import os
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
@@ -41,6 +44,12 @@ DAMAGED = "the image is damaged or incomplete"
 
 # Where Pillow finds EXIF notes in a PNG; looking for them takes as long as decoding a small one.
 _NOTES = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
+# How a grey PNG of 8 bits begins; its largest that is worth a way of its own, in pixels and bytes.
+_GREY_PNG = re.compile(
+    rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR(?P<width>.{4})(?P<height>.{4})\x08\0{4}", re.DOTALL
+)
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+SMALL = 1 << 20
 ROWS = 256  # of a deep image that are made grey at a time: as floats they take 8 bytes a pixel
 
 
@@ -68,6 +77,9 @@ def open_pages(path: Path | IO[bytes]) -> list[np.ndarray]:
         UnreadableImage: missing, empty, damaged, not an image or larger than `MAX_PIXELS`.
     """
     try:
+        plain = _plain_png(path)
+        if plain is not None:
+            return [plain]
         with warnings.catch_warnings():
             # Pillow warns about damage it can live with (odd EXIF, bad palette bytes). The pixels
             # decide; its size limit is replaced by our own, checked before anything is decoded.
@@ -99,6 +111,42 @@ def open_pages(path: Path | IO[bytes]) -> list[np.ndarray]:
         # Decoders meet damaged bytes with whatever exception comes first (struct.error, KeyError,
         # SyntaxError, OverflowError ...); to the reader of the message they all mean one thing.
         raise UnreadableImage(DAMAGED) from None
+
+
+def _plain_png(path: Path | IO[bytes]) -> np.ndarray | None:
+    """The page of a small PNG that is grey, whole and sound, as nearly all boxes are; None of any
+    other file. OpenCV takes a quarter of the time in which Pillow opens it, but it also takes
+    damaged files for whole ones: everything is checked before."""
+    with path.open("rb") if isinstance(path, Path) else nullcontext(path) as file:
+        content = file.read(33)
+        found = _GREY_PNG.match(content)
+        content += file.read(SMALL) if found else b""
+        file.seek(0)
+    if not found:
+        return None
+    width, height = (int.from_bytes(found[side]) for side in ("width", "height"))
+    if not 0 < width * height <= SMALL:
+        return None
+    data, place = [], 8
+    while content[place:] != _END:  # chunks: length and kind, data, checksum
+        end = place + 12 + int.from_bytes(content[place : place + 4])
+        begin, checksum = content[place : place + 8], int.from_bytes(content[end - 4 : end])
+        if end > len(content) or zlib.crc32(content[place + 4 : end - 4]) != checksum:
+            return None
+        if begin[4:] == b"IDAT":
+            data.append(content[place + 8 : end - 4])
+        elif place > 8 and (data or begin != b"\0\0\0\x09pHYs"):  # dots per inch may be noted
+            return None
+        place = end
+    inflate = zlib.decompressobj()
+    try:
+        rows = inflate.decompress(b"".join(data), height * (width + 1) + 1)
+    except zlib.error:
+        return None
+    whole = inflate.eof and not inflate.unused_data and len(rows) == height * (width + 1)
+    if not whole or max(rows[:: width + 1]) > 4:  # the kinds of rows there are
+        return None
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
 def _is_empty(path: Path | IO[bytes]) -> bool:

@@ -66,8 +66,8 @@ def turned(image: NDArray[Any], side: int) -> NDArray[Any]:
     if side == 0:
         return image
     if side == 1:
-        return image.T[::-1]
-    return image[::-1, ::-1] if side == 2 else image[::-1].T
+        return image.swapaxes(0, 1)[::-1]
+    return image[::-1, ::-1] if side == 2 else image[::-1].swapaxes(0, 1)
 
 
 def find_lines(mask: Mask) -> dict[int, Line]:
@@ -91,6 +91,26 @@ def find_lines(mask: Mask) -> dict[int, Line]:
             del found[side]
     _set_apart(found.values())
     return found
+
+
+def leaning(width: int) -> int:
+    """By how many rows a line may be off at the ends of so many columns."""
+    return int(np.rint(SLOPES.max() * (width - 1) / 2))
+
+
+def may_be_boxed(masks: NDArray[Any]) -> Flags:
+    """Cheap first: whether each side of masks, (N, height, width), has rows that a line, leaning
+    as it may, could fill as far as a broken one does."""
+    channels = np.ascontiguousarray(masks.transpose(1, 2, 0)).view(np.uint8)
+    boxed = np.ones(len(masks), bool)
+    for side in range(4):
+        view = turned(channels, side)
+        height, width = view.shape[:2]
+        reach = leaning(width) + 1
+        part = np.ascontiguousarray(view[: round(DEPTH * height) + reach])
+        rows = cv2.dilate(part, np.ones((2 * reach + 1, 1), np.uint8)).reshape(part.shape)
+        boxed &= rows.sum(1, dtype=np.int32).max(0) >= PIECES * width
+    return boxed
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from vinreader.spec import CHARACTERS, SIDE
 
-BATCH = 64  # images in one call of the interpreter: more of them leave the processor's cache
+BATCH = 4  # images in one call of the interpreter: what it keeps of more leaves the cache
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -64,18 +64,19 @@ class LiteRT:
         shapes = self._input["shape"][1:].tolist(), self._output["shape"][1:].tolist()
         if shapes != ([SIDE, SIDE, 1], [len(CHARACTERS)]):
             raise ValueError(f"reads {self._input['shape']} into {self._output['shape']}")
-        self._batch = 0
+        index, shape = self._input["index"], (BATCH, SIDE, SIDE, 1)
+        self._interpreter.resize_tensor_input(index, shape)
+        self._interpreter.allocate_tensors()
+        self._images = np.zeros(shape, np.float32)
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """Logits, float32 (N, 33), of uint8 (N, 28, 28) normalised characters."""
-        pieces = [np.empty((0, len(CHARACTERS)), np.float32)]
+        logits = np.empty((len(pixels), len(CHARACTERS)), np.float32)
         for start in range(0, len(pixels), BATCH):
-            batch = pixels[start : start + BATCH, ..., None].astype(np.float32)
-            if len(batch) != self._batch:
-                self._interpreter.resize_tensor_input(self._input["index"], batch.shape)
-                self._interpreter.allocate_tensors()
-                self._batch = len(batch)
-            self._interpreter.set_tensor(self._input["index"], batch)
+            batch = pixels[start : start + BATCH]
+            self._images[: len(batch), ..., 0] = batch  # of a last batch the rest is not used
+            self._interpreter.set_tensor(self._input["index"], self._images)
             self._interpreter.invoke()
-            pieces.append(self._interpreter.get_tensor(self._output["index"]))
-        return np.concatenate(pieces)
+            read = self._interpreter.get_tensor(self._output["index"])
+            logits[start : start + BATCH] = read[: len(batch)]
+        return logits

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vinreader import processes, review
-from vinreader.boxes import Box, normalise
+from vinreader.boxes import normalise_all, reduced
 from vinreader.debug import write_steps
 from vinreader.fields import FieldNotFound, find_boxes
 from vinreader.folders import Card, is_wide
@@ -18,6 +18,7 @@ from vinreader.litert import notes_held
 from vinreader.reader import CardReading, Reader, Reading
 from vinreader.spec import BOXES
 from vinreader.tables import Row, VinRow, ascii_code, cells, printable
+from vinreader.template import Entry
 
 TOGETHER = 128  # images that are read together, by one process
 FEW = 4  # pieces that are read before other processes would have started
@@ -38,7 +39,7 @@ class Result:
     rows: list[Row]
     files: int
     vin_row: VinRow | None = None
-    entry: review.Entry | None = None
+    entry: Entry | None = None
 
 
 def read_items(
@@ -132,7 +133,12 @@ def read_chunk(
             pages.append(page)
             if debug:  # else they are dropped at once: a scan may have millions of pixels
                 seen.append(images)
-    boxes = [box for page in pages for box in page.boxes if isinstance(box, Box)]
+    scans = [box for page in pages for box in page.boxes if isinstance(box, _Scan)]
+    boxes = normalise_all([scan.image for scan in scans])
+    for index, scan in enumerate(scans):
+        if scan.note:
+            message = "; ".join(filter(None, (boxes[index].message, scan.note)))
+            boxes[index] = replace(boxes[index], message=message)
     readings = iter(reader.read_boxes(boxes))
     read = [[b if isinstance(b, str) else next(readings) for b in page.boxes] for page in pages]
     complete = {}
@@ -154,6 +160,14 @@ def _readings(read: list[Reading | str]) -> list[Reading]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Scan:
+    """The image of a box, no larger than it is worked on; note: what is to be said of its file."""
+
+    image: np.ndarray
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Page:
     """A card, or a page by itself: its boxes, each named; a text in place of a box says why it
     cannot be read.
@@ -163,7 +177,7 @@ class _Page:
     """
 
     names: list[str]
-    boxes: list[Box | str]
+    boxes: list[_Scan | str]
     files: int
     card: str = ""
     message: str = ""
@@ -187,7 +201,7 @@ def _open(item: Card | Path, root: Path, open_image: OpenImage) -> Iterator[tupl
         if is_wide(*image.shape):
             yield _open_field(place, image, files)
         else:
-            yield _Page([place], [normalise(image)], files), [image]
+            yield _Page([place], [_Scan(reduced(image))], files), [image]
 
 
 def _open_field(name: str, image: np.ndarray, files: int) -> tuple[_Page, Images]:
@@ -196,14 +210,14 @@ def _open_field(name: str, image: np.ndarray, files: int) -> tuple[_Page, Images
     except FieldNotFound as error:
         return _Page([name], [str(error)], files, name, str(error)), []
     names = [f"{name}#box={number}" for number in range(1, BOXES + 1)]
-    boxes: list[Box | str] = [normalise(image) for image in images]
+    boxes: list[_Scan | str] = [_Scan(reduced(image)) for image in images]
     pictures = [review.picture(image) for image in images]
     return _Page(names, boxes, files, name, "", pictures), images
 
 
 def _open_card(card: Card, root: Path, open_image: OpenImage) -> tuple[_Page, Images]:
     names: list[str] = []
-    boxes: list[Box | str] = []
+    boxes: list[_Scan | str] = []
     images: Images = []
     for path in card.images:
         names.append(printable(path.relative_to(root).as_posix()))
@@ -212,19 +226,16 @@ def _open_card(card: Card, root: Path, open_image: OpenImage) -> tuple[_Page, Im
         except UnreadableImage as error:
             boxes.append(str(error))
         else:
-            boxes.append(_first_of(len(pages), normalise(pages[0])))
+            boxes.append(_Scan(reduced(pages[0]), _note_of(len(pages))))
             images.append(pages[0])
     pictures = [review.picture(image) for image in images]
     name = printable(card.name)
     return _Page(names, boxes, len(card.images), name, card.message, pictures), images
 
 
-def _first_of(pages: int, box: Box) -> Box:
-    """A box that says how many further pages its file has: they are not further boxes."""
-    if pages == 1:
-        return box
-    message = f"only the first of the file's {pages} pages is read"
-    return replace(box, message=f"{box.message}; {message}" if box.message else message)
+def _note_of(pages: int) -> str:
+    """What is to be said of a box whose file has further pages: they are not further boxes."""
+    return f"only the first of the file's {pages} pages is read" if pages > 1 else ""
 
 
 def _result(page: _Page, read: list[Reading | str], reading: CardReading | None) -> Result:

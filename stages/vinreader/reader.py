@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vinreader import decoding, numbers
-from vinreader.boxes import Box, normalise
+from vinreader.boxes import Box, normalise_all
 from vinreader.files import sha256
 from vinreader.images import open_pages
 from vinreader.known import Known, recognise
@@ -194,7 +194,7 @@ class Reader:
         Raises:
             ValueError: an image of another type or shape, or without pixels.
         """
-        return self.read_boxes([normalise(image) for image in images])
+        return self.read_boxes(normalise_all(images))
 
     def read_boxes(self, boxes: Sequence[Box]) -> list[Reading]:
         """Readings of normalised boxes, in their order."""

@@ -1,41 +1,34 @@
 """The page on which a person checks the doubtful readings: one HTML file that needs nothing else.
 
-The page itself is in `page/`; here its parts and the cards, as JSON, become one file. Nothing from
-a card becomes markup: the JSON cannot end its script element, and the page only sets text.
-The station serves the same page without cards, which it asks for one by one.
+The page itself comes from `template.py`; here the cards, as JSON, are put into it. The station
+serves the same page without cards, which it asks for one by one.
 """
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import NamedTuple, Self
+from typing import Self
 
 import cv2
 import numpy as np
 
-from vinreader import vin
 from vinreader.files import replacing
-from vinreader.makers import MODEL_YEAR_MAKERS
 from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
+from vinreader.template import Entry, json_text, settings, template
 
 BOX_PIXELS = 64  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
 PART = 16  # cards of one script element: as many as the browser turns into text at once
 IN_MEMORY = 8 << 20  # bytes of a page in the making that need no file
-DOUBTFUL_BOX = 0.95  # confidence under which a box is marked
-PAGE = resources.files("vinreader") / "page"
-_SCRIPTS = (
-    *("basics", "texts", "numbers", "typing", "events", "kept", "table", "disk", "station"),
-    *("list", "card", "mosaic", "main"),
-)
+UNMARKED = 0.005  # chance that a box which is not marked is wrong, of a whole card at most
+# In a message: of a box with a blot, say, and of none that the rules changed.
+_PROBLEM = re.compile(r"\bbox (\d+): (?!. -> )")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +44,6 @@ class ReviewCard:
     confidences: Sequence[float]
     alternatives: Sequence[Sequence[tuple[str, float]]]
     row: VinRow
-
-
-class Entry(NamedTuple):
-    """A card as it stands in the page: `json`, an object in one line without its last brace, the
-    images last in it."""
-
-    doubtful: bool
-    json: str
 
 
 class Review:
@@ -111,7 +96,7 @@ class Review:
             "blind": sorted(blind),
             "part": PART,
         }
-        head, between, tail = _template(values)
+        head, between, tail = template(values)
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(head)
             # The script runs as soon as the first cards are there; the browser reads on meanwhile.
@@ -149,44 +134,32 @@ def entry(card: ReviewCard) -> Entry:
         ],
         "row": card.row._replace(vin=card.reading)._asdict(),
         "doubtful": doubtful,
+        "marked": marked(card),
         "boxes": card.boxes,
     }
-    return Entry(doubtful, _json(shown)[:-1])
+    return Entry(doubtful, json_text(shown)[:-1])
+
+
+def marked(card: ReviewCard) -> list[int]:
+    """The boxes that a person has to look at, from 0: those with a problem, and the fewest beside
+    which all others are right with a probability of 1 - `UNMARKED` (by the union bound). A
+    doubtful card has at least one."""
+    wrong = [
+        1 - dict(likely).get(character, 0.0)
+        for character, likely in zip(card.reading, card.alternatives, strict=True)
+    ]
+    left, chance = sorted(range(len(wrong)), key=lambda box: (wrong[box], -box)), 0.0
+    least = card.row.status != "ok"
+    while len(left) > least and (chance := chance + wrong[left[0]]) <= UNMARKED:
+        left.pop(0)
+    problems = (int(number) - 1 for number in _PROBLEM.findall(card.row.message))
+    return sorted({*left, *(box for box in problems if box < len(wrong))})
 
 
 def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     """The few most probable characters of a box as `ReviewCard.alternatives` has them."""
     order = np.argsort(-probabilities, kind="stable")[:ALTERNATIVES]
     return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
-
-
-def served_page(more: Mapping[str, object]) -> str:
-    """The page without cards, which it asks of the station that serves it.
-
-    more: settings besides `settings`: `served` (True), `cards` and `doubtful` (how many), `key`.
-    """
-    return b"".join(_template({**settings("", {}), **more})).decode()
-
-
-def settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
-    """What the page needs to know beside the cards. key: tells this page's decisions from others'.
-
-    notes: added to messages, by the cards' places in vins.csv.
-    """
-    return {
-        "key": key,
-        "notes": notes,
-        "columns": VinRow._fields,
-        "characters": CHARACTERS,
-        "values": vin.VALUES,
-        "weights": vin.WEIGHTS,
-        "required": vin.CHECK_DIGIT_REQUIRED,
-        "years": vin.MODEL_YEARS,
-        "yearMakers": MODEL_YEAR_MAKERS,
-        "makers": vin.makers(),
-        "regions": vin.regions(),
-        "doubtfulBox": DOUBTFUL_BOX,
-    }
 
 
 def _spool() -> SpooledTemporaryFile[bytes]:
@@ -203,24 +176,6 @@ def _part(number: int, lines: list[bytes]) -> bytes:
     return b'<script type="application/jsonl" id="cards-%d">%b</script>\n' % (number, content)
 
 
-def _template(values: Mapping[str, object]) -> tuple[bytes, bytes, bytes]:
-    """The page before its first cards, between them and the others, and after all of them."""
-    read = {path.name: path.read_text("utf-8") for path in PAGE.iterdir()}
-    parts = {
-        "connect": "; connect-src 'self'" if values.get("served") else "",
-        "style": read["page.css"].rstrip(),
-        "texts": _json(json.loads(read["texts.json"])),
-        "settings": _json(values),
-        "script": "\n".join(read[f"{name}.js"] for name in _SCRIPTS).rstrip(),
-    }
-    pieces = [  # only the template is searched, never what is put into it
-        re.sub(r"{{(\w+)}}", lambda found: parts[found[1]], piece).encode()
-        for piece in re.split("{{(?:cards|more)}}", read["page.html"])
-    ]
-    head, between, tail = pieces
-    return head, between, tail
-
-
 def picture(box: np.ndarray) -> str:
     """A grey uint8 (height, width) image of a box as a small PNG in a data: URI."""
     if not box.size:
@@ -233,9 +188,3 @@ def picture(box: np.ndarray) -> str:
     if not ok:
         raise ValueError(f"a box image of shape {box.shape} cannot be written as PNG")
     return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
-
-
-def _json(content: object) -> str:
-    """JSON that may stand in a script element: no <, and so no </script> and no comment."""
-    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c")

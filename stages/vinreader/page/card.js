@@ -10,7 +10,7 @@ function isDoubtfulBox(box) {
   const {card, state} = desk;
   if (card.blind || state.settled.has(box)) return false;
   if (card.answers && new Set(card.answers.map(({reading}) => reading[box])).size > 1) return true;
-  return card.confidences[box] < settings.doubtfulBox;
+  return card.marked.includes(box);
 }
 
 function isTyped(box) { return desk.state.reading[box] !== "-" || !desk.card.blind; }
@@ -145,7 +145,7 @@ function why(box) {
   const message = card.row.message || "";
   const told = reasons(message).filter(reason => reason.box === box).map(reason => reason.text);
   const {raw = ""} = card.row;
-  if (isDoubtfulBox(box) && raw[box] === card.start[box] && card.confidences[box] < settings.doubtfulBox) {
+  if (isDoubtfulBox(box) && raw[box] === card.start[box] && card.confidences[box] < settings.unsure) {
     told.push(text("why_unsure", {share: percent(card.confidences[box])}));
   }
   return [...told, ...reasons(message).filter(reason => reason.box === null).map(reason => reason.text)];

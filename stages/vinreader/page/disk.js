@@ -63,28 +63,31 @@ function diskHome(notice) {
     }
   }
 
-  // All boxes of doubtful cards by character, least sure first, each packed into one number; and
-  // boxes that look like a character and are known not to be it.
+  // The marked boxes of doubtful cards by character, and the others, least sure first, each packed
+  // into one number; and boxes that look like a character and are known not to be it.
   async function index() {
     if (alike) return alike;
-    const read = {}, others = {};
+    const found = {doubtful: {}, sure: {}}, known = {};
     const end = Math.min(settings.cards, settings.doubtful + SURE_CARDS);
     for (let position = 0; position < end; position++) {
-      const {reading, confidences, alternatives} = await parsed(position, false);
+      const {reading, confidences, alternatives, marked} = await parsed(position, false);
       const hidden = blind.has(settings.order[position]);
       for (let box = 0; box < reading.length; box++) {
         const place = position * 32 + box, runnerUp = alternatives[box][1];
         const likely = alternatives[box].find(([character]) => character === reading[box]);
         const confidence = likely ? likely[1] : 0;   // under the rules, as all of the number is
         if (position < settings.doubtful && !hidden && reading[box] in settings.values) {
+          const read = marked.includes(box) ? found.doubtful : found.sure;
           (read[reading[box]] ||= []).push(Math.round(confidence * 1e4) * 2 ** 32 + place);
         }
-        if (confidences[box] >= SURE_BOX && runnerUp) (others[runnerUp[0]] ||= []).push(place);
+        if (confidences[box] >= SURE_BOX && runnerUp) (known[runnerUp[0]] ||= []).push(place);
       }
       if (position % 2000 === 1999) await pause(0);   // keys come first
     }
-    for (const character in read) read[character] = Float64Array.from(read[character]).sort();
-    return alike = {read, others};
+    for (const read of Object.values(found)) {
+      for (const character in read) read[character] = Float64Array.from(read[character]).sort();
+    }
+    return alike = {...found, known};
   }
 
   function unpacked(packed) {
@@ -97,14 +100,28 @@ function diskHome(notice) {
     return Boolean(state) && (state.status !== "open" || state.settled.has(box));
   }
 
+  // Those of the boxes of an index that nobody has looked at.
+  function* unseen(boxes) {
+    for (const packed of boxes || []) {
+      const one = unpacked(packed);
+      if (!isSettled(settings.order[one.position], one.box)) yield one;
+    }
+  }
+
+  function length(found) {
+    let number = 0;
+    for (const _ of found) number++;
+    return number;
+  }
+
   async function shown({position, box, confidence}) {
     const card = await parsed(position, true);
     return {card: settings.order[position], box, confidence, image: card.boxes[box]};
   }
 
   async function planted(character, many) {
-    const found = [], {others} = await index();
-    const candidates = [...new Set(others[character] || [])];
+    const found = [], {known} = await index();
+    const candidates = [...new Set(known[character] || [])];
     const wanted = Math.floor(many * PLANTED + Math.random());
     while (candidates.length && found.length < wanted) {
       const [place] = candidates.splice(Math.floor(Math.random() * candidates.length), 1);
@@ -149,7 +166,7 @@ function diskHome(notice) {
       if (blind.has(id)) {
         const start = "-".repeat(card.boxes.length), row = {card: card.name};
         return {id, name: card.name, boxes: card.boxes, row, doubtful: true, blind: true, start,
-          confidences: [], alternatives: [], events: said};
+          confidences: [], alternatives: [], marked: [], events: said};
       }
       const note = settings.notes[id];   // what cards read later say of it
       const message = [card.row.message, note].filter(Boolean).join("; ");
@@ -166,23 +183,25 @@ function diskHome(notice) {
     },
     async lease() { return {ok: true}; },
     async characters() {
-      const {read} = await index(), left = {};
+      const found = await index(), all = {}, doubtful = {};
       for (const character of settings.characters) {
-        for (const packed of read[character] || []) {
-          const {position, box} = unpacked(packed);
-          if (!isSettled(settings.order[position], box)) left[character] = (left[character] || 0) + 1;
-        }
+        const marked = length(unseen(found.doubtful[character]));
+        const left = marked + length(unseen(found.sure[character]));
+        if (marked) doubtful[character] = marked;
+        if (left) all[character] = left;
       }
-      return left;
+      return {all, doubtful};
     },
-    async mosaic(character, many) {
-      const {read} = await index();
-      const open = Array.from(read[character] || [], unpacked)
-        .filter(({position, box}) => !isSettled(settings.order[position], box));
-      const wrong = await planted(character, Math.min(many, open.length));
-      const boxes = await Promise.all(open.slice(0, many - wrong.length).map(shown));
+    async mosaic(character, many, marked) {
+      const {doubtful, sure} = await index(), first = [];
+      let left = 0;
+      for (const one of unseen((marked ? doubtful : sure)[character])) {
+        if (left++ < many) first.push(one);
+      }
+      const wrong = await planted(character, first.length);
+      const boxes = await Promise.all(first.slice(0, many - wrong.length).map(shown));
       for (const one of wrong) boxes.splice(Math.floor(Math.random() * (boxes.length + 1)), 0, one);
-      return {left: open.length, boxes};
+      return {left, boxes};
     },
     async progress() { return {total: settings.doubtful, ...tally, per_hour: perHour()}; },
     // The rows of vins.csv in its order, with what was decided.

@@ -55,7 +55,7 @@ async function setView(to, ...where) {
   $("to-mosaic").setAttribute("aria-pressed", String(to === "mosaic"));
   showMissed([], "");
   say("");
-  if (to === "mosaic") await showMosaic(where[0] || mosaic.character);
+  if (to === "mosaic") await showMosaic(where[0] || mosaic.character, Boolean(where[0]));
   else if (where.length) await showCard(...where);
   else if (desk.card) await showCard(desk.card.id);
   else await showFirst();
@@ -116,7 +116,10 @@ document.addEventListener("keydown", event => {
 // What the station says by itself
 
 const notice = {
-  notKept: () => say(text("not_kept")),
+  notKept() {
+    if (settings.served) say(text("not_kept_served"));
+    else $("connection").textContent = text("not_kept");   // until the page is left
+  },
   failed: error => say(error.message),
   connection(waiting, connected) {
     $("connection").textContent = connected ? ""

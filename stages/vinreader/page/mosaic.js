@@ -1,13 +1,15 @@
 // Boxes read alike, least sure first: the odd ones are marked, the rest is confirmed. It settles
-// boxes and decides no card. Some boxes are planted that are known to be wrong.
+// boxes and decides no card. First come the boxes that have to be looked at, of all characters; then
+// the others, for who wants to. Some boxes are planted that are known to be wrong.
 
 const LEAST = 60, MOST = 100;      // boxes on a screen
 const CELL = [76, 96];             // pixels of one, at the usual size of letters
 
-// The character, its boxes, the mark of each ("" for none, " " for left to its card), the box
-// selected, boxes of that character left, those left to their cards, what planted boxes tell.
-const mosaic = {character: "", boxes: [], marks: [], at: 0, left: 0, counts: {}, skipped: new Set(),
-  shown: 0, found: 0};
+// The character, its boxes, whether they have to be looked at, the mark of each ("" for none, " " for
+// left to its card), the box selected, how many are left like these and of each character, those
+// left to their cards, what planted boxes tell.
+const mosaic = {character: "", boxes: [], doubtful: true, marks: [], at: 0, left: 0,
+  counts: {all: {}, doubtful: {}}, skipped: new Set(), shown: 0, found: 0};
 
 function screenful() {
   const em = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
@@ -18,34 +20,58 @@ function screenful() {
 
 function placeOf({card, box}) { return `${card}/${box}`; }
 
-async function showMosaic(character) {
+// Shows a character's boxes; when none is left of it, or none that has to be looked at and the
+// clerk did not choose it, those of the character that has the most.
+async function showMosaic(character, chosen) {
   mosaic.counts = await home.characters();
-  const left = Object.keys(mosaic.counts).filter(one => mosaic.counts[one] > 0);
-  if (!left.includes(character)) character = undefined;
-  mosaic.character = character || left.sort((a, b) => mosaic.counts[b] - mosaic.counts[a])[0] || "";
-  const many = screenful();
-  const skipped = [...mosaic.skipped].filter(place => place.endsWith(mosaic.character)).length;
-  const found = mosaic.character ? await home.mosaic(mosaic.character, many + skipped) : {left: 0, boxes: []};
-  mosaic.boxes = found.boxes.filter(box => !mosaic.skipped.has(placeOf(box) + mosaic.character)).slice(0, many);
-  mosaic.left = found.left - skipped;
+  for (const [next, doubtful] of candidates(character, chosen)) {
+    if (await loadMosaic(next, doubtful)) break;
+  }
   mosaic.marks = mosaic.boxes.map(() => "");
   mosaic.at = 0;
   drawMosaic(true);
   await showProgress();
 }
 
+// What may be shown, best first: characters, and whether those of their boxes that have to be looked at.
+function candidates(character, chosen) {
+  const {all, doubtful} = mosaic.counts;
+  const most = counts => Object.keys(counts).sort((a, b) => counts[b] - counts[a]);
+  const others = character in all ? [[character, false]] : [];
+  return [
+    ...character in doubtful ? [[character, true]] : [],
+    ...chosen ? others : [],
+    ...most(doubtful).map(one => [one, true]),
+    ...others,
+    ...most(all).map(one => [one, false]),
+    ["", false],
+  ];
+}
+
+// Loads the boxes of a character, those that have to be looked at or the others; whether there are any.
+async function loadMosaic(character, doubtful) {
+  const many = screenful(), isLeft = ({card, box}) => !mosaic.skipped.has(placeOf({card, box}) + character);
+  const skipped = [...mosaic.skipped].filter(place => place.endsWith(character)).length;
+  const found = character ? await home.mosaic(character, many + skipped, doubtful) : {left: 0, boxes: []};
+  const open = found.boxes.filter(isLeft), left = found.left - (found.boxes.length - open.length);
+  Object.assign(mosaic, {character, doubtful, boxes: open.slice(0, many), left});
+  return open.length > 0;
+}
+
 function drawMosaic(focus) {
-  const {character, boxes, left} = mosaic;
+  const {character, boxes, doubtful, left, counts} = mosaic;
   $("mosaic-title").textContent = character ? text("mosaic_title", {character}) : text("mosaic_none");
   const sure = boxes.filter(box => !box.planted).map(box => box.confidence);
-  $("mosaic-place").textContent = sure.length ? text("mosaic_place", {left: count(left),
-    from: percent(Math.min(...sure)), to: percent(Math.max(...sure))}) : "";
-  $("characters").replaceChildren(...[...settings.characters].filter(one => mosaic.counts[one] > 0).map(one => {
-    const button = element("button", one), left = count(mosaic.counts[one]);
-    button.append(element("small", left));
-    button.setAttribute("aria-label", text("character_left", {character: one, left}));
+  $("mosaic-place").textContent = sure.length ? text(doubtful ? "mosaic_place" : "mosaic_place_sure",
+    {left: count(left), from: percent(Math.min(...sure)), to: percent(Math.max(...sure))}) : "";
+  $("characters").replaceChildren(...charactersLeft().map(one => {
+    const button = element("button", one), marked = counts.doubtful[one] || 0;
+    const values = {character: one, marked: count(marked), left: count(counts.all[one])};
+    button.append(element("small", `${values.marked}/${values.left}`));
+    button.className = marked ? "" : "quiet";
+    button.setAttribute("aria-label", text("character_left", values));
     button.setAttribute("aria-pressed", String(one === character));
-    button.addEventListener("click", () => act(() => showMosaic(one)));
+    button.addEventListener("click", () => act(() => showMosaic(one, true)));
     return button;
   }));
   $("mosaic").replaceChildren(...boxes.map(({image: source}, i) => {
@@ -105,7 +131,7 @@ function unmarkCell() {
 }
 
 async function confirmRest() {
-  const {character, boxes, marks} = mosaic, confirmed = new Map(), events = [], missed = [];
+  const {character, boxes, doubtful: wasDoubtful, marks} = mosaic, confirmed = new Map(), events = [], missed = [];
   if (!boxes.length) return;
   boxes.forEach(({card, box, image, planted}, i) => {
     const mark = marks[i];
@@ -129,6 +155,7 @@ async function confirmRest() {
   await showMosaic(character);
   const told = [text("settled", {n: boxes.length - plants - marks.filter(mark => mark === " ").length})];
   if (mosaic.shown) told.push(text("found", {found: mosaic.found, all: mosaic.shown}));
+  if (wasDoubtful && !mosaic.doubtful) told.push(text("doubtful_settled"));
   say(told.join(" "));
 }
 
@@ -144,11 +171,13 @@ function showMissed(images, character) {
   }));
 }
 
+function charactersLeft() { return [...settings.characters].filter(one => one in mosaic.counts.all); }
+
 function otherCharacter(step) {
-  const all = [...settings.characters].filter(one => mosaic.counts[one] > 0);
+  const all = charactersLeft();
   if (!all.length) return;
   showMissed([], "");
-  return showMosaic(all[(all.indexOf(mosaic.character) + step + all.length) % all.length]);
+  return showMosaic(all[(all.indexOf(mosaic.character) + step + all.length) % all.length], true);
 }
 
 const mosaicKeys = {

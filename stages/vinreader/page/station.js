@@ -104,11 +104,11 @@ function stationHome(notice) {
     },
     async characters() {
       await said;
-      return (await insist("mosaic")).characters;
+      return insist("mosaic");
     },
-    async mosaic(character, many) {
+    async mosaic(character, many, marked) {
       await said;
-      return insist(`mosaic?character=${character}&from=0&count=${many}`);
+      return insist(`mosaic?character=${character}&doubtful=${Number(marked)}&count=${many}`);
     },
     async progress() {
       const all = await insist("progress");

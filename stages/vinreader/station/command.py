@@ -7,35 +7,25 @@ a browser, and writes vins.csv with what was decided every now and then and at t
 """
 
 import argparse
-import csv
 import json
 import logging
 import secrets
+import signal
 import socket
+import sqlite3
 import sys
 import threading
 from contextlib import ExitStack, closing, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
-from vinreader.check_report import report, told
-from vinreader.command import (
-    EXIT_CANNOT_RUN,
-    EXIT_READ,
-    OPTIONS,
-    Counts,
-    Csv,
-    introduction,
-    open_reader,
-    read,
-    share,
-    summary,
-    write_files,
-)
-from vinreader.files import sha256, write_json
-from vinreader.provenance import write_record
+from vinreader.files import Csv, sha256, write_json
+from vinreader.options import EXIT_CANNOT_RUN, EXIT_READ, OPTIONS, share
 from vinreader.spec import UserError
-from vinreader.store import FILE, Building, Store, StoreError
+from vinreader.station.events import Event
+from vinreader.station.former import Taken, decisions, take_over
+from vinreader.station.report import report, told
+from vinreader.station.store import FILE, Building, Store, StoreError
 from vinreader.tables import VinRow
 
 PORT = 8017
@@ -111,37 +101,63 @@ def open_store(options: argparse.Namespace) -> Store:
 
     Raises: UserError, OSError, StoreError; nothing was changed then.
     """
-    path = options.output.with_name(FILE)
-    if not path.exists():
-        _refuse_to_lose(path, options.output.with_name("vins.csv"))
-        counts = Counts()
-        reader = open_reader(options)
-        print(introduction(reader))
-        with closing(read(reader, options)) as results:
-            tables = write_files(
-                results, options.output, counts, options.audit or 0, Building(path)
-            )
-        write_record(reader, options.rules, tables)
-        print(summary(counts, None))
-    return Store(path)
-
-
-def _refuse_to_lose(path: Path, vins: Path) -> None:
-    """Raises: UserError if a new reading would replace what persons have decided."""
+    path, vins = options.output.with_name(FILE), options.output.with_name("vins.csv")
     log = path.with_name(f"{path.name}-wal")
-    if log.exists():
+    if log.exists() and not path.exists():
         raise UserError(
             f"{log} is there without {path.name}: put that back beside it, or remove it"
         )
-    with (
-        suppress(OSError, UnicodeDecodeError, csv.Error, KeyError),
-        vins.open(newline="", encoding="utf-8") as file,
-    ):
-        if any("by a person" in (row["message"] or "") for row in csv.DictReader(file)):
-            raise UserError(
-                f"{vins} holds decisions of persons, which a new reading would replace: move it "
-                "away, or name another --output"
-            )
+    said = {} if path.exists() and _is_own(vins, options.output) else decisions(vins)
+    if path.exists():
+        store = Store(path)
+        try:
+            with store.writing() as db:
+                found = take_over(db, said, vins)
+        except BaseException:
+            store.close()
+            raise
+    else:
+        found = _read(options, path, said)
+        store = Store(path)
+    if found.taken:
+        print(f"{found.taken:,} decisions of persons taken over from {vins}")
+    if found.other:
+        print(f"{found.other:,} decisions in {vins} are others than those here, which stay")
+    return store
+
+
+def _is_own(vins: Path, output: Path) -> bool:
+    """Whether vins.csv is as a reading or a station has written it, as far as the record says."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        record = json.loads(_record(output).read_text("utf-8"))
+        return bool(record["tables"][vins.name] == sha256(vins))
+    return False
+
+
+def _record(output: Path) -> Path:
+    return output.with_name(f"{output.name}.json")
+
+
+def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Taken:
+    """Read the folder into the tables and a store at `path`, with what persons have said of it."""
+    from vinreader import command, provenance  # what reads images is not needed otherwise
+
+    vins, found = options.output.with_name("vins.csv"), Taken(0, 0)
+
+    def then(db: sqlite3.Connection) -> None:
+        nonlocal found
+        found = take_over(db, said, vins)
+
+    counts = command.Counts()
+    reader = command.open_reader(options)
+    print(command.introduction(reader))
+    with closing(command.read(reader, options)) as results:
+        tables = command.write_files(
+            results, options.output, counts, options.audit or 0, Building(path, then)
+        )
+    provenance.write_record(reader, options.rules, tables)
+    print(command.summary(counts, None))
+    return found
 
 
 class Tables:
@@ -150,7 +166,7 @@ class Tables:
     def __init__(self, store: Store, output: Path):
         self.path = output.with_name("vins.csv")
         self._store = store
-        self._record = output.with_name(f"{output.name}.json")
+        self._record = _record(output)
         self._lock = threading.Lock()
         self._events = -1  # of which the tables tell
 
@@ -181,8 +197,8 @@ def serve(store: Store, tables: Tables, options: argparse.Namespace) -> None:
     """
     import uvicorn  # its import takes longer than a card is read
 
-    from vinreader.desk import Desk
-    from vinreader.station import Access, make_app
+    from vinreader.station.app import Access, make_app
+    from vinreader.station.desk import Desk
 
     listening = _listen(options.host, options.port)
     address, used = listening.getsockname()[:2]
@@ -208,6 +224,7 @@ def serve(store: Store, tables: Tables, options: argparse.Namespace) -> None:
     called = f"[{called}]" if ":" in called else called
     url = f"{'https' if options.certificate else 'http'}://{called}:{used}/"
     print(f"Open {url}{f'?token={token}' if token else ''} in a browser. Ctrl+C ends.", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the store is to be closed then, too
     with listening, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run([listening])
 

@@ -8,7 +8,7 @@ Cards of an audit are shown without the reading to everybody.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vinreader.events import DECIDING, NONE, Event, State, replay, voided
+from vinreader.station.events import DECIDING, NONE, Event, State, replay, voided
 
 STAGES = ("first", "second", "third", "decided")  # who has to look next: which clerk, or nobody
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from vinreader.answers import outcome
-from vinreader.store import Store, events_of, find_card
+from vinreader.station.answers import outcome
+from vinreader.station.store import Store, events_of, find_card
 
 PAUSE = 120.0  # seconds without an event after which a clerk is taken to have left
 

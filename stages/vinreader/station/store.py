@@ -12,22 +12,22 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from vinreader import vin
-from vinreader.answers import Keyed, Outcome, View, outcome, view
-from vinreader.events import CLOSING, Event, replay
 from vinreader.files import replacing
-from vinreader.review import Entry
 from vinreader.spec import BOXES, CHARACTERS, UserError
+from vinreader.station.answers import Keyed, Outcome, View, outcome, view
+from vinreader.station.events import CLOSING, Event, replay
 from vinreader.tables import VinRow
+from vinreader.template import Entry
 
 FILE = "checks.sqlite"
-FORMAT = 1
+FORMAT = 2
 PICTURE = "data:image/png;base64,"
 SURE = 0.999  # probability from which a box of an accepted card is known to be what was read
 
@@ -54,6 +54,7 @@ CREATE TABLE cards (
 CREATE TABLE boxes (
     card INTEGER NOT NULL, box INTEGER NOT NULL,
     character TEXT NOT NULL, confidence REAL NOT NULL, runner_up TEXT NOT NULL,
+    marked INTEGER NOT NULL,     -- a person has to look at it
     image BLOB NOT NULL, use INTEGER NOT NULL
 );
 CREATE TABLE events (
@@ -80,7 +81,7 @@ CREATE TABLE tallies (of TEXT NOT NULL, what TEXT NOT NULL, number INTEGER NOT N
 """
 # Made when all rows are there: that is quicker, and nothing changes before.
 _INDICES = """
-CREATE INDEX boxes_to_see ON boxes (character, confidence, card, box) WHERE use = 1;
+CREATE INDEX boxes_to_see ON boxes (character, marked, confidence, card, box) WHERE use = 1;
 CREATE INDEX boxes_known ON boxes (runner_up, character) WHERE use = 2;
 CREATE INDEX cards_turn ON cards (turn);
 CREATE INDEX cards_stage ON cards (stage, turn) WHERE doubtful = 1;
@@ -90,6 +91,8 @@ CREATE INDEX events_clerk ON events (clerk, card) WHERE decides = 1;
 CREATE INDEX answers_clerk ON answers (clerk);
 INSERT INTO tallies SELECT 'status', status, count(*) FROM cards WHERE doubtful GROUP BY status;
 INSERT INTO tallies SELECT 'to see', character, count(*) FROM boxes WHERE use = 1
+    GROUP BY character;
+INSERT INTO tallies SELECT 'doubtful', character, sum(marked) FROM boxes WHERE use = 1
     GROUP BY character;
 INSERT INTO tallies SELECT 'boxes', 'all', coalesce(sum(number), 0) FROM tallies
     WHERE of = 'to see';
@@ -101,7 +104,7 @@ CREATE TRIGGER status_tally AFTER UPDATE OF status ON cards
 END;
 CREATE TRIGGER use_tally AFTER UPDATE OF use ON boxes WHEN OLD.use != NEW.use BEGIN
     UPDATE tallies SET number = number + (NEW.use = 1) - (OLD.use = 1)
-        WHERE of = 'to see' AND what = NEW.character;
+        WHERE (of = 'to see' OR (of = 'doubtful' AND NEW.marked)) AND what = NEW.character;
 END;
 CREATE TRIGGER events_stay BEFORE UPDATE ON events
     BEGIN SELECT RAISE(ABORT, 'events are only appended'); END;
@@ -131,12 +134,14 @@ class Building:
     """The store in the making: takes the place of `review.Review` when a folder is read.
 
     A context manager; the store is there when the block has ended without an error, or not at all.
+    then: called with its connection when all cards are in it.
     """
 
     name = FILE
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, then: Callable[[sqlite3.Connection], None] | None = None):
         self._path = path
+        self._then = then
         self._stack = ExitStack()
         self._written = False
         self.count = 0
@@ -170,7 +175,7 @@ class Building:
                 (self.count, card["name"], entry.doubtful, _json(card), _json(row), reading),
             )
             self._db.executemany(
-                "INSERT INTO boxes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO boxes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (self.count, box, *_box(card, box, entry.doubtful, picture))
                     for box, picture in enumerate(pictures)
@@ -203,6 +208,8 @@ class Building:
                 "INSERT INTO meta VALUES ('format', ?), ('cards', ?), ('second', '0'), ('key', ?)",
                 (str(FORMAT), str(self.count), secrets.token_hex(12)),
             )
+            if self._then:
+                self._then(self._db)
             self._db.commit()
             self._db.execute("PRAGMA journal_mode = WAL")
         self._written = True
@@ -227,8 +234,8 @@ class Building:
 
 def _box(
     card: dict[str, Any], box: int, checked: bool, picture: str
-) -> tuple[str, float, str, bytes, int]:
-    """A box's row after its place: character, confidence, runner-up, image, use."""
+) -> tuple[str, float, str, bool, bytes, int]:
+    """A box's row after its place: character, confidence, runner-up, marked, image, use."""
     character = card["reading"][box]
     likely = dict(card["alternatives"][box])
     confidence = likely.pop(character, card["confidences"][box])
@@ -239,7 +246,7 @@ def _box(
     elif character in CHARACTERS and confidence >= SURE:
         use = KNOWN
     image = base64.b64decode(picture.removeprefix(PICTURE))
-    return character, confidence, runner_up, image, use
+    return character, confidence, runner_up, box in card["marked"], image, use
 
 
 class Store:
@@ -311,7 +318,8 @@ class Store:
 
     def tallies(self, of: str) -> dict[str, int]:
         """Numbers that are kept as they change: of 'status', the cards to be checked; of 'to
-        see', the boxes of each character that nobody has looked at."""
+        see', the boxes of each character that nobody has looked at; 'doubtful', those of them
+        that are marked."""
         with self.reading() as db:
             found = db.execute("SELECT what, number FROM tallies WHERE of = ? ORDER BY what", (of,))
             return {what: number for what, number in found if number}

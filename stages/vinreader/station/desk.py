@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from vinreader import events
-from vinreader.answers import Outcome, outcome
-from vinreader.events import CLOSING, DECIDING, Event, EventError
-from vinreader.store import Card, Store, append, events_of, find_card, picture, settle
+from vinreader.station import events
+from vinreader.station.answers import Outcome, outcome
+from vinreader.station.events import CLOSING, DECIDING, Event, EventError
+from vinreader.station.store import Card, Store, append, events_of, find_card, picture, settle
 
 LEASE = 600.0  # seconds
 PLANTED = 0.02  # of the boxes of a mosaic, those known to be wrong
@@ -104,18 +104,20 @@ class Desk:
                     )
         return {"accepted": accepted, "refused": refused}
 
-    def mosaic(self, clerk: str, character: str, start: int, count: int) -> dict[str, Any]:
-        """Boxes read as a character, least sure first, reserved for a clerk; some are planted."""
+    def mosaic(self, clerk: str, character: str, count: int, doubtful: bool) -> dict[str, Any]:
+        """Boxes read as a character, the marked ones or the others, least sure first, reserved
+        for a clerk; some are planted."""
         now = self._now()
-        values = {"clerk": clerk, "now": now, "c": character, "n": count, "from": start}
+        values = {"clerk": clerk, "now": now, "c": character, "n": count, "marked": doubtful}
         free = _FREE.format("boxes.card")
         with self.store.writing() as db:
             rows = db.execute(
                 "SELECT card, box, confidence, image FROM boxes "
-                f"WHERE use = 1 AND character = :c AND {free} AND NOT EXISTS (SELECT 1 "
-                "FROM reserved WHERE reserved.card = boxes.card AND reserved.box = boxes.box "
+                "WHERE use = 1 AND character = :c AND marked = :marked "
+                f"AND {free} AND NOT EXISTS (SELECT 1 FROM reserved "
+                "WHERE reserved.card = boxes.card AND reserved.box = boxes.box "
                 "AND clerk != :clerk AND until > :now) "
-                "ORDER BY confidence, card, box LIMIT :n OFFSET :from",
+                "ORDER BY confidence, card, box LIMIT :n",
                 values,
             ).fetchall()
             db.executemany(
@@ -127,7 +129,7 @@ class Desk:
                 for card, box, confidence, image in rows
             ]
             self._plant(db, clerk, character, shown)
-        return {"left": self.left().get(character, 0), "boxes": shown}
+        return {"left": self.left(doubtful).get(character, 0), "boxes": shown}
 
     def list_cards(self, clerk: str, start: int, count: int, find: str) -> list[dict[str, Any]]:
         """Cards in the order of work; find: those whose name contains this."""
@@ -152,9 +154,10 @@ class Desk:
             for number, name, doubtful, status, by, answered, holder in rows
         ]
 
-    def left(self) -> dict[str, int]:
-        """How many boxes of each character nobody has looked at yet; characters that have some."""
-        return self.store.tallies("to see")
+    def left(self, doubtful: bool = False) -> dict[str, int]:
+        """How many boxes, or marked ones, of each character nobody has looked at yet; characters
+        that have some."""
+        return self.store.tallies("doubtful" if doubtful else "to see")
 
     def progress(self, clerk: str) -> dict[str, Any]:
         """How far the work is, all clerks' and this one's; per_hour: cards of the last hour."""

@@ -30,11 +30,11 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vinreader import review
-from vinreader.desk import Desk
-from vinreader.events import EventError, State, clerk_name
+from vinreader import template
 from vinreader.spec import CHARACTERS
-from vinreader.store import Card, Store, StoreError
+from vinreader.station.desk import Desk
+from vinreader.station.events import EventError, State, clerk_name
+from vinreader.station.store import Card, Store, StoreError
 from vinreader.tables import VinRow
 
 MOST_BYTES = 1 << 20  # of a request's body
@@ -153,7 +153,7 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
             path of vins.csv; is called every now and then, when it is asked for, and at the end.
     """
     station = _Station(desk, write_tables)
-    page = review.served_page(station.values())
+    page = template.served_page(station.values())
     return Starlette(
         routes=[
             Route("/", lambda _: HTMLResponse(page)),
@@ -214,7 +214,7 @@ class _Station:
     def values(self) -> dict[str, object]:
         """The settings of the page."""
         doubtful = sum(self.store.tallies("status").values())
-        found = review.settings(self.store.meta("key") or "", {})
+        found = template.settings(self.store.meta("key") or "", {})
         return found | {"served": True, "cards": self.store.cards, "doubtful": doubtful}
 
     def settings(self, _: Request) -> Response:
@@ -231,7 +231,7 @@ class _Station:
         view = self.store.view(card, clerk)
         entry = card.entry | {"doubtful": card.doubtful, "row": card.row._asdict()}
         if view.blind:
-            entry |= {"reading": view.start, "confidences": [], "alternatives": []}
+            entry |= {"reading": view.start, "confidences": [], "alternatives": [], "marked": []}
             entry["row"] = VinRow(card.name)._asdict()
         answers = [{"reading": one.reading, "status": one.status} for one in view.answers]
         return JSONResponse(
@@ -271,11 +271,13 @@ class _Station:
     def mosaic(self, request: Request) -> Response:
         clerk, character = _clerk(request), request.query_params.get("character")
         if character is None:
-            return JSONResponse({"characters": self.desk.left()})
+            return JSONResponse(
+                {"all": self.desk.left(), "doubtful": self.desk.left(doubtful=True)}
+            )
         if len(character) != 1 or character not in CHARACTERS:
             raise HTTPException(400, "character is none of the 33")
-        start, count = _number(request, "from", 0), _number(request, "count", 80, MOST_BOXES)
-        return JSONResponse(self.desk.mosaic(clerk, character, start, count))
+        count, doubtful = _number(request, "count", 80, MOST_BOXES), _number(request, "doubtful", 0)
+        return JSONResponse(self.desk.mosaic(clerk, character, count, bool(doubtful)))
 
     async def events(self, request: Request) -> Response:
         sent = await _body(request)

@@ -1,0 +1,72 @@
+"""The documentation's pictures of the page on which cards are checked, as Chromium shows it.
+
+    python benchmarks/page_pictures.py
+
+draws cards, reads them, and writes docs/review.png, review-dark.png, mosaic.png and blind.png.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from project import PROJECT
+
+from checking import Page, browser
+from selenium.webdriver.common.keys import Keys
+
+MANY = 300  # cards of which the mosaic shows boxes
+LIGHT_ENGLISH, DARK_UKRAINIAN = ("light", "en"), ("dark", "uk")
+
+
+def read(folder: Path, cards: int, *options: str) -> str:
+    """The address of the page of so many drawn cards."""
+    folder.mkdir()
+    for script, more in (("draw_cards.py", ("--cards", str(cards))), ("predict.py", options)):
+        command = [sys.executable, PROJECT / "stages" / script, "input", *more]
+        subprocess.run(command, cwd=folder, check=True)
+    return (folder / "review.html").as_uri()
+
+
+def show(page: Page, url: str, looks: tuple[str, str], height: int) -> None:
+    """The page as somebody sees it who opens it for the first time."""
+    (scheme, language), command = looks, page.driver.execute_cdp_cmd
+    size = {"width": 1366, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    command("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    command("Emulation.setEmulatedMedia", {"features": features})
+    page.driver.get("about:blank")
+    command("Storage.clearDataForOrigin", {"origin": "file://", "storageTypes": "all"})
+    for _ in range(2):  # the language is asked for when the page is opened
+        page.driver.get(url)
+        page.wait("document.body.dataset.ready === 'true'")
+        page.driver.execute_script(f"localStorage.setItem('vin-review/language', '{language}')")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name, browser(Path(name)) as driver:
+        page, folder = Page(driver), Path(name)
+
+        def save(picture: str) -> None:
+            driver.save_screenshot(PROJECT / "docs" / picture)
+
+        samples = read(folder / "samples", 8)
+        for looks, picture in ((LIGHT_ENGLISH, "review.png"), (DARK_UKRAINIAN, "review-dark.png")):
+            show(page, samples, looks, 700)
+            page.press(Keys.ENTER)
+            save(picture)
+        show(page, read(folder / "audit", 8, "--audit", "2"), LIGHT_ENGLISH, 700)
+        while not page.told("desk.card.blind"):
+            page.press(Keys.ENTER)
+        page.press("1HGCP2")
+        save("blind.png")
+        many, planted = read(folder / "many", MANY), False
+        while not planted:  # which boxes are, and whether any is, is drawn by lot
+            show(page, many, LIGHT_ENGLISH, 768)
+            page.press(Keys.F2, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+            planted = page.told("mosaic.boxes.some(box => box.planted)")
+        save("mosaic.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What the commands take and give: options with their types, and exit statuses.
+
+Apart from what reads, so that a command that only serves what was read begins at once.
+"""
+
+from pathlib import Path
+from typing import Any
+
+EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
+
+
+def number(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+# What is read, how, and where with: each option with the arguments of `add_argument`.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "input": {
+        "nargs": "?",
+        "help": "folder of images (with its subfolders), or one image; with --engine ray also a "
+        "URL such as s3://bucket/cards",
+    },
+    "--output": {
+        "type": Path,
+        "help": "CSV file to write (default: predictions.csv; with --engine ray none)",
+    },
+    "--format": {
+        "choices": ("csv", "ascii"),
+        "default": "csv",
+        "help": "csv: write --output; ascii: print lines '065, path'",
+    },
+    "--model": {
+        "type": Path,
+        "help": "a .tflite model with its .json beside it (default: the released reader)",
+    },
+    "--threshold": {
+        "type": share,
+        "metavar": "0..1",
+        "help": "confidence under which a reading is for review (default: the model's own)",
+    },
+    "--rules": {
+        "choices": ("auto", "none"),
+        "default": "auto",
+        "help": "auto: a card's VIN is read under the rules of its world region; none: box by box "
+        "(default: %(default)s)",
+    },
+    "--known": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "CSV file of numbers that the archive already has (column vin): found more "
+        "easily, and named in vins.csv",
+    },
+    "--known-rate": {
+        "type": share,
+        "metavar": "0..1",
+        "help": "strength of --known: the share of all cards that have a certain number of the "
+        "list; 0: they are named only (default: 1e-08)",
+    },
+    "--audit": {
+        "type": number,
+        "metavar": "N",
+        "help": "draw N of the accepted cards into review.html, to be checked without what was "
+        "read; stages/audit.py tells from the answers how many of all accepted cards are wrong",
+    },
+    "--jobs": {
+        "type": number,
+        "metavar": "N",
+        "help": "processes that read (default: one a core)",
+    },
+    "--debug": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "write a picture of each box into DIR: how it was read",
+    },
+    "--version": {
+        "action": "store_true",
+        "help": "print what the model was made from, and what reads here",
+    },
+    "--engine": {
+        "choices": ("local", "ray"),
+        "default": "local",
+        "help": "local: this machine's processes; ray: a Ray cluster's (default: %(default)s)",
+    },
+    "--shards": {
+        "default": "predictions.parquet",
+        "metavar": "DIR",
+        "help": "with --engine ray: folder or URL of the Parquet files; what is in them is not "
+        "read again (default: %(default)s)",
+    },
+}
