@@ -198,25 +198,25 @@ class InkNetwork:
 
 def of_mask(grey: np.ndarray, mask: np.ndarray) -> boxes.Box:
     """The mask alone as the character's ink: no polarity, no grey level has to be found."""
-    return boxes._fit(_at_work(mask, boxes._reduce(grey)))
+    return boxes._fit(_at_work(mask, boxes.reduced(grey))[None])[0]
 
 
 def of_levels(grey: np.ndarray, mask: np.ndarray) -> boxes.Box:
     """The grey levels of `boxes.normalise` where the mask has ink, and its polarity."""
-    work = boxes._reduce(grey)
+    work = boxes.reduced(grey)
     mask = _at_work(mask, work)
-    even = boxes._lit_evenly(work)
+    even = boxes._lit_evenly(work[None])[0]
     ink = even if _is_light(even, mask) else cv2.bitwise_not(even)
-    raw = cv2.subtract(ink, boxes._paper(ink))
+    raw = cv2.subtract(ink, boxes._paper(ink[None])[0])
     kept = (mask.astype(np.float32) - LEAST) / (MOST - LEAST)
-    paper = np.minimum(raw, boxes._levels(raw)[0])
+    paper = np.minimum(raw, boxes._levels(raw[None])[0].item())
     raw = np.rint(paper + kept.clip(0, 1) * (raw.astype(np.float32) - paper)).astype(np.uint8)
-    return boxes._fit(boxes._even_pressure(boxes._stretch(raw)))
+    return boxes._fit(boxes._even_pressure(boxes._stretch(raw[None])))[0]
 
 
 def where_lines(grey: np.ndarray, mask: np.ndarray) -> boxes.Box:
     """The mask where the rules find a printed line, else the rules."""
-    ink = boxes._stretch(boxes._find_ink(boxes._reduce(grey)))
+    ink = boxes._stretch(boxes._find_ink(boxes.reduced(grey)[None]))[0]
     if boxes._find_lines(ink, boxes._trace(ink)):
         return of_mask(grey, mask)
     return boxes.normalise(grey)
@@ -233,7 +233,7 @@ def _is_light(even: np.ndarray, mask: np.ndarray) -> bool:
     reach = max(3, max(even.shape) // 12) | 1
     around = cv2.dilate(ink, np.ones((reach, reach), np.uint8)) & (mask < 32).view(np.uint8)
     if not ink.any() or not around.any():
-        return boxes._is_light_on_dark(even)
+        return bool(boxes._are_light_on_dark(even[None])[0])
     return cv2.mean(even, ink)[0] > cv2.mean(even, around)[0]
 
 
@@ -320,7 +320,7 @@ def row(
     name: str, images: Images, labels: np.ndarray, masks: Sequence[np.ndarray], reader: Reader
 ) -> str:
     """A line of the table: the share read right by the rules and by each way, and against them."""
-    rules = read(reader, [boxes.normalise(image) for image in images]) == labels
+    rules = read(reader, boxes.normalise_all(images)) == labels
     cells = [name, f"{len(labels):,}", f"{rules.mean():.2%}"]
     for way in WAYS.values():
         pairs = zip(images, masks, strict=True)
@@ -349,7 +349,7 @@ def speed(options: argparse.Namespace, ink: InkNetwork) -> None:
     ink.masks(images)
     masks = ink.masks(images)
     ways = {
-        "rules": lambda: [boxes.normalise(image) for image in images],
+        "rules": lambda: boxes.normalise_all(images),
         "masks": lambda: ink.masks(images),
         "fitting": lambda: [of_mask(*pair) for pair in zip(images, masks, strict=True)],
     }
