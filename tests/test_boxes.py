@@ -378,7 +378,10 @@ def test_images_together_are_what_each_is_by_itself():
     images += [draw("A", ink=190), draw("B", side=200, scale=5), np.full((56, 56), 200, np.uint8)]
     shadow = np.linspace(0, 90, 56).astype(np.uint8)
     images += [draw(c) - np.minimum(draw(c), shadow) for c in "AKX7"]
-    images += [np.ascontiguousarray(draw(c)[:, :rest]) for c, rest in zip("LKE", (2, 40, 41))]
+    images += [
+        np.ascontiguousarray(draw(c)[:, :rest])
+        for c, rest in zip("LKEX", (1, 2, 40, 41), strict=True)
+    ]
     images += [box for card in draw_cards(2) for box in card.boxes]
     for image, box in zip(images, normalise_all(images), strict=True):
         alone = normalise(image)

@@ -301,18 +301,20 @@ def _edge(masks: Stack, inside: Rectangles | None = None) -> NDArray[Any]:
     count, height, width = masks.shape
     if inside is None:
         sides = masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]
-        return sum(side.mean(1) for side in sides) / 4
+        shares: NDArray[Any] = sum(side.mean(1) for side in sides) / 4
+        return shares
     left, top, right, bottom = inside
     x, y, every = np.arange(width), np.arange(height), np.arange(count)
     columns = (x >= left[:, None]) & (x < right[:, None])
     rows = (y >= top[:, None]) & (y < bottom[:, None])
     across, down = np.maximum(right - left, 1), np.maximum(bottom - top, 1)
-    return (
+    shares = (
         (masks[every, top] & columns).sum(1) / across
         + (masks[every, bottom - 1] & columns).sum(1) / across
         + (masks[every, :, left] & rows).sum(1) / down
         + (masks[every, :, right - 1] & rows).sum(1) / down
     ) / 4
+    return shares
 
 
 def _frames(mask: Mask) -> bool:
@@ -334,7 +336,8 @@ def _stand_out_light(greys: Stack) -> Flags:
     detail = greys.astype(np.float32)
     around = (max(greys.shape[1:]) | 1,) * 2
     detail -= _filtered(detail, lambda image: cv2.blur(image, around))
-    return (detail * detail * detail).reshape(len(greys), -1).sum(1) > 0
+    light: Flags = (detail * detail * detail).reshape(len(greys), -1).sum(1) > 0
+    return light
 
 
 def _widest(mask: Mask) -> float:
@@ -383,7 +386,8 @@ def _below(images: Stack) -> NDArray[Any]:
 
 def _level_of(below: NDArray[Any], pixels: Any) -> NDArray[Any]:
     """The first level at or under which so many pixels of each image lie."""
-    return (below < np.reshape(pixels, (-1, 1))).sum(1)
+    levels: NDArray[Any] = (below < np.reshape(pixels, (-1, 1))).sum(1)
+    return levels
 
 
 def _levels(inks: Stack) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -438,7 +442,8 @@ def _reach_edge(masks: Stack, slack: int) -> Flags:
     height, width = masks.shape[1:]
     left, top, right, bottom = _rectangles(masks)
     nearest = np.minimum.reduce([left, top, width - right, height - bottom])
-    return nearest <= slack
+    near: Flags = nearest <= slack
+    return near
 
 
 def _remove_lines(ink: Grey, raw: Grey, may_be_lined: bool) -> Grey:
@@ -486,7 +491,8 @@ def _without(raw: Grey, printed: NDArray[np.bool_]) -> Grey:
     What is left has levels of its own.
     """
     paper = _levels(raw[None])[0].astype(np.uint8)
-    return _stretch(np.where(printed, np.minimum(raw, paper), raw)[None])[0]
+    left: Grey = _stretch(np.where(printed, np.minimum(raw, paper), raw)[None])[0]
+    return left
 
 
 def _was_the_character(rest: Mask, lines: dict[int, Line]) -> bool:
@@ -528,7 +534,8 @@ def _even_pressure(inks: Stack) -> Stack:
         lambda image: cv2.dilate(image, np.ones(around, np.uint8)),
         lambda image: cv2.blur(image, around),
     )
-    return cv2.divide(inks, np.maximum(strongest, FAINTEST), scale=255)
+    even = cv2.divide(inks, np.maximum(strongest, FAINTEST), scale=255)
+    return even.reshape(inks.shape)  # OpenCV drops a width of 1
 
 
 def _trace(ink: Grey) -> Mask:

@@ -79,7 +79,17 @@ def find_lines(mask: Mask) -> dict[int, Line]:
     Returns:
         Dict of `Line` by side (see `turned`).
     """
-    found = {side: line for side in range(4) if (line := _line_at_top(turned(mask, side)))}
+    height, width = mask.shape
+    x, y, w, h = cv2.boundingRect(mask)
+    longer = max(height, width)
+    # Away from the edge nothing but all four lines can anchor one of them.
+    boxed_only = min(x, y, width - x - w, height - y - h) > longer // 40 + leaning(longer)
+    found: dict[int, Line] = {}
+    for side in range(4):
+        if line := _line_at_top(turned(mask, side)):
+            found[side] = line
+        elif boxed_only:
+            return {}
     if _is_box(found, mask.shape):
         _set_apart(found.values())
         return found
