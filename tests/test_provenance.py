@@ -49,7 +49,7 @@ def test_version_says_what_the_model_was_made_from(tmp_path):
         *(
             f"images of the labelled folder {name}"
             for name, folder in description["labelled"].items()
-            if folder["share"]
+            if "train" in folder["parts"]
         ),
     ):
         assert text in said
