@@ -117,7 +117,7 @@ def _plain_png(path: Path | IO[bytes]) -> np.ndarray | None:
     """The page of a small PNG that is grey, whole and sound, as nearly all boxes are; None of any
     other file. OpenCV takes a quarter of the time in which Pillow opens it, but it also takes
     damaged files for whole ones: everything is checked before."""
-    with path.open("rb") if isinstance(path, Path) else nullcontext(path) as file:
+    with Path(path).open("rb") if isinstance(path, os.PathLike) else nullcontext(path) as file:
         content = file.read(33)
         found = _GREY_PNG.match(content)
         content += file.read(SMALL) if found else b""
