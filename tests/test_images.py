@@ -196,3 +196,9 @@ def test_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 1_000_000)
     with pytest.raises(UnreadableImage, match="larger than 1 million pixels"):
         open_pages(path)
+
+
+def test_a_path_may_be_a_text(tmp_path):
+    Image.fromarray(np.full((20, 20), 7, np.uint8)).save(tmp_path / "box.png")
+    (page,) = open_pages(str(tmp_path / "box.png"))
+    assert (page == 7).all()

@@ -9,9 +9,9 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import Any, IO, NamedTuple
 
 import cv2
 import numpy as np
@@ -117,7 +117,7 @@ def _plain_png(path: Path | IO[bytes]) -> np.ndarray | None:
     """The page of a small PNG that is grey, whole and sound, as nearly all boxes are; None of any
     other file. OpenCV takes a quarter of the time in which Pillow opens it, but it also takes
     damaged files for whole ones: everything is checked before."""
-    with Path(path).open("rb") if isinstance(path, os.PathLike) else nullcontext(path) as file:
+    with _opened(path) as file:
         content = file.read(33)
         found = _GREY_PNG.match(content)
         content += file.read(SMALL) if found else b""
@@ -147,6 +147,12 @@ def _plain_png(path: Path | IO[bytes]) -> np.ndarray | None:
     if not whole or max(rows[:: width + 1]) > 4:  # the kinds of rows there are
         return None
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def _opened(path: Any) -> AbstractContextManager[IO[bytes]]:
+    """A file for reading; one that is open already stays so. A path may be a text, or any other
+    kind that `Path` takes."""
+    return nullcontext(path) if hasattr(path, "read") else Path(path).open("rb")
 
 
 def _is_empty(path: Path | IO[bytes]) -> bool:
