@@ -193,7 +193,7 @@ def test_checked_cards_teach_without_a_training(small_run, tmp_path):
         assert f"Stage '{stage}' didn't change, skipping" in said
     assert "Running stage 'adapt'" in said
     told = clone.read_json("metrics/adapt.json")
-    assert told["level"] == "bias" and 0 < told["boxes"] < 300
+    assert told["level"] in ("bias", "last layers") and 0 < told["boxes"] < 24 * 17
     described = clone.read_json("models/vin-reader.json")
     assert described["archive"]["spring"]["cards"]["train"] == batch.counts()["train"]
     assert "archive" not in described["calibrated_on"]["boxes"]  # a few cards are too few
