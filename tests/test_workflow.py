@@ -183,7 +183,7 @@ def test_two_runs_in_one_workspace_do_not_meet(team):
 def test_checked_cards_teach_without_a_training(small_run, tmp_path):
     clone = small_run.copy(tmp_path)
     with batches.Batch(clone.folder / "data/labelled/spring", 0.5) as batch:
-        for number, card in enumerate(draw_cards(24, seed=6)):
+        for number, card in enumerate(draw_cards(17, seed=6)):
             files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
             scan = batches.Scan(f"{number}", (), files)
             batch.add(batches.Checked(scan.name, card.vin), scan)
@@ -193,7 +193,7 @@ def test_checked_cards_teach_without_a_training(small_run, tmp_path):
         assert f"Stage '{stage}' didn't change, skipping" in said
     assert "Running stage 'adapt'" in said
     told = clone.read_json("metrics/adapt.json")
-    assert told["level"] in ("bias", "last layers") and 0 < told["boxes"] < 24 * 17
+    assert told["level"] == "bias" and 0 < told["boxes"] < 300
     described = clone.read_json("models/vin-reader.json")
     assert described["archive"]["spring"]["cards"]["train"] == batch.counts()["train"]
     assert "archive" not in described["calibrated_on"]["boxes"]  # a few cards are too few
