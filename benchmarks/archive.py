@@ -2,15 +2,16 @@
 
     python benchmarks/archive.py --work DIR
     python benchmarks/archive.py --work DIR --errors 0.02 --rounds 300 1000
+    python benchmarks/archive.py --work DIR --network DIR/first.keras --set adapt.share=0.25
 
 Cards carry real numbers with new serial digits, of sources that the statistics do not know. All
 digits of a card are by one Swiss writer of data/labelled/swiss-digits, its letters are of EMNIST's
 test part; `paper` puts each into a printed box, all boxes of a card scanned alike. The first reader
-is the trained network before `finetune`, which has never seen Swiss digits (or `--network`). In
-each round it is taught anew, from the cards checked so far, as the stage `adapt` does it, by clerks
-who err in `--errors` of the boxes. It is then measured on cards that nobody checked: of the writers
-who wrote the checked ones (other images of theirs), and of four who wrote none; and on the EMNIST
-test characters that stand on no card.
+(DIR/first.keras) has never seen Swiss digits: the trained network, finetuned with what it was
+trained on alone. In each round it is taught anew, from the cards checked so far, as the stage
+`adapt` does it, by clerks who err in `--errors` of the boxes. It is then measured on cards that
+nobody checked: of the writers who wrote the checked ones (other images of theirs), and of four who
+wrote none; and on the EMNIST test characters that stand on no card.
 
 Prints a table, writes DIR/archive.json and DIR/archive.png. Takes data/split, data/labelled and
 data/numbers of the last `dvc repro`. The few images of a writer stand on many cards, each time on
@@ -20,6 +21,7 @@ other paper: an archive has more variety, so a round of 3,000 here tells less th
 import argparse
 import json
 import os
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,10 +43,11 @@ from vintraining import (
     transfer,
 )
 from vintraining.console import stage
-from vintraining.parameters import Parameters, load
+from vintraining.parameters import PARAMS_FILE, Parameters, load
 
 import cv2
 import numpy as np
+from reproducible import change
 
 from vinreader import decoding, numbers
 from vinreader.boxes import normalise
@@ -52,7 +55,7 @@ from vinreader.files import sha256, write_json, write_text
 from vinreader.spec import BOXES, CHARACTERS, DIGITS, INDEX
 
 SPLIT = Path("data/split").resolve()
-FIRST = Path("models/vin-reader.keras")
+TRAINED = Path("models/vin-reader.keras").resolve()
 SWISS = (labelled.FOLDER / "swiss-digits").resolve()
 NUMBERS = Path("data/numbers").resolve()
 OWN = "emnist"
@@ -220,6 +223,13 @@ def measure(
     }
 
 
+def first_reader(path: Path, parameters: Parameters) -> None:
+    """As the stage `finetune` makes it where there is no labelled folder."""
+    model = network.load(TRAINED)
+    learning.finetune(model, [(dataset.load(SPLIT, "train"), 1.0)], parameters)
+    network.save(model, path)
+
+
 def round_of(
     count: int, base: Path, made: World, tests: dict[str, Cards], parameters: Parameters
 ) -> dict[str, Any]:
@@ -300,21 +310,24 @@ def show(row: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is made")
-    parser.add_argument("--network", type=Path, default=FIRST, help="trained without Swiss digits")
+    parser.add_argument("--network", type=Path, help="the first reader of another run")
+    parser.add_argument("--set", nargs="+", default=[], help="parameters: adapt.share=0.25 …")
     parser.add_argument("--rounds", type=int, nargs="+", default=[100, 300, 1000, 3000])
     parser.add_argument("--errors", type=float, default=0.003, help="of the clerk, a box")
     parser.add_argument("--cards", type=int, default=1000, help="that each round is measured on")
     parser.add_argument("--simulated", type=int, default=1000, help="as evaluate.cards")
     options = parser.parse_args()
-    parameters = load()
-    parameters = parameters.model_copy(
-        update={"evaluate": parameters.evaluate.model_copy(update={"cards": options.simulated})}
-    )
-    base = options.network.resolve()
+    options.work.mkdir(parents=True, exist_ok=True)
+    settings = [f"evaluate.cards={options.simulated}", *options.set]
+    copied = Path(shutil.copy(PARAMS_FILE, options.work)).resolve()
+    change(copied, settings)
+    parameters = load(copied)
     network.be_reproducible(parameters.seed, parameters.train)
     made = world(parameters.seed)
-    options.work.mkdir(parents=True, exist_ok=True)
+    base = (options.network or options.work / "first.keras").resolve()
     os.chdir(options.work)
+    if options.network is None:
+        first_reader(base, parameters)
     tests = {
         "same hands": unseen(made, made.writers, options.cards, 11),
         "new hands": unseen(made, made.new, options.cards, 12),

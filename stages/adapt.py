@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vintraining import adaptation, batches, dataset, labelled
 from vintraining.console import stage
-from vintraining.parameters import Parameters, load
+from vintraining.parameters import load
 
 from vinreader.files import write_bytes, write_json
 
@@ -16,13 +16,6 @@ FINETUNED = Path("models/finetuned.keras")
 ADAPTED = Path("models/adapted.keras")
 SPLIT = Path("data/split")
 METRICS = Path("metrics/adapt.json")
-
-
-def old_characters(parameters: Parameters) -> list[tuple[dataset.Characters, float]]:
-    """What the network was trained on, and the shares in which `finetune` showed it last."""
-    folders = parameters.finetune.labelled
-    old = [(hands, folders[name].share) for name, hands in labelled.load("train").items()]
-    return [*old, (dataset.load(SPLIT, "train"), 1 - sum(share for _, share in old))]
 
 
 @stage
@@ -41,7 +34,8 @@ def main() -> None:
 
     network.be_reproducible(parameters.seed, parameters.train)
     model = network.load(FINETUNED)
-    told = learning.learn(model, dataset.joined(own), old_characters(parameters), parameters)
+    old = labelled.replay(parameters.finetune.labelled, dataset.load(SPLIT, "train"))
+    told = learning.learn(model, dataset.joined(own), old, parameters)
     network.save(model, ADAPTED)
     kept = {
         part: len(archive.parts[part].characters)

@@ -1,5 +1,6 @@
 """Labelled folders join: what is trained on and what is kept from it, and that the rest stays."""
 
+import shutil
 from pathlib import Path
 
 from vintraining import batches, dataset, handwriting, labelled, network
@@ -60,11 +61,15 @@ def pixels(characters: dataset.Characters) -> set[bytes]:
     return {image.tobytes() for image in characters.images}
 
 
-def test_folders_for_testing_only_leave_the_network_as_it_was_trained(place):
-    assert "as it was trained" in finetune(place)
-    assert FINETUNED.read_bytes() == TRAINED.read_bytes()
+def test_folders_for_testing_only_are_not_trained_on(place):
+    finetune(place)
     assert labelled.load("test").keys() == {"hands", "others"}
     assert labelled.load("train") == {}
+    with_folders = FINETUNED.read_bytes()
+    shutil.rmtree(labelled.FOLDER)
+    finetune(place)
+    assert FINETUNED.read_bytes() == with_folders != TRAINED.read_bytes()
+    assert place.read_json("metrics/finetune.json")["characters"] == 0
 
 
 def test_a_folder_to_train_on_changes_the_network_the_same_way_each_time(place):

@@ -132,6 +132,20 @@ def test_an_epoch_draws_every_character_before_any_twice(characters):
     assert batches.rows.tolist() != rows
 
 
+def test_characters_are_shown_as_they_are_as_often_as_asked(characters):
+    def unchanged(share: float) -> float:
+        """Share of the characters of some batches that are not augmented."""
+        how = quick(crossed_out=0.0)
+        batches = network.TrainingBatches(characters, how, seed=1, as_written=share)
+        own = characters.images[batches.rows[: 4 * how.batch_size]]
+        shown = np.concatenate([batches[at][0] for at in range(4)])[..., 0]
+        return float((shown == own).all(axis=(1, 2)).mean())
+
+    assert unchanged(0.0) == 0
+    assert 0.3 < unchanged(0.5) < 0.7
+    assert unchanged(1.0) == 1
+
+
 @pytest.fixture(scope="module")
 def trained(characters, tmp_path_factory):
     """The same training twice, and once with another seed."""

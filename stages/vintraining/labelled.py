@@ -329,3 +329,16 @@ def load_groups(name: str, part: str) -> np.ndarray:
     """int (N,): which writer (card, image) each of the characters of a folder's part is by."""
     groups: np.ndarray = np.load(HANDS / name / f"{part}-groups.npy")
     return groups
+
+
+def replay(
+    trained_on: dict[str, LabelledFolder], rest: dataset.Characters
+) -> list[tuple[dataset.Characters, float]]:
+    """What `finetune` trains on and `adapt` must not forget: characters and their shares, sum 1.
+
+    Args:
+        trained_on: `finetune.labelled`; a folder that is not there leaves its share to the rest.
+        rest: what the stage `train` trained on.
+    """
+    own = [(hands, trained_on[name].share) for name, hands in load("train").items()]
+    return [*own, (rest, 1 - sum(share for _, share in own))]

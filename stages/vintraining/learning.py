@@ -34,6 +34,20 @@ def level(boxes: int, how: Adapt) -> str:
     return "bias" if boxes < how.few else "last layers" if boxes < how.many else "all layers"
 
 
+def finetune(model: keras.Model, shown: Mixture, parameters: Parameters) -> None:
+    """Trains all layers further, in place, on these characters, whose shares sum to 1."""
+    how = parameters.finetune
+    train_on(
+        model,
+        [shown],
+        how.steps,
+        how.rate * parameters.train.learning_rate,
+        parameters.train,
+        parameters.seed,
+        how.as_written,
+    )
+
+
 def learn(
     model: keras.Model, own: Characters, old: Mixture, parameters: Parameters
 ) -> dict[str, Any]:
@@ -67,6 +81,7 @@ def learn(
         how.rate * parameters.train.learning_rate,
         parameters.train,
         parameters.seed,
+        parameters.finetune.as_written,
     )
     for layer in model.layers:
         layer.trainable = True
@@ -108,10 +123,12 @@ class _Origin:
 
     rates: np.ndarray
 
-    def __init__(self, characters: Characters, share: float, train: Train, seed: int):
+    def __init__(
+        self, characters: Characters, share: float, train: Train, seed: int, as_written: float
+    ):
         self.size = max(1, round(share * train.batch_size))
         sized = train.model_copy(update={"batch_size": self.size})
-        self.batches = network.TrainingBatches(characters, sized, seed)
+        self.batches = network.TrainingBatches(characters, sized, seed, as_written)
         self.smoothing = train.label_smoothing
         self.steps = 0
 
@@ -136,17 +153,21 @@ def train_on(
     rate: float,
     train: Train,
     seed: int,
+    as_written: float,
 ) -> None:
     """Trains what is trainable in the network, in place.
 
     Args:
         mixtures: what the batches of `train.batch_size` consist of; all shares sum to 1.
         rate: learning rate at the first of the steps; it falls to nothing.
+        as_written: share of the characters that are not augmented, 0 to 1. What is augmented is
+            drawn softer and larger than what is read; a network that sees, at last, characters as
+            they are reads them better (He et al., arXiv 1909.09148).
     """
     parts: list[_Origin] = []
     for mixture in mixtures:
         own = [
-            _Origin(characters, share, train, seed + len(parts) + number)
+            _Origin(characters, share, train, seed + len(parts) + number, as_written)
             for number, (characters, share) in enumerate(mixture)
         ]
         rates = np.average([p.batches.rates for p in own], axis=0, weights=[p.size for p in own])

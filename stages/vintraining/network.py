@@ -123,11 +123,16 @@ def sampling_rates(counts: np.ndarray, balance: float) -> np.ndarray:
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Augmented batches; what batch b of epoch e holds depends on the seed, e and b alone."""
+    """Augmented batches; what batch b of epoch e holds depends on the seed, e and b alone.
 
-    def __init__(self, characters: Characters, train: Train, seed: int):
+    Args:
+        as_written: share of the characters that are not augmented.
+    """
+
+    def __init__(self, characters: Characters, train: Train, seed: int, as_written: float = 0.0):
         super().__init__(workers=1)
         self.characters, self.train, self.seed, self.epoch = characters, train, seed, 0
+        self.as_written = as_written
         self.rates = sampling_rates(characters.counts(), train.class_balance)
         self._draw()
 
@@ -158,6 +163,9 @@ class TrainingBatches(keras.utils.PyDataset):
             augment(chosen.images, self.train.augmentation, rng),
             one_hot(chosen.labels),
         )
+        if self.as_written:
+            kept = rng.random(len(images)) < self.as_written
+            images[kept] = chosen.images[kept]
         # What was crossed out is no character: every class is to be as likely as without the image
         # (outlier exposure, Hendrycks et al., arXiv 1812.04606).
         for row in np.flatnonzero(rng.random(len(images)) < self.train.crossed_out):

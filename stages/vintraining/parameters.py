@@ -110,6 +110,7 @@ class Finetune(Section):
     labelled: Annotated[dict[str, LabelledFolder], AfterValidator(_leave_room)]
     steps: Annotated[int, Field(ge=1, le=1_000_000)]
     rate: Annotated[Number, Field(gt=0, le=1)]
+    as_written: Share
 
 
 class Adapt(Section):
