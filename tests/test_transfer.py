@@ -40,6 +40,18 @@ def test_the_threshold_keeps_the_stated_error_together_and_nearly_in_every_origi
     assert max(errors) <= 0.015 and np.mean(errors) <= 0.01
 
 
+def test_a_margin_leaves_room_for_writers_who_are_read_worse(origins):
+    found = transfer.calibrate(origins, 0.01, 0.9, margin=2)
+    wrong, accepted = 0, 0
+    for answered in origins.values():
+        probabilities = answered.probabilities(found.temperature)
+        sure = probabilities.max(axis=1) >= found.threshold
+        wrong += (probabilities.argmax(axis=1) != answered.labels)[sure].sum()
+        accepted += sure.sum()
+    assert accepting.upper_bound(wrong, accepted, 0.9) <= 0.01 / 2
+    assert found.threshold > transfer.calibrate(origins, 0.01, 0.9).threshold
+
+
 def test_one_origin_alone_does_as_accepting_does(origins):
     home = origins["home"]
     found = transfer.calibrate({"home": home}, 0.01, 0.9)

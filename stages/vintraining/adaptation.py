@@ -125,5 +125,5 @@ def calibrate(
             return transfer.Calibration(temperature, {ARCHIVE: threshold}), {ARCHIVE: count}
         if count < accepting.least(how.accepted_error, transfer.EVEN):
             validation = {name: said for name, said in validation.items() if name != ARCHIVE}
-    found = transfer.calibrate(validation, how.accepted_error, how.certainty)
+    found = transfer.calibrate(validation, how.accepted_error, how.certainty, how.margin)
     return found, {name: len(answers.labels) for name, answers in validation.items()}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vintraining import accepting, number_statistics, scores, simulate
+from vintraining.adaptation import ARCHIVE
 from vintraining.dataset import load_json
 from vintraining.number_statistics import Real
 from vintraining.parameters import Evaluate, Numbers, Parameters
@@ -144,7 +145,8 @@ def _thresholds(read: dict[str, Cards], how: Evaluate) -> tuple[dict[str, float]
     As in `transfer.py`, the stated error is kept with the stated certainty by all cards together,
     and as likely as not by each kind, and by the cards of each labelled folder and of the archive:
     of these there are too few to be certain of more, and none would be accepted. However many
-    cards are made of them, an archive's kept boxes are few, too.
+    cards are made of them, an archive's kept boxes are few, too. `margin` is for the few writers of
+    a labelled folder, whom others will not be alike.
     """
     own = read[OWN]
     found = {
@@ -154,7 +156,8 @@ def _thresholds(read: dict[str, Cards], how: Evaluate) -> tuple[dict[str, float]
     for name, cards in read.items():
         by_kind = cards.confidence >= np.array([found[kind] for kind in cards.kind])
         certainty = how.certainty if name == OWN else EVEN
-        together.append(_threshold(cards[by_kind], how.accepted_error, certainty))
+        margin = 1 if name in (OWN, ARCHIVE) else how.margin
+        together.append(_threshold(cards[by_kind], how.accepted_error / margin, certainty))
     found = {kind: max(of_kind, *together) for kind, of_kind in found.items()}
     return {kind: round(threshold, 5) for kind, threshold in found.items()}, sorted(read)
 

@@ -138,6 +138,7 @@ class Numbers(Section):
 class Evaluate(Section):
     accepted_error: Annotated[Number, Field(gt=0, lt=1)]
     certainty: Annotated[Number, Field(ge=0.5, lt=1)]
+    margin: Annotated[Number, Field(ge=1, le=100)]
     bins: Annotated[int, Field(ge=2, le=100)]
     pairs: Annotated[int, Field(ge=1, le=528)]
     cards: Annotated[int, Field(ge=10, le=100_000)]

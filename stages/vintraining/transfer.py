@@ -48,7 +48,7 @@ class Calibration:
 
 
 def calibrate(
-    validation: dict[str, Answers], accepted_error: float, certainty: float
+    validation: dict[str, Answers], accepted_error: float, certainty: float, margin: float = 1.0
 ) -> Calibration:
     """Temperature and thresholds, from validation characters of every origin.
 
@@ -57,6 +57,8 @@ def calibrate(
     Args:
         validation: by origin, at least one; none of them trained on.
         accepted_error, certainty: as for `accepting.threshold`, of all origins together.
+        margin: how many times as often new writers are expected to be read wrong as these, at
+            least 1: validation characters of EMNIST are by writers who were trained on, too.
     """
     logits, labels, weights = (
         np.concatenate(arrays)
@@ -74,7 +76,7 @@ def calibrate(
     # Each reading counts once here: were classes weighed alike, the one error of a rare letter
     # would be hundreds, and no number of characters enough to be certain.
     thresholds["together"] = _threshold(
-        Answers(logits, labels), None, temperature, accepted_error, certainty
+        Answers(logits, labels), None, temperature, accepted_error / margin, certainty
     )
     return Calibration(temperature, thresholds)
 
