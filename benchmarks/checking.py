@@ -67,7 +67,8 @@ COLUMNS = (
     "way",
     "seconds a card",
     "keys a card",
-    "of keying",
+    "seconds of keying",
+    "keys of keying",
     "wrong boxes left",
     "wrong cards left",
 )
