@@ -28,30 +28,25 @@ from pathlib import Path
 from typing import Any
 
 import project  # noqa: F401 (finds what is imported below)
-from vintraining import (
-    accepting,
-    adaptation,
-    batches,
-    card_scores,
-    dataset,
-    labelled,
-    learning,
-    network,
-    number_statistics,
-    paper,
-    simulate,
-    transfer,
-)
 from vintraining.console import stage
+from vintraining.data import dataset
+from vintraining.drawing import paper
+from vintraining.hands import adaptation, batches, labelled
+from vintraining.model import learning, network
+from vintraining.numbers import simulate
+from vintraining.numbers import statistics as number_statistics
 from vintraining.parameters import PARAMS_FILE, Parameters, load
+from vintraining.scores import accepting, transfer
+from vintraining.scores import cards as card_scores
 
 import cv2
 import numpy as np
 from reproducible import change
 
-from vinreader import decoding, numbers
-from vinreader.boxes import normalise
 from vinreader.files import sha256, write_json, write_text
+from vinreader.image.boxes import normalise
+from vinreader.number import decoding
+from vinreader.number import prior as numbers
 from vinreader.spec import BOXES, CHARACTERS, DIGITS, INDEX
 
 SPLIT = Path("data/split").resolve()

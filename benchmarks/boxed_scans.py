@@ -12,15 +12,15 @@ import argparse
 from pathlib import Path
 
 import project  # noqa: F401 (finds what is imported below)
-from vintraining import labelled
+from vintraining.hands import labelled
 
 import cv2
 import numpy as np
 from composed import compose, cut_right
 
-from vinreader import fields
-from vinreader.boxes import normalise
-from vinreader.images import open_pages
+from vinreader.image import fields
+from vinreader.image.boxes import normalise
+from vinreader.image.pages import open_pages
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
 

@@ -44,7 +44,10 @@ from pathlib import Path
 from typing import Any
 
 from project import PROJECT
-from vintraining import dataset, number_statistics, parameters, simulate
+from vintraining import parameters
+from vintraining.data import dataset
+from vintraining.numbers import simulate
+from vintraining.numbers import statistics as number_statistics
 
 import cv2
 import numpy as np
@@ -53,11 +56,12 @@ from results import write
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from vinreader import numbers, review, template
-from vinreader.boxes import Box
+from vinchecking.store import FILE, Building
+from vinreader import review, template
+from vinreader.image.boxes import Box
+from vinreader.number import prior as numbers
 from vinreader.reader import CardReading, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
-from vinreader.station.store import FILE, Building
 from vinreader.tables import VinRow, cells
 
 CODE, KEY, MENTAL, GLANCE, COMPARE = 0.75, 0.28, 1.35, 0.30, 0.53

@@ -24,8 +24,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from project import PROJECT
-from vintraining import handwriting
-from vintraining.cards import draw_cards
+from vintraining.data import handwriting
+from vintraining.drawing.cards import draw_cards
 
 import numpy as np
 import psutil

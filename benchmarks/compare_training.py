@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 import project  # noqa: F401 (finds what is imported below)
-from vintraining import dataset, network
+from vintraining.data import dataset
+from vintraining.model import network
 from vintraining.parameters import Parameters, load
 
 import keras

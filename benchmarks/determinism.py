@@ -24,7 +24,7 @@ WAYS = ("as it comes", "fast", "portable")
 
 def train(way: str, count: int, clock: str) -> None:
     """One epoch; prints its seconds and a hash of the weights."""
-    from vintraining import network
+    from vintraining.model import network
 
     import keras
     from compare_training import one_epoch

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 import project  # noqa: F401 (finds what is imported below)
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
 
 import reproducible
 import yaml

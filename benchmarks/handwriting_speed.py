@@ -9,7 +9,7 @@ import os
 import time
 
 import project  # noqa: F401 (finds what is imported below)
-from vintraining import handwriting
+from vintraining.data import handwriting
 
 
 def processor_time() -> float:

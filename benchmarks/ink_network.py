@@ -19,9 +19,11 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import project  # noqa: F401 (finds what is imported below)
-from vintraining import dataset, disturbances, labelled
-from vintraining.cards import draw_cards
-from vintraining.paper import decent_scan, scan
+from vintraining.data import dataset
+from vintraining.drawing import disturbances
+from vintraining.drawing.cards import draw_cards
+from vintraining.drawing.paper import decent_scan, scan
+from vintraining.hands import labelled
 
 import boxed_scans
 import cv2
@@ -30,8 +32,8 @@ import numpy as np
 from scipy.stats import binomtest
 from tqdm import tqdm
 
-from vinreader import boxes
-from vinreader.images import open_pages
+from vinreader.image import boxes
+from vinreader.image.pages import open_pages
 from vinreader.processes import in_order
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import INDEX
@@ -115,7 +117,7 @@ def build(normalization: Any, widths: tuple[int, ...] = (16, 24, 40, 56)) -> Any
 
 
 def train(inputs: np.ndarray, masks: np.ndarray, epochs: int, seed: int, threads: int) -> Any:
-    from vintraining.network import _FusedBatchNormalization
+    from vintraining.model.network import _FusedBatchNormalization
 
     import keras
     import tensorflow as tf
@@ -398,7 +400,7 @@ def main() -> None:
 def _trained(options: argparse.Namespace) -> bytes:
     if options.network and options.network.exists():
         return options.network.read_bytes()
-    from vintraining.network import to_litert
+    from vintraining.model.network import to_litert
 
     inputs, masks = pairs("train", options.boxes, options.seed)
     network = train(inputs, masks, options.epochs, options.seed, options.threads)

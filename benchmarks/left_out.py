@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from project import PROJECT
-from vintraining import labelled, parameters
+from vintraining import parameters
 from vintraining.console import stage
+from vintraining.hands import labelled
 
 import yaml
 from reproducible import change

@@ -8,9 +8,9 @@ either polarity, 12 to 112 pixels a side. Everything follows from the numpy Gene
 from functools import cache
 
 import project  # noqa: F401 (finds what is imported below)
-from vintraining.augmentation import cross_out
-from vintraining.handwriting import Writer, draw_strokes
-from vintraining.paper import cloud, slope
+from vintraining.data.handwriting import Writer, draw_strokes
+from vintraining.drawing.paper import cloud, slope
+from vintraining.model.augmentation import cross_out
 
 import cv2
 import numpy as np

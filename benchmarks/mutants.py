@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from project import PROJECT
-from vintraining import handwriting
+from vintraining.data import handwriting
 
 import numpy as np
 from PIL import Image, features

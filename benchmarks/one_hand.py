@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import project  # noqa: F401 (finds what is imported below)
-from vintraining import handwriting
+from vintraining.data import handwriting
 
 import cv2
 import numpy as np
 
-from vinreader.boxes import normalise, normalise_batch
+from vinreader.image.boxes import normalise, normalise_batch
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
 

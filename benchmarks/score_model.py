@@ -12,11 +12,12 @@ import tempfile
 from pathlib import Path
 
 import project  # noqa: F401 (finds what is imported below)
-from vintraining import archive, dataset, emnist, labelled
+from vintraining.data import archive, dataset, emnist
+from vintraining.hands import labelled
 
 import numpy as np
 
-from vinreader.boxes import normalise_batch
+from vinreader.image.boxes import normalise_batch
 from vinreader.reader import Reader
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from project import PROJECT
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
 
 import numpy as np
 import psutil
@@ -30,9 +30,9 @@ from checking import Page, browser
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
+from vinchecking.store import FILE, Building
 from vinreader.review import ReviewCard, entry, picture
 from vinreader.spec import BOXES, CHARACTERS
-from vinreader.station.store import FILE, Building
 from vinreader.tables import VinRow
 
 CHECK = PROJECT / "stages/check.py"

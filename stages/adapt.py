@@ -6,8 +6,9 @@ reads, byte by byte the finetuned one where there is no batch.
 
 from pathlib import Path
 
-from vintraining import adaptation, batches, dataset, labelled
 from vintraining.console import stage
+from vintraining.data import dataset
+from vintraining.hands import adaptation, batches, labelled
 from vintraining.parameters import load
 
 from vinreader.files import write_bytes, write_json
@@ -30,7 +31,10 @@ def main() -> None:
         write_bytes(ADAPTED, FINETUNED.read_bytes())
         write_json(METRICS, {"boxes": 0, "level": "nothing"})
         return
-    from vintraining import learning, network  # TensorFlow, which without a batch is not needed
+    from vintraining.model import (  # TensorFlow, which without a batch is not needed
+        learning,
+        network,
+    )
 
     network.be_reproducible(parameters.seed, parameters.train)
     model = network.load(FINETUNED)

@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vintraining import auditing, charts
 from vintraining.console import stage
-from vintraining.corrections import CheckedRow, read_table
+from vintraining.hands import auditing
+from vintraining.hands.corrections import CheckedRow, read_table
 from vintraining.parameters import load
+from vintraining.scores import charts
 
 from vinreader.files import write_json
 from vinreader.spec import UserError

@@ -2,7 +2,7 @@
 
 import sys
 
-from vinreader.station.command import main
+from vinchecking.command import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], program="check.py"))

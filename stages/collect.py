@@ -14,14 +14,15 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from vintraining import batches, labelled, number_statistics
-from vintraining.batches import Batch, BatchError, Checked
 from vintraining.console import stage
-from vintraining.corrections import MOST_TOLD, CheckedRow, read_table
+from vintraining.hands import batches, labelled
+from vintraining.hands.batches import Batch, BatchError, Checked
+from vintraining.hands.corrections import MOST_TOLD, CheckedRow, read_table
+from vintraining.numbers import statistics as number_statistics
 from vintraining.parameters import load
 
-from vinreader import decoding
-from vinreader.numbers import Prior
+from vinreader.number import decoding
+from vinreader.number.prior import Prior
 from vinreader.reader import Reader
 from vinreader.spec import BOXES, UserError
 

@@ -7,8 +7,8 @@ source.json, which says what was used.
 import sys
 from pathlib import Path
 
-from vintraining import archive, dataset, emnist, handwriting
 from vintraining.console import stage
+from vintraining.data import archive, dataset, emnist, handwriting
 from vintraining.parameters import Data, load
 
 from vinreader.files import save_array, sha256, write_json
@@ -63,7 +63,7 @@ def main() -> None:
     names = emnist.members(data.split)
     if chosen == "embedded":
         names = write_embedded(data, parameters.seed)
-        origin = {"source": "embedded", "from": "vintraining.handwriting"}
+        origin = {"source": "embedded", "from": "vintraining.data.handwriting"}
     elif chosen == "nist":
         used = archive.fetch(data.urls, data.split, KEPT, RAW, data.require_official)
         origin = {"source": "emnist", "from": used}

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vintraining.cards import DrawnCard, draw_cards
+from vintraining.drawing.cards import DrawnCard, draw_cards
 
 import cv2
 import numpy as np

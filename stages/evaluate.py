@@ -7,18 +7,14 @@ of any country. metrics/transfer.json sets EMNIST and every labelled folder side
 
 from pathlib import Path
 
-from vintraining import (
-    adaptation,
-    card_scores,
-    charts,
-    dataset,
-    labelled,
-    network,
-    scores,
-    transfer,
-)
 from vintraining.console import stage
+from vintraining.data import dataset
+from vintraining.hands import adaptation, labelled
+from vintraining.model import network
 from vintraining.parameters import Evaluate, load
+from vintraining.scores import cards as card_scores
+from vintraining.scores import charts, transfer
+from vintraining.scores import figures as scores
 
 import numpy as np
 import pandas as pd

@@ -12,9 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vintraining import adaptation, dataset, labelled, network, processor, scores
+from vintraining import processor
 from vintraining.console import stage
+from vintraining.data import dataset
+from vintraining.hands import adaptation, labelled
+from vintraining.model import network
 from vintraining.parameters import Export, load
+from vintraining.scores import figures as scores
 
 import numpy as np
 import yaml

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from vintraining import dataset, emnist
 from vintraining.console import stage
+from vintraining.data import dataset, emnist
 from vintraining.parameters import load
 
 import numpy as np

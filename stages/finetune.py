@@ -9,8 +9,10 @@ is the network that then reads.
 from pathlib import Path
 from typing import Any
 
-from vintraining import dataset, labelled, learning, network
 from vintraining.console import stage
+from vintraining.data import dataset
+from vintraining.hands import labelled
+from vintraining.model import learning, network
 from vintraining.parameters import load
 
 from vinreader.files import write_json

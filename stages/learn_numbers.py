@@ -10,14 +10,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vintraining import charts, number_statistics, simulate
 from vintraining.console import stage
+from vintraining.numbers import simulate
+from vintraining.numbers import statistics as number_statistics
 from vintraining.parameters import Numbers, load
+from vintraining.scores import charts
 
 import numpy as np
 
-from vinreader import numbers as prior
 from vinreader.files import write_bytes, write_json
+from vinreader.number import prior
 from vinreader.spec import BOXES, UserError
 
 FOLDER = Path("data/numbers")

@@ -7,8 +7,8 @@ batch leaves data/labelled.json as it is, so that nothing before `adapt` runs ag
 import hashlib
 from pathlib import Path
 
-from vintraining import labelled
 from vintraining.console import stage
+from vintraining.hands import labelled
 
 from vinreader.files import sha256, write_json
 

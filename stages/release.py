@@ -39,7 +39,7 @@ def main() -> None:
         releasing.rollback()
         print(f"released again: {releasing.RELEASED}, {releasing.told()}")
         return
-    from vintraining import gate  # takes longer to load than going back takes
+    from vintraining.scores import gate  # takes longer to load than going back takes
 
     candidate = exported()
     if releasing.RELEASED.exists():

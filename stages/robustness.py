@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
-from vintraining import charts, dataset, disturbances
-from vintraining.cards import draw_cards
 from vintraining.console import stage
+from vintraining.data import dataset
+from vintraining.drawing import disturbances
+from vintraining.drawing.cards import draw_cards
 from vintraining.parameters import load
+from vintraining.scores import charts
 
 import numpy as np
 
-from vinreader.boxes import normalise
 from vinreader.files import write_csv, write_json
+from vinreader.image.boxes import normalise
 from vinreader.reader import Reader
 
 CHARACTERS = Path("data/characters")

@@ -7,14 +7,14 @@ through `boxes.normalise`, as every scan will. Labelled folders join later (`fin
 
 from pathlib import Path
 
-from vintraining import dataset, handwriting
 from vintraining.console import stage
+from vintraining.data import dataset, handwriting
 from vintraining.parameters import load
 
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from vinreader.boxes import normalise_batch
+from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
 
 CHARACTERS_FOLDER = Path("data/characters")

@@ -3,8 +3,10 @@
 import sys
 from pathlib import Path
 
-from vintraining import dataset, network, processor
+from vintraining import processor
 from vintraining.console import stage
+from vintraining.data import dataset
+from vintraining.model import network
 from vintraining.parameters import load
 
 from vinreader.files import write_json

@@ -14,7 +14,7 @@ import threading
 import zipfile
 from pathlib import Path
 
-from vintraining import emnist, handwriting
+from vintraining.data import emnist, handwriting
 
 import hypothesis
 import numpy as np

@@ -1,6 +1,6 @@
 """One definition of accepting: the threshold keeps its word, and the interval is exact."""
 
-from vintraining import accepting
+from vintraining.scores import accepting
 
 import numpy as np
 import pytest

@@ -2,25 +2,19 @@
 
 from pathlib import Path
 
-from vintraining import (
-    adaptation,
-    batches,
-    dataset,
-    handwriting,
-    labelled,
-    learning,
-    network,
-    transfer,
-)
-from vintraining.cards import draw_cards
+from vintraining.data import dataset, handwriting
+from vintraining.drawing.cards import draw_cards
+from vintraining.hands import adaptation, batches, labelled
+from vintraining.model import learning, network
 from vintraining.parameters import load
+from vintraining.scores import transfer
 
 import cv2
 import numpy as np
 import pytest
 
 from conftest import Workspace
-from vinreader.boxes import normalise_batch
+from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
 
 SMALL = {"train.widths": [4, 8, 8], "train.batch_size": 32, "adapt.passes": 2}

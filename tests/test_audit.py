@@ -5,9 +5,9 @@ import itertools
 import json
 from pathlib import Path
 
-from vintraining.auditing import Audited, audited, report
-from vintraining.cards import draw_cards
-from vintraining.corrections import read_table
+from vintraining.drawing.cards import draw_cards
+from vintraining.hands.auditing import Audited, audited, report
+from vintraining.hands.corrections import read_table
 
 import cv2
 import pytest

@@ -1,12 +1,12 @@
 """From a box to 28x28: what may change in a scan without changing what the network sees."""
 
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
 
 import cv2
 import numpy as np
 import pytest
 
-from vinreader.boxes import normalise, normalise_all, normalise_batch, steps
+from vinreader.image.boxes import normalise, normalise_all, normalise_batch, steps
 from vinreader.spec import SIDE
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"

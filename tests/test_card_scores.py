@@ -3,13 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from vintraining import accepting, card_scores, number_statistics
+from vintraining.numbers import statistics as number_statistics
 from vintraining.parameters import load
+from vintraining.scores import accepting
+from vintraining.scores import cards as card_scores
 
 import numpy as np
 import pytest
 
-from vinreader import decoding
+from vinreader.number import decoding
 from vinreader.spec import CHARACTERS, INDEX
 
 EVALUATE = load(Path(__file__).parents[1] / "params.yaml").evaluate

@@ -4,14 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vintraining.cards import Sample, draw_card, draw_cards
+from vintraining.drawing.cards import Sample, draw_card, draw_cards
 
 import cv2
 import numpy as np
 import pytest
 
-from vinreader import Reader, boxes
-from vinreader.vin import check_digit_required, check_digit_status
+from vinreader import Reader
+from vinreader.image import boxes
+from vinreader.number.vin import check_digit_required, check_digit_status
 
 SCRIPT = Path(__file__).parents[1] / "stages" / "draw_cards.py"
 

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
 
 import pytest
 from PIL import Image

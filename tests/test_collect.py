@@ -4,14 +4,14 @@ import csv
 import shutil
 from pathlib import Path
 
-from vintraining import batches, labelled
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
+from vintraining.hands import batches, labelled
 
 import cv2
 import pytest
 
 from conftest import Workspace, killed_at, predict, rows
-from vinreader.images import open_pages
+from vinreader.image.pages import open_pages
 from vinreader.tables import DRAWN, VinRow
 
 TRUTH = [card.vin for card in draw_cards(8, seed=3)]

@@ -3,14 +3,15 @@
 import itertools
 import json
 
-from vintraining import simulate
+from vintraining.numbers import simulate
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vinreader import decoding, numbers, vin
+from vinreader.number import decoding, vin
+from vinreader.number import prior as numbers
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, DIGITS, INDEX
 

@@ -5,8 +5,8 @@ import socket
 import zipfile
 from pathlib import Path
 
-from vintraining import archive as source
-from vintraining import emnist
+from vintraining.data import archive as source
+from vintraining.data import emnist
 
 import numpy as np
 import pandas as pd

@@ -3,7 +3,7 @@
 import gzip
 import zipfile
 
-from vintraining import emnist
+from vintraining.data import emnist
 
 import numpy as np
 import pytest

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vinreader.station.answers import Keyed, outcome, view
-from vinreader.station.events import EventError, checked, replay
+from vinchecking.answers import Keyed, outcome, view
+from vinchecking.events import EventError, checked, replay
 
 READ = "WVWZZZ1JZ3W386752"
 OTHER = "WVWZZZ1JZ3W386753"

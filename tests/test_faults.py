@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
 
 import cv2
 import numpy as np

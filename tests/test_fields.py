@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from composed import compose, cut_right
 
-from vinreader import fields
+from vinreader.image import fields
 
 NUMBER = "1M8GDM9AXKP042788"
 

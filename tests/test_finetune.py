@@ -3,8 +3,10 @@
 import shutil
 from pathlib import Path
 
-from vintraining import batches, dataset, handwriting, labelled, network
-from vintraining.cards import draw_cards
+from vintraining.data import dataset, handwriting
+from vintraining.drawing.cards import draw_cards
+from vintraining.hands import batches, labelled
+from vintraining.model import network
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from conftest import Workspace
-from vinreader.boxes import normalise_batch
+from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
 
 TRAINED, FINETUNED = Path("models/vin-reader.keras"), Path("models/finetuned.keras")

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from vintraining import handwriting
-from vintraining.handwriting import SCHOOLS, Writer, load, sheet, write
+from vintraining.data import handwriting
+from vintraining.data.handwriting import SCHOOLS, Writer, load, sheet, write
 
 import cv2
 import numpy as np

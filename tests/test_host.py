@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
 
 import pytest
 

@@ -15,7 +15,7 @@ import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
-from vintraining import archive, emnist, handwriting
+from vintraining.data import archive, emnist, handwriting
 from vintraining.parameters import ParameterError, parse
 
 import mutants
@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 
 from conftest import PROJECT, archive_bytes, predict, rows
-from vinreader import images
+from vinreader.image import pages as images
 
 
 @contextmanager

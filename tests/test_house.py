@@ -62,7 +62,7 @@ def test_reading_loads_nothing_of_the_check_station():
 
 def test_the_check_station_loads_nothing_that_reads_images():
     """Which would take several times as long as the rest of its beginning."""
-    loaded = loaded_by("vinreader.station.command", "vinreader.station.app")
+    loaded = loaded_by("vinchecking.command", "vinchecking.app")
     assert {"sqlite3", "starlette"} <= loaded
     assert not loaded & {"numpy", "cv2", "PIL", "ai_edge_litert"}
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vinreader import images
-from vinreader.images import FORMATS, UnreadableImage, open_pages
+from vinreader.image import pages as images
+from vinreader.image.pages import FORMATS, UnreadableImage, open_pages
 
 GREY = np.kron(np.array([[20, 200], [120, 250]], np.uint8), np.ones((8, 12), np.uint8))
 

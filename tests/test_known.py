@@ -8,7 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vinreader import decoding, known, numbers
+from vinreader.number import decoding, known
+from vinreader.number import prior as numbers
 from vinreader.options import OPTIONS
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, INDEX, UserError

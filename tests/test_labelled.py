@@ -3,14 +3,15 @@
 from itertools import chain
 from pathlib import Path
 
-from vintraining import dataset, handwriting, labelled
+from vintraining.data import dataset, handwriting
+from vintraining.hands import labelled
 from vintraining.parameters import LabelledFolder
 
 import cv2
 import numpy as np
 import pytest
 
-from vinreader.boxes import normalise
+from vinreader.image.boxes import normalise
 from vinreader.spec import CHARACTERS, INDEX
 
 

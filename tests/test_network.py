@@ -5,15 +5,16 @@ import sys
 import tempfile
 import zipfile
 
-from vintraining import augmentation, dataset, handwriting, network
-from vintraining.augmentation import Augmentation
+from vintraining.data import dataset, handwriting
+from vintraining.model import augmentation, network
+from vintraining.model.augmentation import Augmentation
 from vintraining.parameters import Train, load
 
 import keras
 import numpy as np
 import pytest
 
-from vinreader.boxes import normalise_batch
+from vinreader.image.boxes import normalise_batch
 from vinreader.litert import LiteRT
 from vinreader.spec import ModelError
 

@@ -3,18 +3,20 @@
 import json
 from collections import Counter
 
-from vintraining import number_statistics, simulate
-from vintraining.number_statistics import Real, learn
+from vintraining.numbers import simulate
+from vintraining.numbers import statistics as number_statistics
+from vintraining.numbers.statistics import Real, learn
 from vintraining.parameters import Numbers
 
 import numpy as np
 import pytest
 
 from conftest import PROJECT
-from vinreader import decoding, numbers
+from vinreader.number import decoding
+from vinreader.number import prior as numbers
+from vinreader.number.vin import check_digit
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, DIGITS, UserError
-from vinreader.vin import check_digit
 
 HOW = Numbers(
     least=3, strength=1.0, diversity=2.0, damping=0.5, unseen=0.05, old_makers=30, fold=10

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from vintraining import handwriting
-from vintraining.disturbances import DISTURBANCES
-from vintraining.paper import Scan, decent_scan, scan
+from vintraining.data import handwriting
+from vintraining.drawing.disturbances import DISTURBANCES
+from vintraining.drawing.paper import Scan, decent_scan, scan
 
 import numpy as np
 import pytest

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from vintraining import dataset, emnist, handwriting
-from vintraining.cards import draw_cards
+from vintraining.data import dataset, emnist, handwriting
+from vintraining.drawing.cards import draw_cards
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from PIL import Image
 
 from conftest import PROJECT, SHARED, predict, rows
 from vinreader import Reader
-from vinreader.boxes import normalise_batch
+from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
 from vinreader.tables import Row, VinRow
 

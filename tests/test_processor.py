@@ -17,11 +17,13 @@ from vinreader.spec import UserError
 WORK = """
 import hashlib, json, sys
 from pathlib import Path
-from vintraining import dataset, handwriting, network, processor
+from vintraining.data import dataset, handwriting
+from vintraining.model import network
+from vintraining import processor
 from vintraining.parameters import load
 import numpy as np
 from vinreader import Reader
-from vinreader.boxes import normalise_batch
+from vinreader.image.boxes import normalise_batch
 
 parameters = load()
 train = parameters.train.model_copy(update={"epochs": 1, "batch_size": 64, "widths": [4, 8, 8]})

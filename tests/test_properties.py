@@ -8,15 +8,17 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from vintraining import emnist, handwriting
+from vintraining.data import emnist, handwriting
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vinreader import command, decoding, numbers, vin
-from vinreader.boxes import normalise
+from vinreader import command
+from vinreader.image.boxes import normalise
+from vinreader.number import decoding, vin
+from vinreader.number import prior as numbers
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, SIDE
 from vinreader.tables import printable

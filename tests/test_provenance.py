@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
 
 import pytest
 

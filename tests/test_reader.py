@@ -2,7 +2,7 @@
 
 import doctest
 
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
 
 import numpy as np
 import pytest

@@ -4,7 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from vintraining import gate, releasing
+from vintraining import releasing
+from vintraining.scores import gate
 
 import numpy as np
 import pytest

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from browsing import By, Keys, Page, chromium, emulate, in_browser
-from vinreader import review, template, vin
+from vinreader import review, template
+from vinreader.number import vin
 from vinreader.tables import VinRow
 
 READ, RIGHT = "1M8GDM9AXKPO42788".replace("O", "D"), "1M8GDM9AXKP042788"

@@ -4,15 +4,17 @@ import json
 import shutil
 from pathlib import Path
 
-from vintraining import dataset, disturbances, handwriting, parameters
-from vintraining.paper import decent_scan
+from vintraining import parameters
+from vintraining.data import dataset, handwriting
+from vintraining.drawing import disturbances
+from vintraining.drawing.paper import decent_scan
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from conftest import PROJECT, Workspace
-from vinreader import images
+from vinreader.image import pages as images
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS
 

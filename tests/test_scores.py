@@ -1,7 +1,7 @@
 """The figures, against straightforward computations and scikit-learn."""
 
-from vintraining import scores
-from vintraining.dataset import class_weights
+from vintraining.data.dataset import class_weights
+from vintraining.scores import figures as scores
 
 import numpy as np
 import pytest

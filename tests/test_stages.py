@@ -4,7 +4,7 @@ import ast
 import json
 from pathlib import Path
 
-from vintraining import dataset, emnist, handwriting
+from vintraining.data import dataset, emnist, handwriting
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from conftest import PROJECT
-from vinreader.boxes import normalise_batch
 from vinreader.files import sha256
+from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
 
 # Modules through which a stage reads its parameters, reports and writes; what it computes does not

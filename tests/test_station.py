@@ -13,18 +13,18 @@ import sys
 import threading
 from pathlib import Path
 
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
 
 import numpy as np
 import pytest
 import requests
 
 from conftest import PROJECT, predict, rows, unmeasured
+from vinchecking.desk import LEASE, Desk
+from vinchecking.events import NONE
+from vinchecking.store import FILE, Building, Store
 from vinreader import review
 from vinreader.spec import UserError
-from vinreader.station.desk import LEASE, Desk
-from vinreader.station.events import NONE
-from vinreader.station.store import FILE, Building, Store
 from vinreader.tables import DRAWN, VinRow
 
 READ = "WVWZZZ1JZ3W386752"

@@ -10,7 +10,7 @@ import requests
 from browsing import By, Keys, chromium, in_browser
 from conftest import rows
 from test_station import OTHER, READ, Station, build, card, done, linux, running
-from vinreader.station.store import FILE, Store
+from vinchecking.store import FILE, Store
 
 from selenium.webdriver.common.action_chains import ActionChains  # isort: skip
 

@@ -1,7 +1,7 @@
 """One calibration for hands of several origins, and the table that sets them side by side."""
 
-from vintraining import accepting, charts, transfer
-from vintraining.dataset import class_weights
+from vintraining.data.dataset import class_weights
+from vintraining.scores import accepting, charts, transfer
 
 import numpy as np
 import pytest

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vinreader import vin
+from vinreader.number import vin
 from vinreader.spec import CHARACTERS
 
 VALID = ("1G4AH59H45G118341", "1M8GDM9AXKP042788", "11111111111111111", "5GZCZ43D13S812715")

@@ -14,8 +14,8 @@ import signal
 import subprocess
 import time
 
-from vintraining import batches
-from vintraining.cards import draw_cards
+from vintraining.drawing.cards import draw_cards
+from vintraining.hands import batches
 
 import cv2
 import pytest

@@ -17,20 +17,20 @@ from importlib import import_module
 
 _PLACES = {
     "CardReading": "reader",
-    "FieldNotFound": "fields",
+    "FieldNotFound": "image.fields",
     "ModelError": "spec",
     "Reader": "reader",
     "Reading": "reader",
-    "UnreadableImage": "images",
-    "find_boxes": "fields",
-    "open_pages": "images",
+    "UnreadableImage": "image.pages",
+    "find_boxes": "image.fields",
+    "open_pages": "image.pages",
 }
 __all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> object:
     """Imports what is asked for, when it is asked for: a program that only needs the rules of a
-    number (`vinreader.vin`) does not wait for OpenCV."""
+    number (`vinreader.number.vin`) does not wait for OpenCV."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"vinreader.{_PLACES[name]}"), name)

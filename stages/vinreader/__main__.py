@@ -6,7 +6,7 @@ import sys
 def main() -> int:
     """Exit status of what the process's arguments ask for."""
     if sys.argv[1:2] == ["check"]:
-        from vinreader.station.command import main as check
+        from vinchecking.command import main as check
 
         return check(sys.argv[2:])
     from vinreader import command

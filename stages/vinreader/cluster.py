@@ -27,7 +27,7 @@ import numpy as np
 
 from vinreader.files import write_bytes
 from vinreader.folders import Card
-from vinreader.images import UnreadableImage, open_pages
+from vinreader.image.pages import UnreadableImage, open_pages
 from vinreader.litert import notes_held
 from vinreader.pipeline import Result, chunks, read_chunk
 from vinreader.processes import cores

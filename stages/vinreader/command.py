@@ -18,8 +18,8 @@ import cv2
 from vinreader import provenance
 from vinreader.files import Csv, sha256
 from vinreader.folders import Card, find_items
-from vinreader.known import RATE, Known, alike, note_alike
 from vinreader.litert import notes_held
+from vinreader.number.known import RATE, Known, alike, note_alike
 from vinreader.options import (
     EXIT_CANNOT_RUN,
     EXIT_INTERRUPTED,

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vinreader.boxes import steps
 from vinreader.files import write_bytes
+from vinreader.image.boxes import steps
 from vinreader.tables import Row
 
 TILE = 224  # pixels to which the longer side of each step is enlarged

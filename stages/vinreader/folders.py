@@ -25,7 +25,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vinreader.images import SUFFIXES, begins_as_image
+from vinreader.image.pages import SUFFIXES, begins_as_image
 from vinreader.spec import BOXES
 
 NEARLY = range(BOXES - 2, BOXES + 3)  # counts that were meant as a card's

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from vinreader import processes, review
-from vinreader.boxes import normalise_all, reduced
 from vinreader.debug import write_steps
-from vinreader.fields import FieldNotFound, find_boxes
 from vinreader.folders import Card, is_wide
-from vinreader.images import UnreadableImage, open_pages
-from vinreader.known import Known
+from vinreader.image.boxes import normalise_all, reduced
+from vinreader.image.fields import FieldNotFound, find_boxes
+from vinreader.image.pages import UnreadableImage, open_pages
 from vinreader.litert import notes_held
+from vinreader.number.known import Known
 from vinreader.reader import CardReading, Reader, Reading
 from vinreader.spec import BOXES
 from vinreader.tables import Row, VinRow, ascii_code, cells, printable

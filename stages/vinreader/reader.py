@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from vinreader import decoding, numbers
-from vinreader.boxes import Box, normalise_all
 from vinreader.files import sha256
-from vinreader.images import open_pages
-from vinreader.known import Known, recognise
+from vinreader.image.boxes import Box, normalise_all
+from vinreader.image.pages import open_pages
 from vinreader.litert import LiteRT, softmax
+from vinreader.number import decoding
+from vinreader.number import prior as numbers
+from vinreader.number.known import Known, recognise
 from vinreader.spec import BOXES, CHARACTERS, ModelError
 
 # Beside the package when it is installed, in the project's models/ otherwise.

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import NamedTuple
 
-from vinreader import vin
-from vinreader.makers import MODEL_YEAR_MAKERS
+from vinreader.number import vin
+from vinreader.number.makers import MODEL_YEAR_MAKERS
 from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
 

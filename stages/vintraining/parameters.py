@@ -8,7 +8,7 @@ used; a stage calls `load()` and reads `parameters.train.epochs`. The comments b
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from vintraining.augmentation import Augmentation
+from vintraining.model.augmentation import Augmentation
 from vintraining.processor import Arithmetic
 from vintraining.section import Number, Section, Share
 

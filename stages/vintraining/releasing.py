@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from vinreader import numbers
+from vinreader.number import prior as numbers
 from vinreader.spec import UserError
 
 EXPORTED = Path("models/vin-reader.tflite")

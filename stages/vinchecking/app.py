@@ -1,0 +1,375 @@
+"""The check station: the page of `review.html` served to several clerks, on top of `desk.py`.
+
+Answers only requests that name this machine as their host, come from its own page, and, where it
+listens on more than this machine, carry its token. Nothing of the machine is in an answer but
+the names of cards.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vinchecking.desk import Desk
+from vinchecking.events import EventError, State, clerk_name
+from vinchecking.store import Card, Store, StoreError
+from vinreader import template
+from vinreader.spec import CHARACTERS
+from vinreader.tables import VinRow
+
+MOST_BYTES = 1 << 20  # of a request's body
+MOST_EVENTS = 1000  # of a request
+MOST_CARDS = 1000
+MOST_BOXES = 200
+TABLES_EVERY = 30.0  # seconds between two writings of the tables, if anything has changed
+
+log = logging.getLogger("vinchecking")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask. names: by which this machine is called, lower case, without port. any_address:
+    it may be called by any IP address, too. token: needed if not empty. cookie: its name."""
+
+    names: frozenset[str]
+    any_address: bool = False
+    token: str = ""
+    cookie: str = "token"
+
+    def host(self, host: str) -> bool:
+        """Whether a Host header names this machine: another name may have been bound to its
+        address by a foreign page (DNS rebinding)."""
+        name = (urlsplit(f"//{host}").hostname or "").lower()
+        return name in self.names or (self.any_address and _is_address(name))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class Guard:
+    """Refuses what does not come from this station's page; adds the headers of every answer."""
+
+    def __init__(self, app: ASGIApp, access: Access, policy: str):
+        self.app = app
+        self.access = access
+        self.headers = [
+            (name.encode(), value.encode())
+            for name, value in {
+                "content-security-policy": policy,
+                "x-content-type-options": "nosniff",
+                "x-frame-options": "DENY",
+                "referrer-policy": "no-referrer",
+                "cache-control": "no-store",
+                "cross-origin-resource-policy": "same-origin",
+                "cross-origin-opener-policy": "same-origin",
+            }.items()
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self.headers]
+            await send(message)
+
+        refusal = self._refusal(Request(scope))
+        app = self.app if refusal is None else refusal
+        await app(scope, receive, with_headers)
+
+    def _refusal(self, request: Request) -> Response | None:
+        headers, client = request.headers, request.client.host if request.client else "?"
+        if not self.access.host(headers.get("host", "")):
+            log.warning("%s: refused, host %.100r is not this station", client, headers.get("host"))
+            return _error(403, "host", "this station does not go by that name; see --name")
+        origin = headers.get("origin")
+        foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
+        foreign |= headers.get("sec-fetch-site") in ("cross-site", "same-site") and (
+            request.url.path != "/"
+        )
+        if foreign:
+            log.warning("%s: refused, from the foreign origin %.100r", client, origin)
+            return _error(403, "origin", "only the station's own page may ask this")
+        if not self.access.token:
+            return None
+        given = request.query_params.get("token") if request.url.path == "/" else None
+        if given is not None and secrets.compare_digest(given.encode(), self.access.token.encode()):
+            answer = RedirectResponse("/", 303)
+            answer.set_cookie(
+                self.access.cookie,
+                given,
+                httponly=True,
+                samesite="strict",
+                path="/",
+                secure=request.url.scheme == "https",
+                max_age=30 * 24 * 3600,
+            )
+            return answer
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        known = (given, bearer, request.cookies.get(self.access.cookie))
+        if any(
+            secrets.compare_digest((one or "").encode(), self.access.token.encode())
+            for one in known
+        ):
+            return None
+        log.warning("%s: refused, without the token or with a wrong one", client)
+        return _error(
+            401, "token", "open the address with ?token=... that the station printed when it began"
+        )
+
+
+def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> Starlette:
+    """The application.
+
+    Args:
+        write_tables: writes the tables from the store, if anything has changed, and gives the
+            path of vins.csv; is called every now and then, when it is asked for, and at the end.
+    """
+    station = _Station(desk, write_tables)
+    page = template.served_page(station.values())
+    return Starlette(
+        routes=[
+            Route("/", lambda _: HTMLResponse(page)),
+            Route("/api/settings", station.settings),
+            Route("/api/cards", station.cards),
+            Route("/api/cards/{card:int}", station.card),
+            Route("/api/next", station.next),
+            Route("/api/lease", station.lease, methods=["POST"]),
+            Route("/api/release", station.release, methods=["POST"]),
+            Route("/api/mosaic", station.mosaic),
+            Route("/api/events", station.events, methods=["POST"]),
+            Route("/api/progress", station.progress),
+            Route("/api/vins.csv", station.table),
+        ],
+        middleware=[Middleware(Guard, access=access, policy=policy(page))],
+        exception_handlers={
+            HTTPException: _http_error,
+            EventError: lambda _, error: _error(400, "invalid", str(error)),
+            StoreError: _store_error,
+            OSError: _store_error,
+            Exception: _failure,
+        },
+        lifespan=station.lifespan,
+    )
+
+
+class _Station:
+    """What is answered to each request."""
+
+    def __init__(self, desk: Desk, write_tables: Callable[[], Path]):
+        self.desk = desk
+        self.store: Store = desk.store
+        self.write_tables = write_tables
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        writing = asyncio.create_task(self._keep_tables())
+        yield
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
+        await run_in_threadpool(self._write)
+
+    async def _keep_tables(self) -> None:
+        pause = TABLES_EVERY
+        while True:
+            await asyncio.sleep(pause)
+            began = time.monotonic()
+            await run_in_threadpool(self._write)
+            pause = max(TABLES_EVERY, 20 * (time.monotonic() - began))  # a large one more rarely
+
+    def _write(self) -> None:
+        try:
+            self.write_tables()
+        except (StoreError, OSError) as error:
+            log.warning("the tables could not be written and will be tried again: %s", error)
+
+    def values(self) -> dict[str, object]:
+        """The settings of the page."""
+        doubtful = sum(self.store.tallies("status").values())
+        found = template.settings(self.store.meta("key") or "", {})
+        return found | {"served": True, "cards": self.store.cards, "doubtful": doubtful}
+
+    def settings(self, _: Request) -> Response:
+        return JSONResponse(self.values())
+
+    def cards(self, request: Request) -> Response:
+        start, count = _number(request, "from", 0), _number(request, "count", 100, MOST_CARDS)
+        find = request.query_params.get("find", "")[:200]
+        found = self.desk.list_cards(_clerk(request), start, count, find)
+        return JSONResponse({"total": self.store.cards, "cards": found})
+
+    def card(self, request: Request) -> Response:
+        clerk, card = _clerk(request), self._card(request.path_params["card"])
+        view = self.store.view(card, clerk)
+        entry = card.entry | {"doubtful": card.doubtful, "row": card.row._asdict()}
+        if view.blind:
+            entry |= {"reading": view.start, "confidences": [], "alternatives": [], "marked": []}
+            entry["row"] = VinRow(card.name)._asdict()
+        answers = [{"reading": one.reading, "status": one.status} for one in view.answers]
+        return JSONResponse(
+            entry
+            | {
+                "id": card.id,
+                "position": card.turn,
+                "boxes": self.store.pictures(card.id),
+                "blind": view.blind,
+                "start": view.start,
+                "events": view.events,
+                "state": _state(view.state),
+                "leased_by": self.desk.holder(card.id, clerk),
+            }
+            | ({"answers": answers} if answers else {})
+        )
+
+    def next(self, request: Request) -> Response:
+        clerk = _clerk(request)
+        after = _number(request, "after", -1) if "after" in request.query_params else None
+        number = self.desk.next(clerk, after)
+        if number is None:
+            waiting = self.desk.waiting(clerk)
+            return JSONResponse({"card": None, "blind": False, "waiting": waiting})
+        blind = self.store.view(self._card(number), clerk).blind
+        return JSONResponse({"card": number, "blind": blind, "waiting": 0})
+
+    async def lease(self, request: Request) -> Response:
+        card = self._card_in(await _body(request))
+        return JSONResponse(await run_in_threadpool(self.desk.lease, card, _clerk(request)))
+
+    async def release(self, request: Request) -> Response:
+        card = self._card_in(await _body(request))
+        await run_in_threadpool(self.desk.release, card, _clerk(request))
+        return JSONResponse({"ok": True})
+
+    def mosaic(self, request: Request) -> Response:
+        clerk, character = _clerk(request), request.query_params.get("character")
+        if character is None:
+            return JSONResponse(
+                {"all": self.desk.left(), "doubtful": self.desk.left(doubtful=True)}
+            )
+        if len(character) != 1 or character not in CHARACTERS:
+            raise HTTPException(400, "character is none of the 33")
+        count, doubtful = _number(request, "count", 80, MOST_BOXES), _number(request, "doubtful", 0)
+        return JSONResponse(self.desk.mosaic(clerk, character, count, bool(doubtful)))
+
+    async def events(self, request: Request) -> Response:
+        sent = await _body(request)
+        if not isinstance(sent, list) or len(sent) > MOST_EVENTS:
+            raise HTTPException(400, f"not a list of at most {MOST_EVENTS} events")
+        answer = await run_in_threadpool(self.desk.take_in, sent)
+        for refusal in answer["refused"]:
+            log.warning("an event was refused: %.200s", refusal["why"])
+        return JSONResponse(answer)
+
+    def progress(self, request: Request) -> Response:
+        return JSONResponse(self.desk.progress(_clerk(request)))
+
+    def table(self, _: Request) -> Response:
+        return FileResponse(self.write_tables(), media_type="text/csv", filename="vins.csv")
+
+    def _card(self, number: int) -> Card:
+        card = self.store.card(number) if number < 1 << 53 else None
+        if card is None:
+            raise HTTPException(404, "there is no such card")
+        return card
+
+    def _card_in(self, body: Any) -> int:
+        number = body.get("card") if isinstance(body, dict) else None
+        if type(number) is not int or not 0 <= number < self.store.cards:
+            raise HTTPException(404, "there is no such card")
+        return number
+
+
+def policy(page: str) -> str:
+    """The content policy by which a page runs its own scripts, asks its server, and no more."""
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _state(state: State) -> dict[str, Any]:
+    return {
+        "status": state.status,
+        "reading": state.reading,
+        "by": state.by,
+        "decision": state.decision,
+        "settled": sorted(state.settled),
+    }
+
+
+def _clerk(request: Request) -> str:
+    return clerk_name(unquote(request.headers.get("x-clerk", "")))
+
+
+def _number(request: Request, name: str, default: int, most: int = 1 << 53) -> int:
+    text = request.query_params.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,15}", text) and text != str(default):
+        raise HTTPException(400, f"{name} is no number")
+    return min(int(text), most)
+
+
+async def _body(request: Request) -> Any:
+    """The JSON of a request's body, of which never more than `MOST_BYTES` are held."""
+    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+        raise HTTPException(415, "the body has to be application/json")
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, f"the body is larger than {MOST_BYTES:,} bytes")
+    try:
+        return json.loads(bytes(body))
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "the body is no JSON") from None
+
+
+def _error(status: int, code: str, text: str) -> JSONResponse:
+    return JSONResponse({"error": text, "code": code}, status)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    codes = {404: "missing", 405: "method", 413: "size"}
+    if error.status_code == 413:
+        log.warning("a body of more than %d bytes was refused", MOST_BYTES)
+    return _error(error.status_code, codes.get(error.status_code, "invalid"), error.detail)
+
+
+def _store_error(request: Request, error: Exception) -> Response:
+    log.warning("%s", error)
+    return _error(503, "store", "the station cannot keep this now (is its disk full?); try again")
+
+
+def _failure(request: Request, error: Exception) -> Response:
+    return _error(500, "failure", "an error in the station; its window says more")

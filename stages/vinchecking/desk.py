@@ -1,0 +1,320 @@
+"""Who has which card: leases, the next card of a clerk, boxes of the mosaic, events let in.
+
+A lease ends by itself `LEASE` seconds after the last event of its clerk. A card that another
+clerk has, or has decided, is changed by nobody without knowing: such an event is refused, with
+the reason, and kept apart.
+"""
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+from vinchecking import events
+from vinchecking.answers import Outcome, outcome
+from vinchecking.events import CLOSING, DECIDING, Event, EventError
+from vinchecking.store import Card, Store, append, events_of, find_card, picture, settle
+
+LEASE = 600.0  # seconds
+PLANTED = 0.02  # of the boxes of a mosaic, those known to be wrong
+HOUR = 3600.0
+
+_FREE = "NOT EXISTS (SELECT 1 FROM leases WHERE card = {} AND clerk != :clerk AND until > :now)"
+
+
+class Refused(Exception):
+    """An event that is not let in. answer: what the page is told."""
+
+    def __init__(self, code: str, why: str, **more: Any):
+        super().__init__(why)
+        self.answer = {"code": code, "why": why, **more}
+
+
+class Desk:
+    """What clerks ask of the store. clock: seconds since 1970."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time):
+        self.store = store
+        self._now = clock
+
+    def lease(self, card: int, clerk: str) -> dict[str, Any]:
+        """Give a card to a clerk, or say who has it and until when."""
+        with self.store.writing() as db:
+            holder = self._holder(db, card, clerk)
+            if holder:
+                return {"ok": False, "by": holder[0], "until": holder[1]}
+            return {"ok": True, "by": clerk, "until": self._take(db, card, clerk)}
+
+    def release(self, card: int, clerk: str) -> None:
+        with self.store.writing() as db:
+            db.execute("DELETE FROM leases WHERE card = ? AND clerk = ?", (card, clerk))
+
+    def holder(self, card: int, clerk: str = "") -> str | None:
+        """Which clerk has a card now, if not this one."""
+        with self.store.reading() as db:
+            found = self._holder(db, card, clerk)
+        return found[0] if found else None
+
+    def next(self, clerk: str, after: int | None = None) -> int | None:
+        """The next card for a clerk, leased to him; None if there is none.
+
+        Cards between whose answers he can decide come first, then the one whose turn is next
+        after the card `after`, which he leaves.
+        """
+        with self.store.writing() as db:
+            values = {"clerk": clerk, "now": self._now(), "after": -1, "left": -1}
+            if after is not None:
+                row = db.execute("SELECT turn FROM cards WHERE id = ?", (after,)).fetchone()
+                values |= {"after": row[0] if row else -1, "left": after}
+                db.execute("DELETE FROM leases WHERE card = ? AND clerk = ?", (after, clerk))
+            found = _next(db, values)
+            if found is not None:
+                self._take(db, found, clerk)
+        return found
+
+    def waiting(self, clerk: str) -> int:
+        """How many cards only another clerk can go on with."""
+        with self.store.reading() as db:
+            row = db.execute(
+                "SELECT count(*) FROM answers JOIN cards ON id = card "
+                "WHERE answers.clerk = ? AND status = 'waiting'",
+                (clerk,),
+            ).fetchone()
+        return int(row[0])
+
+    def take_in(self, sent: list[object]) -> dict[str, list[Any]]:
+        """Keep events, in their order: on the disk when this returns.
+
+        Returns: `accepted`, ids; `refused`, for each its id, a code, and why.
+        """
+        accepted: list[str] = []
+        refused: list[dict[str, Any]] = []
+        with self.store.writing() as db:
+            for event in sent:
+                try:
+                    accepted.append(self._take_in(db, event))
+                except Refused as refusal:
+                    number = event.get("id") if isinstance(event, dict) else None
+                    refused.append({"id": number, **refusal.answer})
+                    db.execute(
+                        "INSERT INTO refused (received, why, body) VALUES (?, ?, ?)",
+                        (self._now(), str(refusal), json.dumps(event)[:4000]),
+                    )
+        return {"accepted": accepted, "refused": refused}
+
+    def mosaic(self, clerk: str, character: str, count: int, doubtful: bool) -> dict[str, Any]:
+        """Boxes read as a character, the marked ones or the others, least sure first, reserved
+        for a clerk; some are planted."""
+        now = self._now()
+        values = {"clerk": clerk, "now": now, "c": character, "n": count, "marked": doubtful}
+        free = _FREE.format("boxes.card")
+        with self.store.writing() as db:
+            rows = db.execute(
+                "SELECT card, box, confidence, image FROM boxes "
+                "WHERE use = 1 AND character = :c AND marked = :marked "
+                f"AND {free} AND NOT EXISTS (SELECT 1 FROM reserved "
+                "WHERE reserved.card = boxes.card AND reserved.box = boxes.box "
+                "AND clerk != :clerk AND until > :now) "
+                "ORDER BY confidence, card, box LIMIT :n",
+                values,
+            ).fetchall()
+            db.executemany(
+                "INSERT OR REPLACE INTO reserved VALUES (?, ?, ?, ?)",
+                [(card, box, clerk, now + LEASE) for card, box, *_ in rows],
+            )
+            shown = [
+                {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
+                for card, box, confidence, image in rows
+            ]
+            self._plant(db, clerk, character, shown)
+        return {"left": self.left(doubtful).get(character, 0), "boxes": shown}
+
+    def list_cards(self, clerk: str, start: int, count: int, find: str) -> list[dict[str, Any]]:
+        """Cards in the order of work; find: those whose name contains this."""
+        which = "instr(name, :find)" if find else "turn >= :start AND turn < :start + :count"
+        with self.store.reading() as db:
+            rows = db.execute(
+                "SELECT id, name, doubtful, status, cards.clerk, answers.clerk, leases.clerk "
+                "FROM cards LEFT JOIN answers ON answers.card = id AND answers.clerk = :clerk "
+                "LEFT JOIN leases ON leases.card = id AND until > :now AND leases.clerk != :clerk "
+                f"WHERE {which} ORDER BY turn LIMIT :count",
+                {"clerk": clerk, "now": self._now(), "start": start, "count": count, "find": find},
+            ).fetchall()
+        return [
+            {
+                "id": number,
+                "name": name,
+                "doubtful": bool(doubtful),
+                "status": "open" if status == "waiting" and not answered else status,
+                "by": by,
+                "leased_by": holder,
+            }
+            for number, name, doubtful, status, by, answered, holder in rows
+        ]
+
+    def left(self, doubtful: bool = False) -> dict[str, int]:
+        """How many boxes, or marked ones, of each character nobody has looked at yet; characters
+        that have some."""
+        return self.store.tallies("doubtful" if doubtful else "to see")
+
+    def progress(self, clerk: str) -> dict[str, Any]:
+        """How far the work is, all clerks' and this one's; per_hour: cards of the last hour."""
+        with self.store.reading() as db:
+            decided = "SELECT count(DISTINCT card) FROM events WHERE decides = 1"
+            since = self._now() - HOUR
+            (recent,) = db.execute(f"{decided} AND received > ?", (since,)).fetchone()
+            (own,) = db.execute(f"{decided} AND clerk = ?", (clerk,)).fetchone()
+            (own_recent,) = db.execute(
+                f"{decided} AND received > ? AND +clerk = ?", (since, clerk)
+            ).fetchone()
+            shown, found = db.execute(
+                "SELECT count(found), coalesce(sum(found), 0) FROM plants WHERE clerk = ?", (clerk,)
+            ).fetchone()
+        cards, left = self.store.tallies("status"), sum(self.left().values())
+        return {
+            "total": sum(cards.values()),
+            **{status: cards.get(status, 0) for status in (*events.STATUSES, "waiting")},
+            "per_hour": recent,
+            "clerk": {"done": own, "per_hour": own_recent},
+            "planted": {"shown": shown, "found": found},
+            "boxes": {"left": left, "settled": self.store.tallies("boxes").get("all", 0) - left},
+        }
+
+    def _holder(self, db: sqlite3.Connection, card: int, clerk: str) -> tuple[str, float] | None:
+        found: tuple[str, float] | None = db.execute(
+            "SELECT clerk, until FROM leases WHERE card = ? AND clerk != ? AND until > ?",
+            (card, clerk, self._now()),
+        ).fetchone()
+        return found
+
+    def _take(self, db: sqlite3.Connection, card: int, clerk: str) -> float:
+        """A clerk has one card: the one before is free."""
+        until = self._now() + LEASE
+        db.execute("DELETE FROM leases WHERE clerk = ?", (clerk,))
+        db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (card, clerk, until))
+        return until
+
+    def _take_in(self, db: sqlite3.Connection, sent: object) -> str:
+        try:
+            event = events.checked(sent, self.store.boxes)
+        except EventError as error:
+            raise Refused("invalid", str(error)) from None
+        kept = db.execute("SELECT body FROM events WHERE id = ?", (event["id"],)).fetchone()
+        if kept:
+            if json.loads(kept[0]) != event:
+                raise Refused("invalid", "another event has this id")
+            return str(event["id"])
+        card = find_card(db, event["card"])
+        assert card  # or it would not have been checked
+        if event["kind"] == "planted":
+            self._note_planted(db, event)
+            append(db, event, self._now())
+            return str(event["id"])
+        self._refuse(db, card, event)
+        append(db, event, self._now())
+        settle(db, card)
+        if event["kind"] in CLOSING:
+            db.execute("DELETE FROM leases WHERE card = ?", (card.id,))
+        elif event["kind"] != "confirm" and event.get("view") != "mosaic":
+            self._take(db, card.id, event["clerk"])
+        return str(event["id"])
+
+    def _refuse(self, db: sqlite3.Connection, card: Card, event: Event) -> None:
+        """Raises: Refused if another clerk has the card, or decided it and is not named."""
+        kind, clerk = event["kind"], event["clerk"]
+        if kind == "confirm":
+            return  # it takes nothing from anybody
+        holder = self._holder(db, card.id, clerk)
+        if holder:
+            raise Refused("leased", f"{holder[0]} has this card now", by=holder[0])
+        if kind == "undo":
+            _refuse_undo(db, event)
+            return
+        found = outcome(card.keyed, events_of(db, card.id))
+        if found.stage == "decided" and found.state.by != clerk:
+            _refuse_unknowing(card, found, event)
+        elif card.keyed.second and found.stage != "decided" and event.get("over"):
+            raise Refused("invalid", "the decision to be replaced is not there any more")
+
+    def _plant(
+        self, db: sqlite3.Connection, clerk: str, character: str, shown: list[dict[str, Any]]
+    ) -> None:
+        """Put boxes of which another character is known among those shown, as sure as they."""
+        wanted = PLANTED * len(shown)
+        number = int(wanted) + (secrets.randbelow(1000) < 1000 * (wanted % 1))
+        found = db.execute(
+            "SELECT card, box, image FROM boxes WHERE rowid IN (SELECT rowid FROM boxes "
+            "WHERE use = 2 AND runner_up = ? AND character != ? ORDER BY random() LIMIT ?)",
+            (character, character, number),
+        ).fetchall()
+        for card, box, image in found:
+            token = secrets.token_hex(16)
+            db.execute(
+                "INSERT INTO plants VALUES (?, ?, ?, ?, ?, ?, NULL)",
+                (token, card, box, character, clerk, self._now()),
+            )
+            at = secrets.randbelow(len(shown) + 1)
+            confidence = shown[min(at, len(shown) - 1)]["confidence"]
+            entry = {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
+            shown.insert(at, entry | {"planted": token})
+
+    def _note_planted(self, db: sqlite3.Connection, event: Event) -> None:
+        changed = db.execute(
+            "UPDATE plants SET found = ? WHERE token = ? AND card = ? AND box = ? AND clerk = ? "
+            "AND found IS NULL",
+            (event["found"], event["token"], event["card"], event["box"], event["clerk"]),
+        )
+        if not changed.rowcount:
+            raise Refused("invalid", "no box was planted so, or it was answered before")
+
+
+def _next(db: sqlite3.Connection, values: dict[str, Any]) -> int | None:
+    free = (
+        f"doubtful = 1 AND {_FREE.format('cards.id')} AND NOT EXISTS "
+        "(SELECT 1 FROM answers WHERE card = cards.id AND clerk = :clerk)"
+    )
+    for stages, turns in (
+        (("third",), "id != :left"),
+        (("second", "first"), "turn > :after"),
+        (("second", "first", "third"), "turn <= :after AND id != :left"),
+    ):
+        found = [
+            row
+            for stage in stages
+            if (
+                row := db.execute(
+                    f"SELECT turn, id FROM cards WHERE stage = '{stage}' AND {turns} AND {free} "
+                    "ORDER BY turn LIMIT 1",
+                    values,
+                ).fetchone()
+            )
+        ]
+        if found:
+            return int(min(found)[1])
+    return None
+
+
+def _refuse_undo(db: sqlite3.Connection, event: Event) -> None:
+    undone = db.execute(
+        "SELECT card, clerk, kind FROM events WHERE id = ?", (event["undoes"],)
+    ).fetchone()
+    if not undone or undone[:2] != (event["card"], event["clerk"]) or undone[2] == "planted":
+        raise Refused("invalid", "there is no such event of this clerk to take back")
+
+
+def _refuse_unknowing(card: Card, found: Outcome, event: Event) -> None:
+    """Raises: Refused if an event would change what another clerk decided without naming it."""
+    state = found.state
+    knowing = event.get("over") == state.decision
+    if knowing and (event["kind"] in DECIDING or not card.keyed.second):
+        return
+    raise Refused(
+        "decided",
+        f"{state.by} has decided this card",
+        by=state.by,
+        decision=state.decision,
+        reading=state.reading,
+        status=state.status,
+    )

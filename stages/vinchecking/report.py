@@ -1,0 +1,106 @@
+"""How the work at a check station went, by clerk: speed, agreement, wrong boxes overlooked."""
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+from vinchecking.answers import outcome
+from vinchecking.store import Store, events_of, find_card
+
+PAUSE = 120.0  # seconds without an event after which a clerk is taken to have left
+
+
+def report(store: Store) -> dict[str, Any]:
+    """Figures of the work so far.
+
+    Returns:
+        `cards`: how many to be checked have which status. `clerks`: of each, `cards` decided (or
+        answered) at last, `hours` at work (gaps of up to `PAUSE` count), `keyed_twice` and
+        `agreed` (cards that he and another keyed, and of those the ones on which both say the
+        same), `decided_by_third` and `third_agreed`, `planted` wrong boxes shown and `found`,
+        `refused` events. `audit`: cards keyed without the reading, and how many of those differ
+        from it.
+    """
+    with store.reading() as db:
+        clerks: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for clerk, cards in db.execute("SELECT clerk, count(*) FROM answers GROUP BY clerk"):
+            clerks[clerk]["cards"] = cards
+        for clerk, shown, found in db.execute(
+            "SELECT clerk, count(found), sum(found) FROM plants WHERE found NOT NULL GROUP BY clerk"
+        ):
+            clerks[clerk].update(planted=shown, found=found)
+        for (body,) in db.execute(
+            "SELECT json_extract(body, '$.clerk') FROM refused WHERE json_valid(body)"
+        ):
+            clerks[str(body)]["refused"] += 1
+        _agreement(db, clerks)
+        hours = {clerk: _hours(db, clerk) for clerk in clerks}
+        audit = db.execute(
+            "SELECT count(*), coalesce(sum(reading != json_extract(row, '$[1]')), 0) "
+            "FROM cards WHERE audit AND status = 'done'"
+        ).fetchone()
+    return {
+        "cards": store.tallies("status"),
+        "clerks": {
+            clerk: {"hours": round(hours[clerk], 2), **counted}
+            for clerk, counted in sorted(clerks.items())
+        },
+        "audit": {"keyed": audit[0], "other than read": audit[1]},
+    }
+
+
+def _agreement(db: sqlite3.Connection, clerks: defaultdict[str, Counter[str]]) -> None:
+    twice = db.execute(
+        "SELECT id FROM cards WHERE second AND "
+        "(SELECT count(*) FROM answers WHERE card = cards.id) > 1"
+    ).fetchall()
+    for (number,) in twice:
+        card = find_card(db, number)
+        if card is None:
+            continue
+        answers = list(outcome(card.keyed, events_of(db, number)).answers.items())
+        (first, one), (second, other), *third = answers[:3]
+        for clerk, state in ((first, one), (second, other)):
+            clerks[clerk]["keyed_twice"] += 1
+            clerks[clerk]["agreed"] += one.answer == other.answer
+            if third:
+                clerks[clerk]["decided_by_third"] += 1
+                clerks[clerk]["third_agreed"] += state.answer == third[0][1].answer
+
+
+def _hours(db: sqlite3.Connection, clerk: str) -> float:
+    times = (
+        float(row[0])
+        for row in db.execute("SELECT received FROM events WHERE clerk = ? ORDER BY seq", (clerk,))
+    )
+    return sum(gap for a, b in pairwise(times) if 0 < (gap := b - a) <= PAUSE) / 3600
+
+
+def told(figures: dict[str, Any]) -> str:
+    """The report as lines for a person."""
+    cards = figures["cards"]
+    lines = [", ".join(f"{number:,} {status}" for status, number in cards.items()) or "no cards"]
+    for clerk, counted in figures["clerks"].items():
+        lines.append(f"{clerk}: {'; '.join(_of_clerk(counted))}")
+    audit = figures["audit"]
+    if audit["keyed"]:
+        lines.append(
+            f"audit: {audit['keyed']:,} accepted cards keyed without the reading, "
+            f"{audit['other than read']:,} of them other than read"
+        )
+    return "\n".join(lines)
+
+
+def _of_clerk(counted: dict[str, Any]) -> Iterable[str]:
+    hours, cards = counted["hours"], counted.get("cards", 0)
+    yield f"{cards:,} cards" + (f", {cards / hours:,.0f} an hour" if hours else "")
+    if twice := counted.get("keyed_twice"):
+        yield f"agreed on {counted['agreed']:,} of {twice:,} cards keyed twice"
+    if third := counted.get("decided_by_third"):
+        yield f"a third agreed with {counted['third_agreed']:,} of {third:,}"
+    if planted := counted.get("planted"):
+        yield f"found {counted['found']:,} of {planted:,} planted wrong boxes"
+    if refused := counted.get("refused"):
+        yield f"{refused:,} events refused"

@@ -1,0 +1,1 @@
+"""From a file to boxes as the network sees them."""

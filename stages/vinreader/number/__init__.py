@@ -1,0 +1,1 @@
+"""What a vehicle identification number is, and how 17 boxes become one."""

@@ -1,0 +1,306 @@
+"""What vehicle numbers look like: a prior over all 33**17 of them, from a table of statistics.
+
+The table (`vin-numbers.json`, made by the stage `numbers`) counts characters by position after
+the beginnings of numbers that several cars share: the first character (region), two (country, and
+often a family of makers), three (maker), four to eight (model). Numbers of an archive's
+checked cards may be counted by themselves, and are added. For old makers that the numbers hardly
+show, counts from their models (`makers.py`) are. A character's probability after a
+beginning mixes its count there with its probability after the next shorter one, down to all
+numbers and to even chances:
+
+    P(c | beginning) = (count(c) + (s + left out) * P(c | shorter)) / (total + s)
+
+s = strength + diversity * (characters seen there): what was seen to vary varies further (Witten
+and Bell, 1991). `left out` are characters that too few numbers share to be told. A share `unseen`
+of every row is as over all numbers, for what a model has that was never seen.
+
+A number's longest beginning in the table is its *cell*. Every number is in one cell, and within a
+cell positions are independent but for position 9, where the check digit stands with the cell's
+rate, and another character as often as the cell's other numbers have it. So the sum and the
+maximum over all numbers are sums and maxima of products (`decoding.py`).
+"""
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinreader.files import sha256
+from vinreader.number.vin import CHECK_DIGITS, CHECK_POSITION, VALUES, WEIGHTS
+from vinreader.spec import BOXES, CHARACTERS, INDEX, ModelError
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+# Lengths of the beginnings after which each position is counted. What a maker builds does not
+# depend on which model year was built most, nor a serial number on the model.
+LEVELS: dict[int, tuple[int, ...]] = {
+    1: (0,),
+    2: (0, 1),
+    3: (0, 1, 2),
+    4: (0, 1, 2, 3),
+    5: (0, 1, 2, 3, 4),
+    6: (0, 1, 2, 3, 4, 5),
+    7: (0, 1, 2, 3, 4, 5, 6),
+    8: (0, 1, 2, 3, 4, 5, 6, 7),
+    9: (0, 1, 2, 3, 6),
+    10: (0, 1, 2, 3, 8),
+    11: (0, 1, 2, 3, 5, 6, 8),
+    12: (0, 1, 2, 3),
+    13: (0, 1),
+    **dict.fromkeys(range(14, BOXES + 1), (0,)),
+}
+FILE = "vin-numbers.json"  # beside the model
+DEPTH = 8  # characters of the longest beginning
+MODULUS = 11
+CHECK_INDEX = np.array([INDEX[c] for c in CHECK_DIGITS])  # by remainder
+
+CHECK = "check"  # in the table: how many of the numbers hold their check digit, and do not
+
+Counts = dict[str, dict[str, dict[str, float]]]  # by beginning, position ("1" to "17"), character
+
+
+def remainders(position: int) -> np.ndarray:
+    """int (33,): the remainder that every character adds to the check sum at a position 1-17."""
+    return np.array([VALUES[c] * WEIGHTS[position - 1] % MODULUS for c in CHARACTERS])
+
+
+REMAINDERS = np.stack([remainders(position) for position in range(1, BOXES + 1)])
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A prior over numbers, laid out for `decoding`.
+
+    beginnings: of the cells, shorter ones first. depths, parents: int (C,), their lengths, and
+    the cell of the beginning without its last character (the first is its own).
+    begins: int (C, 8), their characters, 0 where there is none. weights: float (C,), their
+    probability.
+    starts: int (C,), the remainder that a beginning adds to the check sum.
+    rows: float (R, 33), probabilities of the characters after a beginning, by position;
+    ends: int (18,), where the rows of each position end.
+    row_of: int (C, 17), the row that holds for a cell at each position.
+    leaves: bool (C, 33), the characters that lead from a cell into a longer one.
+    check_rate: float (C,), how often the check digit stands at position 9.
+    counts: float (C,), how many numbers the statistics of a cell's maker come from; 0 for no maker.
+    """
+
+    beginnings: tuple[str, ...]
+    depths: Indices
+    parents: Indices
+    begins: Indices
+    weights: Floats
+    starts: Indices
+    rows: Floats
+    ends: Indices
+    row_of: Indices
+    leaves: NDArray[np.bool_]
+    check_rate: Floats
+    counts: Floats
+
+    def rows_at(self, position: int) -> slice:
+        """Which of the rows are those of a position, 1 to 17."""
+        return slice(self.ends[position - 1], self.ends[position])
+
+    @cached_property
+    def last(self) -> Indices:
+        """int (C,): the last character of each beginning; 0 for the empty one."""
+        last: Indices = self.begins[np.arange(len(self.depths)), np.maximum(self.depths, 1) - 1]
+        return last
+
+    def cells(self, numbers: Indices) -> Indices:
+        """int (N,): the cells of numbers, int (N, 17) indices of characters."""
+        leading = zip(self.parents[1:].tolist(), self.last[1:].tolist(), strict=True)
+        children = {pair: cell for cell, pair in enumerate(leading, start=1)}
+        found = np.zeros(len(numbers), dtype=int)
+        for i, number in enumerate(numbers[:, :DEPTH].tolist()):
+            for character in number:
+                child = children.get((int(found[i]), character))
+                if child is None:
+                    break
+                found[i] = child
+        return found
+
+    def log_probabilities(self, numbers: Indices) -> Floats:
+        """float (N, 17): the natural logarithm of each character's part of the probability of
+        numbers, int (N, 17) indices of characters; their sum is that of the number."""
+        cells = self.cells(numbers)
+        parts = np.zeros(numbers.shape)
+        for position in range(1, BOXES + 1):
+            # The row that a position was drawn from: that of the beginning before it.
+            cell = cells.copy()
+            while (deep := self.depths[cell] >= position).any():
+                cell[deep] = self.parents[cell[deep]]
+            parts[:, position - 1] = self.rows[
+                self.row_of[cell, position - 1], numbers[:, position - 1]
+            ]
+        sums = REMAINDERS[np.arange(BOXES), numbers].sum(axis=1) % MODULUS
+        nine = numbers[:, CHECK_POSITION - 1]
+        chance = self.rows[self.row_of[cells, CHECK_POSITION - 1]]
+        each = np.arange(len(numbers))
+        other = 1 - chance[each, CHECK_INDEX[sums]]
+        rate = self.check_rate[cells]
+        parts[:, CHECK_POSITION - 1] = np.where(
+            CHECK_INDEX[sums] == nine, rate, (1 - rate) * chance[each, nine] / other
+        )
+        return np.log(parts)
+
+
+def load(path: Path, digest: str) -> Prior:
+    """The prior of a table of statistics.
+
+    Args:
+        digest: the SHA-256 that the file is known by.
+
+    Raises:
+        ModelError: the file is missing, another one, or no such table.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"no statistics of vehicle numbers at {path} ({error.strerror}); they belong beside "
+            "the model"
+        ) from None
+    if sha256(content) != digest:
+        raise ModelError(f"{path} has not the statistics of vehicle numbers that the model names")
+    try:
+        return build(json.loads(content))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path} has no statistics of vehicle numbers: {error!r}") from None
+
+
+def build(table: dict[str, Any]) -> Prior:
+    """The prior of a table as `number_statistics.learn` makes it.
+
+    Raises:
+        ValueError, KeyError or TypeError: it is no such table.
+    """
+    shares = [float(table[name]) for name in ("strength", "diversity", "unseen")]
+    strength, _, unseen = shares
+    if not (all(0 <= share < math.inf for share in shares) and strength > 0 and unseen < 1):
+        raise ValueError("strength, diversity or unseen is out of range")
+    learned = _together(table["beginnings"], table.get("archive", {}))
+    counted = _together(learned, table.get("old makers", {}))
+    beginnings = _beginnings(counted)
+    index = {beginning: i for i, beginning in enumerate(beginnings)}
+    rows, ends, row_of = _rows(counted, beginnings, *shares)
+    depths = np.array([len(beginning) for beginning in beginnings])
+    parents = np.array([index[beginning[:-1]] for beginning in beginnings])
+    padded = "".join(beginning.ljust(DEPTH, CHARACTERS[0]) for beginning in beginnings)
+    begins = np.array([INDEX[c] for c in padded]).reshape(-1, DEPTH)
+    leaves = np.zeros((len(beginnings), len(CHARACTERS)), dtype=bool)
+    starts = np.zeros(len(beginnings), dtype=int)
+    weights = np.ones(len(beginnings))
+    for depth in range(1, DEPTH + 1):
+        at = np.flatnonzero(depths == depth)
+        parent, last = parents[at], begins[at, depth - 1]
+        leaves[parent, last] = True
+        starts[at] = (starts[parent] + REMAINDERS[depth - 1, last]) % MODULUS
+        weights[at] = weights[parent] * rows[row_of[parent, depth - 1], last]
+    seen = {maker: sum(tables.get("4", {}).values()) for maker, tables in learned.items()}
+    return Prior(
+        beginnings=tuple(beginnings),
+        depths=depths,
+        parents=parents,
+        begins=begins,
+        weights=weights,
+        starts=starts,
+        rows=rows,
+        ends=ends,
+        row_of=row_of,
+        leaves=leaves,
+        check_rate=_check_rates(counted, beginnings, strength),
+        counts=np.array([seen.get(b[:3], 0) if len(b) >= 3 else 0 for b in beginnings]),
+    )
+
+
+def _together(learned: Counts, others: Counts) -> Counts:
+    """The sum of counts."""
+    found = dict(learned)
+    for beginning, tables in others.items():
+        found[beginning] = dict(found.get(beginning, {}))
+        for name, tally in tables.items():
+            sums = Counter(found[beginning].get(name, {}))
+            sums.update(tally)
+            found[beginning][name] = dict(sums)
+    return found
+
+
+def _beginnings(counted: Counts) -> list[str]:
+    found = {beginning[:n] for beginning in counted for n in range(len(beginning) + 1)}
+    legal = set(CHARACTERS).issuperset
+    if any(len(beginning) > DEPTH or not legal(beginning) for beginning in found):
+        raise ValueError("a beginning is too long or has other characters")
+    return sorted(found, key=lambda beginning: (len(beginning), beginning))
+
+
+def _rows(
+    counted: Counts, beginnings: list[str], strength: float, diversity: float, unseen: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(R, 33) probabilities, (18,) where those of a position end, and (C, 17) the row of every
+    cell and position."""
+    cell_of = {beginning: cell for cell, beginning in enumerate(beginnings)}
+    found = [
+        (int(position) - 1, cell_of[beginning], tally)
+        for beginning, tables in counted.items()
+        for position, tally in tables.items()
+        if position != CHECK
+    ]
+    places, cells = np.array([row[:2] for row in found], dtype=int).reshape(-1, 2).T
+    order = np.lexsort((cells, places))
+    places, cells = places[order], cells[order]
+    if not set(range(BOXES)) <= set(places[cells == 0].tolist()):
+        raise ValueError("a position has no counts over all numbers")
+    if not 0 <= places[0] <= places[-1] < BOXES:
+        raise ValueError(f"counts of a position that is not one of 1 to {BOXES}")
+    ends = np.append(0, np.searchsorted(places, range(1, BOXES + 1)))
+    index = INDEX | {"": len(CHARACTERS)}  # characters left out
+    tallies = [found[row][2] for row in order.tolist()]
+    entries = np.array([count for tally in tallies for count in tally.values()], dtype=float)
+    if not (np.isfinite(entries).all() and (entries >= 0).all()):
+        raise ValueError("a count is negative or no number")
+    columns = [index[character] for tally in tallies for character in tally]
+    counts = np.zeros((len(tallies), len(CHARACTERS) + 1))
+    counts[np.repeat(np.arange(len(tallies)), [*map(len, tallies)]), columns] = entries
+    counts, left_out = counts[:, :-1], counts[:, -1:]
+    extra = strength + diversity * (counts > 0).sum(axis=1, keepdims=True)
+    total = counts.sum(axis=1, keepdims=True) + left_out + extra
+
+    parents = np.array([cell_of[beginning[:-1]] for beginning in beginnings])
+    depths = np.array([len(beginning) for beginning in beginnings])
+    row_of = np.full((len(beginnings), BOXES), len(tallies))
+    rows = np.full((len(tallies) + 1, len(CHARACTERS)), 1 / len(CHARACTERS))  # last: nothing known
+    for depth in range(DEPTH + 1):
+        if depth:
+            deep = depths == depth
+            row_of[deep] = row_of[parents[deep]]
+        at = np.flatnonzero(depths[cells] == depth)
+        shorter = rows[row_of[cells[at], places[at]]]
+        rows[at] = (counts[at] + (extra[at] + left_out[at]) * shorter) / total[at]
+        row_of[cells[at], places[at]] = at
+    rows = rows[:-1]
+    over_all = unseen * rows[row_of[0]]
+    rows *= 1 - unseen
+    return rows + over_all[places], ends, row_of
+
+
+def _check_rates(counted: Counts, beginnings: list[str], strength: float) -> np.ndarray:
+    rates = {"": 0.5}
+    for beginning in beginnings:
+        shorter = rates[beginning[:-1]]
+        seen = counted.get(beginning, {}).get(CHECK)
+        if seen:
+            holds, of = seen["holds"], seen["holds"] + seen["not"]
+            shorter = (holds + strength * shorter) / (of + strength)
+        rates[beginning] = shorter
+    found = np.array([rates[beginning] for beginning in beginnings], dtype=float)
+    if not ((found > 0) & (found < 1)).all():
+        raise ValueError("a check digit's rate is not between 0 and 1")
+    return found

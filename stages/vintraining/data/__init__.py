@@ -1,0 +1,1 @@
+"""The characters: where they come from and how they lie on disk."""

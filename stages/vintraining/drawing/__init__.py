@@ -1,0 +1,1 @@
+"""Characters drawn on paper and into printed boxes."""

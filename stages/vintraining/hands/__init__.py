@@ -1,0 +1,1 @@
+"""Handwriting that people have labelled or checked."""

@@ -1,0 +1,363 @@
+"""Batches: cards that an archive's clerks have checked, a labelled folder each.
+
+data/labelled/<batch>/labels.csv has a row a box, `labelled.BATCH_COLUMNS`: the image as scanned and
+its character, the card and the box's number on it, what had been read there and how surely, and
+the `part` the card is in. That is decided by the SHA-256 of its images when it arrives and never
+changes: `train` is learned from, `validation` chooses temperature and thresholds, `test` is only
+measured on; `free` cards are for training, and vouched for by their check digit alone. The
+confirmed numbers of the cards for training stand in data/numbers/<batch>.csv, `vin,batch`.
+
+labels.csv is written last and at once; an image that it does not name counts for nothing.
+"""
+
+import csv
+import hashlib
+import io
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vintraining.data import dataset
+from vintraining.hands import adaptation, labelled
+from vintraining.hands.adaptation import FREE, TEST, TRAIN, VALIDATION
+
+import cv2
+import numpy as np
+
+from vinreader.files import sha256, write_bytes, write_text
+from vinreader.folders import Card, find_items, is_wide
+from vinreader.image.fields import FieldNotFound, find_boxes
+from vinreader.image.pages import UnreadableImage, open_pages
+from vinreader.spec import BOXES, UserError
+from vinreader.tables import printable
+
+NUMBERS = Path("data/numbers")
+NO_READING = "-"
+
+
+class BatchError(UserError):
+    """Cards cannot be taken in; the text says which, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A card's 17 boxes: each one's path in predictions.csv, the bytes of its image, and the ending
+    of a file with these."""
+
+    name: str
+    paths: tuple[str, ...]
+    files: tuple[tuple[bytes, str], ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the images, hexadecimal, 16 characters of it."""
+        joined = hashlib.sha256()
+        for content, _ in self.files:
+            joined.update(hashlib.sha256(content).digest())
+        return joined.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a batch says of a card.
+
+    vin: what a person confirmed, 17 characters. read: what had been read box by box, `-` for
+    nothing, and confidences: how surely, as text, empty where that is not known. free: nobody
+    confirmed it, but the number is certain.
+    """
+
+    name: str
+    vin: str
+    read: str = NO_READING * BOXES
+    confidences: tuple[str, ...] = ("",) * BOXES
+    free: bool = False
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A card of a batch: what was said of it, its images' digest and file names, its part."""
+
+    checked: Checked
+    digest: str
+    files: tuple[str, ...]
+    part: str
+
+
+def part_of(digest: str, share: float) -> str:
+    """The part of a card whose images have this digest: `share` of all cards are kept from
+    training, half of these for validation and half for testing."""
+    place = int(digest, 16) / 16 ** len(digest)
+    return TEST if place < share / 2 else VALIDATION if place < share else TRAIN
+
+
+def scans(folder: Path, wanted: set[str]) -> Iterator[Scan]:
+    """The boxes of the cards of these names, as vins.csv has them, in a folder that was read.
+
+    Raises:
+        BatchError: a card of the folder no longer has 17 readable boxes.
+    """
+    if not folder.is_dir():
+        raise BatchError(f"{folder}: no such folder; name the one that was read")
+    files = {name.partition("#page=")[0] for name in wanted}
+    for item in find_items(folder):
+        if isinstance(item, Card):
+            if (name := printable(item.name)) in wanted:
+                yield _scan_of_files(name, item, folder)
+        elif (name := printable(item.relative_to(folder).as_posix())) in files:
+            yield from _scans_of_fields(name, item, wanted)
+
+
+def _scan_of_files(name: str, card: Card, folder: Path) -> Scan:
+    if card.message or len(card.images) != BOXES:
+        raise BatchError(
+            f"card {name}: {card.message or 'not 17 images'}; the folder has changed since it was "
+            "read, put its images back"
+        )
+    for path in card.images:
+        _pages(path)
+    paths = tuple(printable(path.relative_to(folder).as_posix()) for path in card.images)
+    files = tuple((path.read_bytes(), path.suffix.lower()) for path in card.images)
+    return Scan(name, paths, files)
+
+
+def _scans_of_fields(name: str, path: Path, wanted: set[str]) -> Iterator[Scan]:
+    """The fields of a file's pages, cut into boxes as they are for reading."""
+    pages = _pages(path)
+    for number, page in enumerate(pages, start=1):
+        place = f"{name}#page={number}" if len(pages) > 1 else name
+        if place not in wanted or not is_wide(*page.shape):
+            continue
+        try:
+            boxes = find_boxes(page)
+        except FieldNotFound as error:
+            raise BatchError(f"{path}: {error}; put the image back that was checked") from None
+        paths = tuple(f"{place}#box={box}" for box in range(1, BOXES + 1))
+        files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in boxes)
+        yield Scan(place, paths, files)
+
+
+def _pages(path: Path) -> list[np.ndarray]:
+    try:
+        return open_pages(path)
+    except UnreadableImage as error:
+        raise BatchError(f"{path}: {error}; put the image back that was checked") from None
+
+
+def read(folder: Path) -> dict[str, Kept]:
+    """The cards of a batch by name, in its order; none where there is no such folder.
+
+    Raises:
+        DataError: labels.csv is no batch's, or rows are wrong.
+    """
+    if not folder.exists():
+        return {}
+    if not labelled.is_batch(folder):
+        raise dataset.DataError(
+            f"{folder} is there already and is no batch; choose another name with --batch"
+        )
+    labelled.read_rows(folder)
+    table = (folder / "labels.csv").read_text("utf-8-sig")
+    cards: dict[str, list[dict[str, str]]] = {}
+    for row in csv.DictReader(io.StringIO(table, newline="")):
+        cards.setdefault(row["card"], []).append(row)
+    return {name: _kept(folder, name, rows) for name, rows in cards.items()}
+
+
+def _kept(folder: Path, name: str, rows: list[dict[str, str]]) -> Kept:
+    numbers = [row["box"] for row in rows]
+    parts = {row["part"] for row in rows}
+    if numbers != [str(n) for n in range(1, BOXES + 1)] or len(parts) != 1:
+        raise dataset.DataError(
+            f"{folder / 'labels.csv'}: card {name} has not its {BOXES} boxes in order and in one "
+            "part; take its rows out and collect it again"
+        )
+    checked = Checked(
+        name,
+        "".join(row["character"] for row in rows),
+        "".join(row["read"] or NO_READING for row in rows),
+        tuple(row["confidence"] for row in rows),
+        parts == {FREE},
+    )
+    files = tuple(row["file"] for row in rows)
+    return Kept(checked, Path(files[0]).name.partition("-")[0], files, parts.pop())
+
+
+@dataclass
+class Batch:
+    """A batch in the making. A context manager: nothing is changed before `write`, and what was
+    put aside until then is gone at its end.
+
+    Attributes:
+        folder: data/labelled/<batch>. share: of the cards kept from training.
+        cards: what is in it, by name; changed: what speaks against taking cards in, a line each.
+        same: cards that were there already; twice: scans that another card has, too.
+    """
+
+    folder: Path
+    share: float
+    cards: dict[str, Kept] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    same: int = 0
+    twice: int = 0
+
+    def __post_init__(self) -> None:
+        self.cards = read(self.folder)
+        self._new = not self.cards
+        self._of_digest = {kept.digest: name for name, kept in self.cards.items()}
+        # On the same disk, but nowhere where a stage looks.
+        self._aside = self.folder.parent.parent / f".collect-{self.folder.name}"
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self._aside, ignore_errors=True)  # a killed process has left it
+        (self._aside / "images").mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self._aside, ignore_errors=True)
+
+    def add(self, checked: Checked, scan: Scan, replace: bool = False) -> None:
+        """Takes a card in, or notes in `changed` what speaks against it."""
+        digest = scan.digest
+        part = part_of(digest, self.share)
+        before = self.cards.get(checked.name)
+        if before and before.checked.free and not checked.free:
+            before = None  # what a person says takes the place of what was certain
+        if checked.free and (before or part != TRAIN):
+            return  # a person has said more, or it is one of those that are kept
+        other = self._of_digest.get(digest, checked.name)
+        if other != checked.name:
+            self.twice += 1
+            if (vin := self.cards[other].checked.vin) != checked.vin:
+                self.changed.append(
+                    f"card {checked.name} is the same scan as {other}, and was checked as "
+                    f"{checked.vin}, the other as {vin}"
+                )
+            return
+        if before and not replace and (what := _difference(before, checked, digest)):
+            self.changed.append(f"card {checked.name}: {what}")
+            return
+        if before and (before.digest, before.checked.vin) == (digest, checked.vin):
+            self.same += 1
+            return
+        files = []
+        for number, (content, suffix) in enumerate(scan.files, start=1):
+            files.append(f"images/{digest}-{number:02}{suffix}")
+            (self._aside / files[-1]).write_bytes(content)
+        self._of_digest[digest] = checked.name
+        if before and before.digest == digest:
+            part = before.part
+        part = FREE if checked.free else part
+        self.cards[checked.name] = Kept(checked, digest, tuple(files), part)
+
+    def write(self) -> None:
+        """Puts the batch in place; killed at any moment, it is the old one or the new one."""
+        table = _table(self.folder.name, self.cards.values())
+        if self._new:
+            write_text(self._aside / "labels.csv", table)
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self._aside.rename(self.folder)
+        elif table != (self.folder / "labels.csv").read_text("utf-8"):
+            for path in (self._aside / "images").iterdir():
+                path.replace(self.folder / "images" / path.name)
+            write_text(self.folder / "labels.csv", table)
+        named = {Path(file).name for kept in self.cards.values() for file in kept.files}
+        for path in (self.folder / "images").iterdir():
+            if path.name not in named:
+                path.unlink()
+        self._write_numbers()
+
+    def _write_numbers(self) -> None:
+        """The numbers of the cards for training: what those kept from it say must stay unknown."""
+        vins = sorted({k.checked.vin for k in self.cards.values() if k.part == TRAIN})
+        rows = ("vin,batch", *(f"{vin},{self.folder.name}" for vin in vins))
+        content = "".join(f"{row}\n" for row in rows).encode()
+        path = self.numbers
+        if not path.exists() or path.read_bytes() != content:
+            write_bytes(path, content)
+
+    @property
+    def numbers(self) -> Path:
+        """Where the numbers of its cards for training stand."""
+        return self.folder.parents[1] / NUMBERS.name / f"{self.folder.name}.csv"
+
+    def counts(self) -> Mapping[str, int]:
+        """Cards by part."""
+        parts = [kept.part for kept in self.cards.values()]
+        return {part: parts.count(part) for part in (TRAIN, VALIDATION, TEST, FREE)}
+
+
+def _difference(before: Kept, checked: Checked, digest: str) -> str:
+    """What has changed of a card since it was taken in, or nothing."""
+    if before.digest != digest:
+        return "its images are others than those that were taken in"
+    if before.checked.vin != checked.vin:
+        return f"was checked as {before.checked.vin}, now as {checked.vin}"
+    return ""
+
+
+def _table(batch: str, cards: Iterable[Kept]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(labelled.BATCH_COLUMNS)
+    for kept in sorted(cards, key=lambda kept: kept.checked.name):
+        c = kept.checked
+        boxes = zip(kept.files, c.vin, c.read, c.confidences, strict=True)
+        for number, (file, character, was, confidence) in enumerate(boxes, start=1):
+            was = "" if was == NO_READING else was
+            writer.writerow([file, character, c.name, number, kept.part, was, confidence, batch])
+    return text.getvalue()
+
+
+def gather(root: Path) -> adaptation.Archive:
+    """The batches under `root`, usually `labelled.FOLDER`; an image that is in several parts stays
+    in one: a test's, else validation's.
+
+    Raises:
+        DataError: a batch is damaged; the text says where and what to do.
+    """
+    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    record: dict[str, Any] = {}
+    images, labels, places = [], [], []
+    for folder in filter(labelled.is_batch, folders):
+        kept = list(read(folder).values())
+        rows = labelled.read_rows(folder)
+        usable, pixels, left, digest = labelled.read_images(rows)
+        images.append(pixels)
+        labels.append(np.array([rows[at].label for at in usable], np.uint8))
+        # Each card has its boxes in order, one card after the other.
+        card, part = usable // BOXES, np.array([adaptation.PARTS.index(k.part) for k in kept])
+        places.append(np.stack([np.full(len(usable), len(record)), card, part[card]], axis=1))
+        record[folder.name] = {
+            "sha256": {"labels.csv": sha256(folder / "labels.csv"), "images": digest},
+            "cards": dict(sorted(Counter(k.part for k in kept).items())),
+            "left_out": dict(sorted(Counter(left).items())),
+        }
+    if not record:
+        return adaptation.Archive({}, {})
+    everything = dataset.Characters(np.concatenate(images), np.concatenate(labels))
+    return adaptation.Archive(_divided(everything, np.concatenate(places)), record)
+
+
+def _divided(everything: dataset.Characters, places: np.ndarray) -> dict[str, adaptation.Cards]:
+    """Cards by part; `places`: int (N, 3), batch, card and part of each character."""
+    seen: set[bytes] = set()
+    parts = {}
+    for number, part in enumerate(adaptation.PARTS):
+        rows = np.flatnonzero(places[:, 2] == number)
+        rows = rows[dataset.not_seen(everything.images[rows], seen)]
+        if not len(rows):
+            continue
+        characters = everything[rows]
+        _, first, count = np.unique(places[rows, :2], axis=0, return_index=True, return_counts=True)
+        whole = first[count == BOXES]
+        parts[part] = adaptation.cards_of(characters, whole[:, None] + np.arange(BOXES))
+    return parts

@@ -1,0 +1,1 @@
+"""What real vehicle numbers look like, counted."""

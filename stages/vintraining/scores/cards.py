@@ -1,0 +1,262 @@
+"""How well whole cards are read, on numbers that the statistics do not know.
+
+Every number is decoded with statistics learned without its source. Thresholds are chosen on cards
+of validation characters, one for each kind of evidence; what they accept is measured on cards of
+test characters. On most cards every box is by another writer; on those of one hand, what a writer
+of a labelled folder wrote is by him: the digits at least, for a hand far from those trained on
+goes wrong in many boxes at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vintraining.data.dataset import load_json
+from vintraining.hands.adaptation import ARCHIVE
+from vintraining.numbers import simulate
+from vintraining.numbers import statistics as number_statistics
+from vintraining.numbers.statistics import Real
+from vintraining.parameters import Evaluate, Numbers, Parameters
+from vintraining.scores import accepting
+from vintraining.scores import figures as scores
+from vintraining.scores.transfer import EVEN
+
+import numpy as np
+
+from vinreader.number import decoding
+from vinreader.number import prior as numbers
+from vinreader.processes import cores
+from vinreader.spec import CHARACTERS, DIGITS
+
+NUMBERS = Path("data/numbers")
+STATISTICS = Path("models") / numbers.FILE
+PARTS = 5  # into which numbers are divided where it is not by source
+OWN = ""  # the origin whose characters are each by another writer; the others are labelled folders
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards that were read. confidence: float (N,); right, raw_right: bool (N,), the whole number,
+    with and without the rules; kind, group: str (N,), of `decoding.KINDS` and `simulate.GROUPS`.
+    """
+
+    confidence: np.ndarray
+    right: np.ndarray
+    raw_right: np.ndarray
+    kind: np.ndarray
+    group: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> "Cards":
+        return Cards(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """thresholds: by kind of evidence; origins: of the cards that they are from, "" for those that
+    are of many hands. figures: for metrics/vins.json. test: the cards behind."""
+
+    thresholds: dict[str, float]
+    origins: list[str]
+    figures: dict[str, Any]
+    test: Cards
+
+    def reliability(self, bins: int) -> list[dict[str, float]]:
+        """Confidence against accuracy of the cards of test characters; see `scores.reliability`."""
+        confidence, right = self.test.confidence, self.test.right
+        return scores.calibration(confidence, right, np.full(len(right), 1 / len(right)), bins)
+
+
+Characters = tuple[np.ndarray, np.ndarray]  # probabilities, float (M, 33), and labels, int (M,)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Characters of validation or test. own: each by another writer. hands: by the name of the
+    labelled folder, those of each of its writers (`by_writer`); may be empty."""
+
+    own: Characters
+    hands: dict[str, list[Characters]]
+
+
+def by_writer(characters: Characters, writers: np.ndarray) -> list[Characters]:
+    """The characters of each writer, int (M,), who wrote all ten digits."""
+    probabilities, labels = characters
+    digits = [CHARACTERS.index(digit) for digit in DIGITS]
+    each = [writers == writer for writer in np.unique(writers)]
+    return [(probabilities[at], labels[at]) for at in each if np.isin(digits, labels[at]).all()]
+
+
+def measure(validation: Written, test: Written, parameters: Parameters) -> Scores:
+    """Thresholds from cards of validation characters, figures of cards of test characters.
+
+    The numbers are those of data/numbers where there are others than those of checked cards, or
+    else drawn from the statistics of the stage before.
+    """
+    how, learning = parameters.evaluate, parameters.numbers
+    rng = np.random.default_rng(parameters.seed)
+    real, chosen = _chosen(parameters, rng)
+    held_out = bool(real.vins)
+    thresholds, origins = _thresholds(_read_all(validation, chosen, rng), how)
+    tested = _read_all(test, chosen, rng)
+    cards = tested.pop(OWN)
+    figures: dict[str, Any] = {
+        "numbers": "real, of sources held out" if held_out else "drawn from the statistics",
+        "all": _figures(cards, thresholds),
+    }
+    for name, of in (("group", simulate.GROUPS), ("kind", decoding.KINDS)):
+        parts = {one: cards[getattr(cards, name) == one] for one in of}
+        figures |= {
+            one: _figures(part, thresholds) for one, part in parts.items() if len(part.right)
+        }
+    if tested:
+        figures["one hand"] = {name: _figures(part, thresholds) for name, part in tested.items()}
+    for name, parted in _otherwise_held_out(real, rng).items() if held_out else ():
+        times = np.bincount(rng.choice(len(real.vins), how.cards), minlength=len(real.vins))
+        part = _read([test.own], list(_numbers(parted, times, learning, rng)), rng)
+        figures[name] = _figures(part, thresholds)
+    return Scores(thresholds, origins, figures, cards)
+
+
+def thresholds(validation: Written, parameters: Parameters) -> tuple[dict[str, float], list[str]]:
+    """The thresholds and origins of `Scores` alone."""
+    rng = np.random.default_rng(parameters.seed)
+    _, chosen = _chosen(parameters, rng)
+    return _thresholds(_read_all(validation, chosen, rng), parameters.evaluate)
+
+
+def _chosen(
+    parameters: Parameters, rng: np.random.Generator
+) -> tuple[Real, list[tuple[numbers.Prior, list[str]]]]:
+    """The real numbers, none where they cannot be held out, and what stands on cards: numbers, and
+    the prior that does not know their source."""
+    how, real = parameters.evaluate, number_statistics.read(NUMBERS)
+    if not real.only_checked:
+        with suppress(ValueError):  # too few numbers of other sources to learn from
+            times = _evenly(real, how.cards, rng)
+            if chosen := list(_numbers(real, times, parameters.numbers, rng)):
+                return real, chosen
+    prior = numbers.build(load_json(STATISTICS))
+    vins = simulate.drawn(prior, how.cards * len(simulate.GROUPS[:-1]), rng)
+    return Real((), (), 0), [(prior, vins)]
+
+
+def _thresholds(read: dict[str, Cards], how: Evaluate) -> tuple[dict[str, float], list[str]]:
+    """By kind of evidence: the threshold; and the origins of the cards that they are from.
+
+    As in `transfer.py`, the stated error is kept with the stated certainty by all cards together,
+    and as likely as not by each kind, and by the cards of each labelled folder and of the archive:
+    of these there are too few to be certain of more, and none would be accepted. However many
+    cards are made of them, an archive's kept boxes are few, too. `margin` is for the few writers of
+    a labelled folder, whom others will not be alike.
+    """
+    own = read[OWN]
+    found = {
+        kind: _threshold(own[own.kind == kind], how.accepted_error, EVEN) for kind in decoding.KINDS
+    }
+    together = []
+    for name, cards in read.items():
+        by_kind = cards.confidence >= np.array([found[kind] for kind in cards.kind])
+        certainty = how.certainty if name == OWN else EVEN
+        margin = 1 if name in (OWN, ARCHIVE) else how.margin
+        together.append(_threshold(cards[by_kind], how.accepted_error / margin, certainty))
+    found = {kind: max(of_kind, *together) for kind, of_kind in found.items()}
+    return {kind: round(threshold, 5) for kind, threshold in found.items()}, sorted(read)
+
+
+def _threshold(cards: Cards, accepted_error: float, certainty: float) -> float:
+    return accepting.threshold(cards.confidence, ~cards.right, accepted_error, certainty)
+
+
+def _read_all(
+    written: Written, chosen: Sequence[tuple[numbers.Prior, list[str]]], rng: np.random.Generator
+) -> dict[str, Cards]:
+    """Cards of each origin, `OWN` and the labelled folders, of the same numbers."""
+    probabilities, labels = written.own
+    read = {OWN: _read([written.own], chosen, rng)}
+    for name, hands in written.hands.items():
+        pools = []
+        for own_probabilities, own_labels in hands:
+            rest = ~np.isin(labels, own_labels)  # what he did not write is by others
+            pools.append(
+                (
+                    np.concatenate([own_probabilities, probabilities[rest]]),
+                    np.concatenate([own_labels, labels[rest]]),
+                )
+            )
+        if pools:
+            read[name] = _read(pools, chosen, rng)
+    return read
+
+
+def _evenly(real: Real, count: int, rng: np.random.Generator) -> np.ndarray:
+    """int (N,): how often each number is on a card, so that each group has `count` cards."""
+    groups = np.array([simulate.group(vin) for vin in real.vins])
+    pools = [np.flatnonzero(groups == group) for group in simulate.GROUPS[:-1]]
+    rows = np.concatenate([rng.choice(pool, count) for pool in pools if len(pool)])
+    return np.bincount(rows, minlength=len(real.vins))
+
+
+def _otherwise_held_out(real: Real, rng: np.random.Generator) -> dict[str, Real]:
+    """The numbers as if each of `PARTS` was a source: numbers drawn at random, which are of the
+    same sources as those that taught, and all numbers of makers, of which nothing is known."""
+    makers, maker_of = np.unique([vin[:3] for vin in real.vins], return_inverse=True)
+    parts = {
+        "numbers held out at random": rng.integers(PARTS, size=len(real.vins)),
+        "makers held out": rng.integers(PARTS, size=len(makers))[maker_of],
+    }
+    return {
+        name: replace(real, sources=tuple(map(str, part.tolist()))) for name, part in parts.items()
+    }
+
+
+def _numbers(
+    real: Real, times: np.ndarray, learning: Numbers, rng: np.random.Generator
+) -> Iterator[tuple[numbers.Prior, list[str]]]:
+    """Numbers, each so many times, int (N,), and the prior that does not know their source."""
+    wanted = dict(zip(real.vins, times.tolist(), strict=True))
+    for _, taught, held in number_statistics.folds(real, learning.fold):
+        vins = [simulate.fresh(vin, rng) for vin in held for _ in range(wanted[vin])]
+        if vins:
+            yield numbers.build(number_statistics.learn(taught, learning)), vins
+
+
+def _read(
+    pools: Sequence[Characters],
+    chosen: Sequence[tuple[numbers.Prior, list[str]]],
+    rng: np.random.Generator,
+) -> Cards:
+    """Cards of these numbers, each of the characters of one of the pools."""
+    with np.errstate(divide="ignore"):
+        logs = [np.log(probabilities) for probabilities, _ in pools]
+    jobs = []
+    for prior, vins in chosen:
+        pool_of = rng.integers(len(pools), size=len(vins))
+        for pool, (_, labels) in enumerate(pools):
+            some = [vin for vin, at in zip(vins, pool_of, strict=True) if at == pool]
+            readings = simulate.written(logs[pool], labels, some, rng)
+            for at in range(0, len(some), decoding.BLOCK):
+                part = slice(at, at + decoding.BLOCK)
+                jobs.append((prior, readings[part], some[part]))
+    with ThreadPoolExecutor(cores()) as threads:  # NumPy computes outside of Python's lock
+        read = threads.map(lambda job: decoding.decode_batch(*job[:2]), jobs)
+        rows = [
+            (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin))
+            for found, (_, _, some) in zip(read, jobs, strict=True)
+            for d, vin in zip(found, some, strict=True)
+        ]
+    return Cards(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def _figures(cards: Cards, thresholds: dict[str, float]) -> dict[str, Any]:
+    deployed = np.array([thresholds[kind] for kind in cards.kind])
+    accepted = accepting.at(deployed, cards.confidence, ~cards.right)
+    return {
+        "raw_exact_match": round(float(cards.raw_right.mean()), 5),
+        "decoded_exact_match": round(float(cards.right.mean()), 5),
+        "right_made_wrong": round(float((cards.raw_right & ~cards.right).mean()), 5),
+        "mean_confidence": round(float(cards.confidence.mean()), 5),
+        **accepted.figures(),
+    }

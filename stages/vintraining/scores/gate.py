@@ -1,0 +1,124 @@
+"""The gate before a release: the new reader against the released one, on what neither learned from.
+
+Each set is compared box by box, and the archive's kept cards also as whole numbers, in two ways:
+what is read right, and what is accepted although it is wrong. McNemar's exact test counts only
+where the two differ, so that a change is told from chance however many both read alike.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vintraining.data import dataset
+from vintraining.hands import adaptation, labelled
+
+import numpy as np
+from scipy.stats import binomtest
+
+from vinreader.image.boxes import Box
+from vinreader.reader import Reader
+from vinreader.spec import BOXES
+
+SPLIT = Path("data/split")
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one reader made of a set: right, accepted: bool (N,)."""
+
+    right: np.ndarray
+    accepted: np.ndarray
+
+    @property
+    def share_wrong(self) -> float:
+        """Among the accepted, 0 to 1; 0 where none is accepted."""
+        return float((self.accepted & ~self.right).sum() / max(self.accepted.sum(), 1))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A set in the table: what it is called, what it counts, and both readers' outcomes.
+
+    promised: the share of wrong ones among the accepted that the new reader promises.
+    """
+
+    name: str
+    unit: str
+    new: Outcome
+    old: Outcome
+    promised: float
+
+    @property
+    def reads_worse(self) -> float:
+        """Probability of so many lost against gained by chance, 0 to 1."""
+        return by_chance(~self.new.right, ~self.old.right)
+
+    @property
+    def accepts_worse(self) -> float:
+        """The same of those accepted and wrong; 1 where the new reader keeps its promise, or has
+        no larger share of them: one that accepts more may have more of them."""
+        if self.new.share_wrong <= max(self.old.share_wrong, self.promised):
+            return 1.0
+        new, old = (outcome.accepted & ~outcome.right for outcome in (self.new, self.old))
+        return by_chance(new, old)
+
+    @property
+    def worse(self) -> bool:
+        return min(self.reads_worse, self.accepts_worse) < SIGNIFICANT
+
+    def __str__(self) -> str:
+        new, old = self.new, self.old
+        gained, lost = (new.right & ~old.right).sum(), (old.right & ~new.right).sum()
+        text = (
+            f"{self.name:16} {len(new.right):7,} {self.unit}: {old.right.mean():.2%} -> "
+            f"{new.right.mean():.2%} right, {gained} gained, {lost} lost; accepted "
+            f"{old.accepted.mean():.1%} -> {new.accepted.mean():.1%}, wrong among these "
+            f"{old.share_wrong:.2%} -> {new.share_wrong:.2%}"
+        )
+        for what, chance in (("reads", self.reads_worse), ("accepts", self.accepts_worse)):
+            if chance < SIGNIFICANT:
+                text += f"; {what} worse beyond chance (p = {chance:.2g})"
+        return text
+
+
+def by_chance(new_wrong: np.ndarray, old_wrong: np.ndarray) -> float:
+    """McNemar's exact test, one-sided: probability that chance alone makes the new one wrong so
+    often, or more, where the old one is right, given in how many the two differ."""
+    worse, better = int((new_wrong & ~old_wrong).sum()), int((old_wrong & ~new_wrong).sum())
+    return float(binomtest(worse, worse + better, alternative="greater").pvalue) if worse else 1.0
+
+
+def boxes(reader: Reader, test: dataset.Characters) -> Outcome:
+    """What a reader makes of single characters."""
+    probabilities = reader.probabilities(test.images)
+    right = probabilities.argmax(axis=1) == test.labels
+    return Outcome(right, probabilities.max(axis=1) >= reader.threshold)
+
+
+def cards(reader: Reader, test: adaptation.Cards) -> Outcome:
+    """What a reader makes of whole cards."""
+    pixels = test.characters.images[test.boxes.ravel()]
+    boxes = reader.read_boxes([Box(one, blank=False, message="") for one in pixels])
+    read = reader.decode([boxes[at : at + BOXES] for at in range(0, len(boxes), BOXES)])
+    right = np.array([a.vin == vin for a, vin in zip(read, test.vins, strict=True)], bool)
+    return Outcome(right, np.array([a.status == "ok" for a in read], bool))
+
+
+def compare(new: Reader, old: Reader) -> list[Line]:
+    """The table of all sets that neither reader learned from.
+
+    Raises: DataError where data/split or data/archive is missing.
+    """
+    promised = new.description["parameters"]["evaluate"]["accepted_error"]
+    sets = {"EMNIST": dataset.load(SPLIT, "test")} | labelled.load("test")
+    kept = adaptation.load_cards(adaptation.TEST)
+    if kept and len(kept.characters):
+        sets["archive"] = kept.characters
+
+    table = [
+        Line(name, "characters", boxes(new, test), boxes(old, test), promised)
+        for name, test in sets.items()
+    ]
+    if kept and len(kept.vins):
+        table.append(Line("archive", "cards", cards(new, kept), cards(old, kept), promised))
+    return table
