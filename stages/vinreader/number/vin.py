@@ -21,12 +21,17 @@ CHECK_DIGIT_REQUIRED = "12345L"  # first characters: North America, China
 MODEL_YEARS = "ABCDEFGHJKLMNPRSTVWXY123456789"  # 1980 to 2009, and again 2010 to 2039
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is 17 characters of the alphabet: all that can be accepted as a number."""
+    return len(text) == BOXES and set(text) <= set(CHARACTERS)
+
+
 def check_digit(vin: str) -> str:
     """The check digit (0-9 or X) that belongs to a number of 17 characters; its 9th is ignored.
 
     Raises ValueError if `vin` is not 17 characters of the alphabet.
     """
-    if len(vin) != BOXES or not set(vin) <= set(CHARACTERS):
+    if not is_number(vin):
         raise ValueError(f"not 17 characters of a vehicle identification number: {vin!r}")
     check_sum = sum(VALUES[c] * weight for c, weight in zip(vin, WEIGHTS, strict=True))
     return CHECK_DIGITS[check_sum % 11]
