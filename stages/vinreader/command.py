@@ -104,22 +104,19 @@ class Cards:
         return {place for _, place in self._lots}
 
     def notes(self) -> dict[int, str]:
-        """By the place of a card: which others have its number, or one that differs in a box; and
-        that it was drawn for the audit."""
-        notes = {
+        """By the place of a card: which others have its number, or one that differs in a box."""
+        return {
             place: note_alike([(self._names[other], box) for other, box in others])
             for place, others in alike(self._vins).items()
         }
-        for place in self.drawn():
-            notes[place] = "; ".join(filter(None, (notes.get(place), DRAWN)))
-        return notes
 
     def rows(self, notes: dict[int, str]) -> Iterator[VinRow]:
-        """All rows in order, each with its note."""
+        """All rows in order, each with its note and whether it was drawn for the audit."""
+        drawn = self.drawn()
         self._kept.seek(0)
         for place, row in enumerate(map(VinRow._make, csv.reader(self._kept))):
             message = "; ".join(filter(None, (row.message, notes.get(place))))
-            yield row._replace(message=message)
+            yield row._replace(message=message, audit=DRAWN if place in drawn else "")
 
 
 def count(result: Result, counts: Counts) -> None:

@@ -173,7 +173,8 @@ class _Page:
     cannot be read.
 
     files: how many it was read from. card: its name, empty for a loose image. message: why the
-    card cannot be read as a whole. pictures: of a card's boxes that could be opened, for the page.
+    card cannot be read as a whole. pictures: of a card's boxes for the page, "" for one that
+    cannot be opened.
     """
 
     names: list[str]
@@ -228,7 +229,10 @@ def _open_card(card: Card, root: Path, open_image: OpenImage) -> tuple[_Page, Im
         else:
             boxes.append(_Scan(reduced(pages[0]), _note_of(len(pages))))
             images.append(pages[0])
-    pictures = [review.picture(image) for image in images]
+    pictures = [""] * len(boxes)  # of a box that cannot be opened, too: it keeps its place
+    opened = [at for at, box in enumerate(boxes) if isinstance(box, _Scan)]
+    for at, image in zip(opened, images, strict=True):
+        pictures[at] = review.picture(image)
     name = printable(card.name)
     return _Page(names, boxes, len(card.images), name, card.message, pictures), images
 
@@ -242,22 +246,31 @@ def _result(page: _Page, read: list[Reading | str], reading: CardReading | None)
     rows = [_row(name, box) for name, box in zip(page.names, read, strict=True)]
     if not page.card:
         return Result(rows, page.files)
-    boxes = _readings(read)
+    # What stands in no box is shown to nobody, whatever the rules make of it: a person types it.
+    shown = raw = "".join("-" if isinstance(box, str) else box.character or "-" for box in read)
     if reading:
         row = VinRow(page.card, **cells(reading, VinRow))
-        shown, alternatives = reading.vin, reading.alternatives
+        pairs = zip(raw, reading.vin, strict=True)
+        shown = "".join(one if one == "-" else decoded for one, decoded in pairs)
+        alternatives = reading.alternatives
     else:
-        row = _row_of_incomplete(page, read)
-        shown = "".join(box.character or "-" for box in boxes)
-        alternatives = tuple(review.likeliest(box.probabilities) for box in boxes)
-    confidences = [box.confidence for box in boxes]
-    card = review.ReviewCard(page.pictures, shown, confidences, alternatives, row)
+        row = _row_of_incomplete(page, read, raw)
+        alternatives = tuple(
+            () if isinstance(box, str) else review.likeliest(box.probabilities) for box in read
+        )
+    card = review.ReviewCard(
+        page.pictures,
+        shown,
+        [0.0 if isinstance(box, str) else box.confidence for box in read],
+        [() if one == "-" else likely for one, likely in zip(raw, alternatives, strict=True)],
+        row,
+        [at for at, box in enumerate(read) if isinstance(box, str) or box.message],
+    )
     return Result(rows, page.files, row, review.entry(card))
 
 
-def _row_of_incomplete(page: _Page, read: list[Reading | str]) -> VinRow:
+def _row_of_incomplete(page: _Page, read: list[Reading | str], raw: str) -> VinRow:
     """The row of a card that cannot be read as a whole: its boxes, and what is wrong with them."""
-    raw = "".join("-" if isinstance(box, str) else box.character or "-" for box in read)
     problems = [page.message] if page.message else []
     for number, box in enumerate(read, start=1):
         problem = box if isinstance(box, str) else box.message

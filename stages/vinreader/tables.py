@@ -6,7 +6,10 @@ A column is a field here; its cell is the attribute of that name of a `Reading` 
 import os
 from typing import NamedTuple
 
-DRAWN = "drawn for audit"  # note of an accepted card that a person is to check blind
+# What a person decides of a card (column `decision`).
+CONFIRMED, CORRECTED, UNREADABLE, ORIGINAL = "confirmed", "corrected", "unreadable", "original"
+ACCEPTED = (CONFIRMED, CORRECTED)
+DRAWN = "drawn"  # column `audit` of an accepted card that a person is to check blind
 
 
 class Row(NamedTuple):
@@ -23,7 +26,12 @@ class Row(NamedTuple):
 
 
 class VinRow(NamedTuple):
-    """A row of vins.csv: a card."""
+    """A row of vins.csv: a card.
+
+    The last five are of what persons do (see `decisions.py`). read_as: the number as the reader
+    read it, once a person has decided; decision: `confirmed`, `corrected`, `unreadable`, `original`
+    or empty; clerk: who; decided_at: ISO 8601, UTC; audit: `drawn` or empty.
+    """
 
     card: str
     vin: str = ""
@@ -35,6 +43,11 @@ class VinRow(NamedTuple):
     manufacturer: str = ""
     model_year: str = ""
     message: str = ""
+    read_as: str = ""
+    decision: str = ""
+    clerk: str = ""
+    decided_at: str = ""
+    audit: str = ""
 
 
 def cells(source: object, row: type[Row] | type[VinRow]) -> dict[str, str]:
