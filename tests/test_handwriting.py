@@ -132,6 +132,18 @@ def test_central_europeans_bar_the_7_and_the_z(character):
     assert _share("european", character, "bar") > 0.5 > 0.3 > _share("american", character, "bar")
 
 
+@pytest.mark.parametrize("character", ["H", "K", "X", "A", "M", "Y"])
+def test_the_cyrillic_school_writes_its_own_forms(character):
+    taught = [f.name for f in load()[character] if np.flatnonzero(f.weights).tolist() == [3]]
+    assert taught and list(SCHOOLS)[3] == "cyrillic"
+
+    def share(school):
+        written = [_names(Writer(1, n, school=school), character, 4) for n in range(60)]
+        return np.isin(np.concatenate(written), taught).mean()
+
+    assert share("cyrillic") > 0.5 > 0.1 > share("american")
+
+
 def test_a_school_makes_forms_go_together():
     stroke = {True: [], False: []}
     for number in range(600):
@@ -217,7 +229,7 @@ def test_sheet_shows_a_row_a_writer_and_a_column_a_character_school_by_school(tm
     names = picture[:, : handwriting.NAME_WIDTH].reshape(len(SCHOOLS), band, -1)
     assert (names.min(axis=(1, 2)) < 60).all(), "every school is named"
     assert len({name.tobytes() for name in names}) == len(SCHOOLS)
-    last = Writer(5, 5, school=list(SCHOOLS)[-1]).write(CHARACTERS)
+    last = Writer(5, 2 * len(SCHOOLS) - 1, school=list(SCHOOLS)[-1]).write(CHARACTERS)
     assert (picture[-handwriting.GAP - 28 : -handwriting.GAP, -28:] == 255 - last[-1]).all()
 
 

@@ -28,9 +28,10 @@ from vinreader.spec import CHARACTERS, INDEX, SIDE
 
 # Where people learned to write, and their share of all writers; the file of allographs names them.
 SCHOOLS = {
-    "american": 0.25,  # the Palmer and Zaner-Bloser methods and print
-    "european": 0.5,  # Central Europe: the joined hand of German-speaking and neighbouring schools
-    "soviet": 0.25,  # the Cyrillic hand, Ukraine's too; Latin letters are learned later, as print
+    "american": 0.2,  # the Palmer and Zaner-Bloser methods and print
+    "european": 0.35,  # Central Europe: the joined hand of German-speaking and neighbouring schools
+    "soviet": 0.2,  # printed forms learned beside the Cyrillic hand
+    "cyrillic": 0.25,  # the Cyrillic copybook hand of Russia and Ukraine; Latin letters after it
 }
 BORROWED = 0.1  # share of a writer's forms that are as common as among writers of all schools
 
