@@ -181,7 +181,7 @@ class Tables:
             events = self._store.count_events()
             if events != self._events or not self.path.exists():
                 with ExitStack() as stack:
-                    Csv(self.path, VinRow._fields, stack).writer.writerows(self._store.rows())
+                    Csv(self.path, VinRow._fields, stack).write(self._store.rows())
                 with suppress(FileNotFoundError, ValueError, KeyError):
                     record = json.loads(self._record.read_text("utf-8"))
                     record["tables"][self.path.name] = sha256(self.path)
@@ -267,9 +267,10 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_READ
 
 
-def main(argv: list[str], program: str = "vin-reader check") -> int:
-    """The command; gives its exit status."""
-    options = parse(argv, program)
+def main() -> int:
+    """The command, with the process's arguments; gives its exit status."""
+    program = Path(sys.argv[0]).name
+    options = parse(sys.argv[1:], program)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     try:
         return run(options)

@@ -162,7 +162,7 @@ def write_files(
         cards = stack.enter_context(Cards(audit))
         vins = None
         for result in results:
-            predictions.writer.writerows(result.rows)
+            predictions.write(result.rows)
             count(result, counts)
             if result.vin_row and result.entry:
                 if not vins:
@@ -172,7 +172,7 @@ def write_files(
                 page.add(result.entry)
         if vins:
             notes = cards.notes()
-            vins.writer.writerows(cards.rows(notes))
+            vins.write(cards.rows(notes))
             page.write(output.with_name(page.name), notes, cards.drawn())
             counts["drawn"] = len(cards.drawn())
     return tables
@@ -298,8 +298,9 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_SOME_UNREADABLE if counts["error"] else EXIT_READ
 
 
-def main(argv: list[str] | None = None, program: str = "vin-reader") -> int:
+def main(argv: list[str] | None = None) -> int:
     """The command; gives its exit status. `argv`: its arguments, by default the process's."""
+    program = Path(sys.argv[0]).name
     options = parse(argv, program)
     kept = "nothing was changed"
     if options.engine == "ray":

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from vinreader.spec import UserError
+from vinreader.tables import guarded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,8 +105,12 @@ class Csv:
         )
         # csv quotes a line end within a cell only if it is in its own; the file's lines end in LF.
         lines = SimpleNamespace(write=lambda row: file.write(row.removesuffix("\r\n") + "\n"))
-        self.writer = csv.writer(lines, lineterminator="\r\n")
-        self.writer.writerow(columns)
+        self._writer = csv.writer(lines, lineterminator="\r\n")
+        self._writer.writerow(columns)
+
+    def write(self, rows: Iterable[Sequence[str]]) -> None:
+        """Adds rows, whose cells no spreadsheet will take for formulas."""
+        self._writer.writerows(map(guarded, row) for row in rows)
 
 
 def save_array(path: Path, array: "np.ndarray") -> None:

@@ -70,7 +70,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": number,
         "metavar": "N",
         "help": "draw N of the accepted cards into review.html, to be checked without what was "
-        "read; stages/audit.py tells from the answers how many of all accepted cards are wrong",
+        "read; vin-reader audit tells from the answers how many of all accepted cards are wrong",
     },
     "--jobs": {
         "type": number,

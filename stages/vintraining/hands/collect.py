@@ -1,6 +1,6 @@
-"""Not a stage: takes checked cards into a batch from which the next `dvc repro` learns.
+"""The command `collect`: takes checked cards into a batch from which the next `dvc repro` learns.
 
-    python stages/collect.py input/ vins.csv
+    vin-reader collect input/ vins.csv
 
 The images that were read, and the table that the page gave back. Cards that a person checked or
 corrected go to data/labelled/<batch>/, their numbers to data/numbers/<batch>.csv; all others are
@@ -178,7 +178,3 @@ def main() -> None:
             )
         batch.write()
     print(told(batch, before, left))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
-"""Not a stage: how many of the accepted cards are wrong, from those that a person checked blind.
+"""The command `audit`: how many of the accepted cards are wrong, from those checked blind.
 
-    python stages/predict.py input/ --audit 598     (then check review.html, download vins.csv)
-    python stages/audit.py vins.csv
+    vin-reader read input/ --audit 598     (then check review.html, download vins.csv)
+    vin-reader audit vins.csv
 
 Several tables are several batches. Writes audit.json and audit.png. The bound over all holds where
 the same share of every batch was drawn.
@@ -40,7 +40,7 @@ def read_tables(paths: list[Path]) -> dict[str, list[CheckedRow]]:
                 ) from None
     if not any(row.drawn for row in rows):
         raise UserError(
-            "no card was drawn for the audit; read the folder with predict.py --audit 598, check "
+            "no card was drawn for the audit; read the folder with --audit 598, check "
             "those cards in review.html and download the table there"
         )
     if not any(row.drawn and row.decided for row in rows):
@@ -92,7 +92,3 @@ def main() -> None:
     if not found["kept"]:
         print(warning(found), file=sys.stderr)
     print(f"see {options.output} and {options.output.with_suffix('.png')}")
-
-
-if __name__ == "__main__":
-    main()
