@@ -15,8 +15,8 @@ import pytest
 from browsing import Page, in_browser
 from conftest import predict, rows
 from test_review import browser, driver  # noqa: F401 (fixtures)
-from vinreader.command import Cards
 from vinreader.tables import DRAWN, VinRow
+from vinreader.writing import Cards
 
 VIN = "WVWZZZ1JZ3W386752"
 

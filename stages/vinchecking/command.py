@@ -140,7 +140,7 @@ def _record(output: Path) -> Path:
 
 def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Taken:
     """Read the folder into the tables and a store at `path`, with what persons have said of it."""
-    from vinreader import command, provenance  # what reads images is not needed otherwise
+    from vinreader import provenance, reading  # what reads images is not needed otherwise
 
     vins, found = options.output.with_name("vins.csv"), Taken(0, 0)
 
@@ -148,15 +148,18 @@ def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Ta
         nonlocal found
         found = take_over(db, said, vins)
 
-    counts = command.Counts()
-    reader = command.open_reader(options)
-    print(command.introduction(reader))
-    with closing(command.read(reader, options)) as results:
-        tables = command.write_files(
-            results, options.output, counts, options.audit or 0, Building(path, then)
+    from vinreader.summary import Summary
+    from vinreader.writing import write_files
+
+    summary = Summary()
+    reader = reading.open_reader(options)
+    print(reading.introduction(reader))
+    with closing(reading.read(reader, options, summary.found)) as results:
+        tables = write_files(
+            results, options.output, summary, options.audit or 0, Building(path, then)
         )
-    provenance.write_record(reader, options.rules, tables)
-    print(command.summary(counts, None))
+    provenance.write_record(reader, options.rules, tables, summary.record())
+    print(summary.lines())
     return found
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from vinreader.console import text
 from vinreader.spec import UserError
 from vinreader.tables import guarded
 
@@ -97,9 +98,9 @@ class Csv:
     """A CSV file that takes the place of an older one only when it is whole."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], stack: ExitStack):
+        path = path.resolve() if path.is_symlink() else path  # the link stays
         if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no ordinary file"
-            raise UserError(f"{path} is {kind}; --output names the file to write")
+            raise UserError(text("is_folder" if path.is_dir() else "no_file", path=path))
         file = stack.enter_context(
             stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8")
         )

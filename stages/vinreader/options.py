@@ -3,8 +3,12 @@
 Apart from what reads, so that a command that only serves what was read begins at once.
 """
 
+import argparse
+import sys
 from pathlib import Path
 from typing import Any
+
+from vinreader.console import LANGUAGES, choose, text
 
 EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -82,6 +86,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "DIR",
         "help": "write a picture of each box into DIR: how it was read",
     },
+    "--language": {
+        "choices": LANGUAGES,
+        "help": "of what is said here (default: the system's)",
+    },
     "--version": {
         "action": "store_true",
         "help": "print what the model was made from, and what reads here",
@@ -98,3 +106,28 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "read again (default: %(default)s)",
     },
 }
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The options of a reading, by default of the process's arguments; sets the language.
+
+    Raises: SystemExit where they are wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog=Path(sys.argv[0]).name,
+        description="Reads images of VIN boxes, one handwritten character in each, and whole "
+        "cards, into CSV files.",
+    )
+    for name, settings in OPTIONS.items():
+        parser.add_argument(name, **settings)
+    options = parser.parse_args(argv)
+    choose(options.language)
+    if not (options.input or options.version):
+        parser.error(text("no_input"))
+    if options.engine == "local":
+        options.output = options.output or Path("predictions.csv")
+    elif options.debug or options.known or options.audit:
+        parser.error("--debug, --known and --audit are for --engine local")
+    if options.audit and options.format == "ascii":
+        parser.error("--audit is for --format csv, which writes the page")
+    return options

@@ -33,13 +33,14 @@ class Result:
 
     rows: of predictions.csv, one a box or page. vin_row: of vins.csv, and entry: for the review
     page; both None for a loose image. files: how many files it was read from, 0 for the second
-    page of a file.
+    page of a file. source: of a card, the folder or file of its images, "" where that is not known.
     """
 
     rows: list[Row]
     files: int
     vin_row: VinRow | None = None
     entry: Entry | None = None
+    source: str = ""
 
 
 def read_items(
@@ -170,10 +171,11 @@ class _Scan:
 @dataclass(frozen=True, slots=True)
 class _Page:
     """A card, or a page by itself: its boxes, each named; a text in place of a box says why it
-    cannot be read.
+    cannot be read. A box that is missing has no name, and no text.
 
     files: how many it was read from. card: its name, empty for a loose image. message: why the
     card cannot be read as a whole. pictures: of a card's boxes that could be opened, for the page.
+    source: the folder or file of a card's images.
     """
 
     names: list[str]
@@ -182,6 +184,7 @@ class _Page:
     card: str = ""
     message: str = ""
     pictures: list[str] = field(default_factory=list)
+    source: str = ""
 
 
 def _open(item: Card | Path, root: Path, open_image: OpenImage) -> Iterator[tuple[_Page, Images]]:
@@ -199,7 +202,8 @@ def _open(item: Card | Path, root: Path, open_image: OpenImage) -> Iterator[tupl
         place = f"{name}#page={number}" if len(images) > 1 else name
         files = 1 if number == 1 else 0
         if is_wide(*image.shape):
-            yield _open_field(place, image, files)
+            page, boxes = _open_field(place, image, files)
+            yield replace(page, source=str(item)), boxes
         else:
             yield _Page([place], [_Scan(reduced(image))], files), [image]
 
@@ -228,9 +232,16 @@ def _open_card(card: Card, root: Path, open_image: OpenImage) -> tuple[_Page, Im
         else:
             boxes.append(_Scan(reduced(pages[0]), _note_of(len(pages))))
             images.append(pages[0])
+    for at in card.gaps:
+        names.insert(at, "")
+        boxes.insert(at, "")
     pictures = [review.picture(image) for image in images]
     name = printable(card.name)
-    return _Page(names, boxes, len(card.images), name, card.message, pictures), images
+    source = str(card.images[0]) if card.images else ""
+    if card.images and root / card.name == card.images[0].parent:
+        source = str(root / card.name)
+    page = _Page(names, boxes, len(card.images), name, card.message, pictures, source)
+    return page, images
 
 
 def _note_of(pages: int) -> str:
@@ -239,7 +250,7 @@ def _note_of(pages: int) -> str:
 
 
 def _result(page: _Page, read: list[Reading | str], reading: CardReading | None) -> Result:
-    rows = [_row(name, box) for name, box in zip(page.names, read, strict=True)]
+    rows = [_row(name, box) for name, box in zip(page.names, read, strict=True) if name]
     if not page.card:
         return Result(rows, page.files)
     boxes = _readings(read)
@@ -252,7 +263,7 @@ def _result(page: _Page, read: list[Reading | str], reading: CardReading | None)
         alternatives = tuple(review.likeliest(box.probabilities) for box in boxes)
     confidences = [box.confidence for box in boxes]
     card = review.ReviewCard(page.pictures, shown, confidences, alternatives, row)
-    return Result(rows, page.files, row, review.entry(card))
+    return Result(rows, page.files, row, review.entry(card), page.source)
 
 
 def _row_of_incomplete(page: _Page, read: list[Reading | str]) -> VinRow:
