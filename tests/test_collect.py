@@ -75,7 +75,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def collect(archive: Workspace, *arguments: object) -> str:
-    result = archive.run("collect.py", "input", "checked.csv", *arguments)
+    result = archive.run("vinreader", "collect", "input", "checked.csv", *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -83,7 +83,7 @@ def collect(archive: Workspace, *arguments: object) -> str:
 def refused(archive: Workspace, *arguments: object) -> str:
     """What `collect` says when it refuses, having changed nothing."""
     before = tree(archive.folder)
-    result = archive.run("collect.py", *(arguments or ("input", "checked.csv")))
+    result = archive.run("vinreader", "collect", *(arguments or ("input", "checked.csv")))
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert tree(archive.folder) == before and not list(archive.folder.glob("data/.collect*"))
     return result.stderr
@@ -271,7 +271,7 @@ def test_killed_at_any_moment_the_batch_is_the_old_or_the_new_one(archive):
             shutil.rmtree(folder / "data", ignore_errors=True)
             if start == "old":
                 shutil.copytree(before, folder / "data")
-            killed = killed_at(change, "collect.py", "input", table, cwd=folder)
+            killed = killed_at(change, "vinreader", "collect", "input", table, cwd=folder)
             if labels.parent.exists():
                 assert labels.read_bytes() in ((old, new) if start == "old" else (new,))
                 for row in rows(labels):

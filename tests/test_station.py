@@ -70,7 +70,15 @@ class Station:
     def __init__(self, folder, *arguments):
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, PROJECT / "stages/check.py", "input", "--port", "0", *arguments],
+            [
+                sys.executable,
+                PROJECT / "stages/vinreader",
+                "check",
+                "input",
+                "--port",
+                "0",
+                *arguments,
+            ],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=(folder / "log").open("a"),
@@ -563,7 +571,7 @@ def test_on_other_addresses_a_token_is_needed_and_stays(tmp_path):
 
 def check(folder, *arguments):
     return subprocess.run(
-        [sys.executable, PROJECT / "stages/check.py", *map(str, arguments)],
+        [sys.executable, PROJECT / "stages/vinreader", "check", *map(str, arguments)],
         cwd=folder,
         capture_output=True,
         text=True,

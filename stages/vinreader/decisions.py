@@ -4,12 +4,10 @@ Tables written before there were such columns tell the decision at the end of `m
 read as if they had the columns. In no other table does the message mean anything.
 """
 
-import csv
 import re
 from pathlib import Path
 
 from vinreader.number import vin
-from vinreader.spec import UserError
 from vinreader.tables import (
     CONFIRMED,
     CORRECTED,
@@ -17,6 +15,7 @@ from vinreader.tables import (
     ORIGINAL,
     UNREADABLE,
     VinRow,
+    read_table,
 )
 
 _COLUMNS = ("read_as", "decision", "clerk", "decided_at", "audit")
@@ -61,35 +60,17 @@ def tells(number: str) -> dict[str, str]:
 def read_vins(path: Path) -> list[tuple[int, VinRow]]:
     """The rows of a vins.csv, each with the line of the file where it ends.
 
-    Raises:
-        OSError: it cannot be read.
-        UserError: it is no such table; the text says why and what to do.
+    Raises: TableError: it is no such table.
     """
-    anew = "name the vins.csv that was written here or that the page gave back"
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            if missing := [name for name in _BEFORE if name not in columns]:
-                raise UserError(
-                    f"{path} is no vins.csv: no column {', '.join(missing)}. Its first line is "
-                    f"{','.join(VinRow._fields)}, with commas between them; {anew}"
-                )
-            rows = [(reader.line_num, _row(cells)) for cells in reader]
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8; {anew}") from None
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}; {anew}") from None
-    return rows if "decision" in columns else [(line, as_column(row)) for line, row in rows]
-
-
-def _row(cells: dict[str, str | None]) -> VinRow:
-    return VinRow(**{name: _unguarded(cells.get(name) or "") for name in VinRow._fields})
-
-
-def _unguarded(cell: str) -> str:
-    """A cell without the ' that keeps spreadsheets from taking it for a formula."""
-    return cell[1:] if re.match(r"'[=+\-@\t\r]", cell) else cell
+    rows = [
+        (
+            line,
+            "decision" in cells,
+            VinRow(**{name: cells.get(name, "") for name in VinRow._fields}),
+        )
+        for line, cells in read_table(path, _BEFORE)
+    ]
+    return [(line, row if has_columns else as_column(row)) for line, has_columns, row in rows]
 
 
 def as_column(row: VinRow) -> VinRow:

@@ -33,13 +33,14 @@ class Result:
 
     rows: of predictions.csv, one a box or page. vin_row: of vins.csv, and entry: for the review
     page; both None for a loose image. files: how many files it was read from, 0 for the second
-    page of a file.
+    page of a file. source: of a card, the folder or file of its images, "" where that is not known.
     """
 
     rows: list[Row]
     files: int
     vin_row: VinRow | None = None
     entry: Entry | None = None
+    source: str = ""
 
 
 def read_items(
@@ -170,11 +171,12 @@ class _Scan:
 @dataclass(frozen=True, slots=True)
 class _Page:
     """A card, or a page by itself: its boxes, each named; a text in place of a box says why it
-    cannot be read.
+    cannot be read. A box that is missing has no name, and no text.
 
     files: how many it was read from. card: its name, empty for a loose image. message: why the
     card cannot be read as a whole. pictures: of a card's boxes for the page, "" for one that
     cannot be opened.
+    source: the folder or file of a card's images.
     """
 
     names: list[str]
@@ -183,6 +185,7 @@ class _Page:
     card: str = ""
     message: str = ""
     pictures: list[str] = field(default_factory=list)
+    source: str = ""
 
 
 def _open(item: Card | Path, root: Path, open_image: OpenImage) -> Iterator[tuple[_Page, Images]]:
@@ -200,7 +203,8 @@ def _open(item: Card | Path, root: Path, open_image: OpenImage) -> Iterator[tupl
         place = f"{name}#page={number}" if len(images) > 1 else name
         files = 1 if number == 1 else 0
         if is_wide(*image.shape):
-            yield _open_field(place, image, files)
+            page, boxes = _open_field(place, image, files)
+            yield replace(page, source=str(item)), boxes
         else:
             yield _Page([place], [_Scan(reduced(image))], files), [image]
 
@@ -229,12 +233,19 @@ def _open_card(card: Card, root: Path, open_image: OpenImage) -> tuple[_Page, Im
         else:
             boxes.append(_Scan(reduced(pages[0]), _note_of(len(pages))))
             images.append(pages[0])
+    for at in card.gaps:
+        names.insert(at, "")
+        boxes.insert(at, "")
     pictures = [""] * len(boxes)  # of a box that cannot be opened, too: it keeps its place
     opened = [at for at, box in enumerate(boxes) if isinstance(box, _Scan)]
     for at, image in zip(opened, images, strict=True):
         pictures[at] = review.picture(image)
     name = printable(card.name)
-    return _Page(names, boxes, len(card.images), name, card.message, pictures), images
+    source = str(card.images[0]) if card.images else ""
+    if card.images and root / card.name == card.images[0].parent:
+        source = str(root / card.name)
+    page = _Page(names, boxes, len(card.images), name, card.message, pictures, source)
+    return page, images
 
 
 def _note_of(pages: int) -> str:
@@ -243,7 +254,7 @@ def _note_of(pages: int) -> str:
 
 
 def _result(page: _Page, read: list[Reading | str], reading: CardReading | None) -> Result:
-    rows = [_row(name, box) for name, box in zip(page.names, read, strict=True)]
+    rows = [_row(name, box) for name, box in zip(page.names, read, strict=True) if name]
     if not page.card:
         return Result(rows, page.files)
     # What stands in no box is shown to nobody, whatever the rules make of it: a person types it.
@@ -266,7 +277,7 @@ def _result(page: _Page, read: list[Reading | str], reading: CardReading | None)
         row,
         [at for at, box in enumerate(read) if isinstance(box, str) or box.message],
     )
-    return Result(rows, page.files, row, review.entry(card))
+    return Result(rows, page.files, row, review.entry(card), page.source)
 
 
 def _row_of_incomplete(page: _Page, read: list[Reading | str], raw: str) -> VinRow:

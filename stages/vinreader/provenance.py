@@ -5,6 +5,7 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from vinreader.files import sha256, write_json
 from vinreader.reader import Reader
@@ -76,12 +77,13 @@ def _list(found: dict[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
-def write_record(reader: Reader, rules: str, tables: list[Path]) -> None:
+def write_record(reader: Reader, rules: str, tables: list[Path], found: dict[str, Any]) -> None:
     """The record beside a table, `<table>.json`: which model made its rows, and how.
 
     Args:
         tables: the first one gives the record its name. The SHA-256 of each is in it, so a table
             that was changed afterwards, or made by another run, does not match its record.
+        found: `Summary.record`: what lay in the folder and was left aside.
     """
     write_json(
         tables[0].with_name(f"{tables[0].name}.json"),
@@ -95,6 +97,7 @@ def write_record(reader: Reader, rules: str, tables: list[Path]) -> None:
             "rules": rules,
             "versions": versions(),
             "changed_code": changed_code(reader),
+            "found": found,
             "tables": {table.name: sha256(table) for table in tables},
         },
     )

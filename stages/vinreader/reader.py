@@ -120,11 +120,13 @@ class Reader:
             content = self.path.read_bytes()
         except OSError as error:
             raise ModelError(
-                f"no model at {self.path} ({error.strerror}); name one with --model, "
-                "or make one with dvc repro"
+                f"no model at {self.path} ({error.strerror}); {self._remedy}"
             ) from None
         if sha256(content) != self.description["sha256"]:
-            raise ModelError(f"{self.path} is not the model that {self.description_path} describes")
+            raise ModelError(
+                f"{self.path} is not the model that {self.description_path} describes; "
+                f"{self._remedy}"
+            )
         try:
             self._litert = LiteRT(content, threads)
         except (ValueError, RuntimeError) as error:
@@ -141,7 +143,17 @@ class Reader:
         Raises:
             ModelError: they are missing, damaged, or not those that the model's description names.
         """
-        return numbers.load(self.path.with_name(numbers.FILE), self.description["numbers"])
+        try:
+            return numbers.load(self.path.with_name(numbers.FILE), self.description["numbers"])
+        except ModelError as error:
+            raise ModelError(f"{error}; {self._remedy}") from None
+
+    @property
+    def _remedy(self) -> str:
+        """What to do where the model's files are missing or do not belong together."""
+        if self.path.parent.name == "released":
+            return "put the released reader back with: git checkout models/released"
+        return "name one with --model, or make one with dvc repro"
 
     def _load_description(self) -> dict[str, Any]:
         path = self.description_path
@@ -165,8 +177,7 @@ class Reader:
             origin.append(origin[0].get("sha256", {}))
         except OSError as error:
             raise ModelError(
-                f"no {path} beside the model ({error.strerror}); name a model with "
-                "--model, or make one with dvc repro"
+                f"no {path} beside the model ({error.strerror}); {self._remedy}"
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{path} does not describe a VIN reader: {error!r}") from None

@@ -5,14 +5,10 @@ from pathlib import Path
 
 from vinreader.decisions import read_vins
 from vinreader.number.vin import is_number
-from vinreader.spec import CHARACTERS, UserError
-from vinreader.tables import ACCEPTED, CONFIRMED, DRAWN, VinRow
+from vinreader.spec import CHARACTERS
+from vinreader.tables import ACCEPTED, CONFIRMED, DRAWN, TableError, VinRow
 
 MOST_TOLD = 10  # wrong rows that a message names
-
-
-class TableError(UserError):
-    """The table cannot be used; the text says which lines are wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +50,7 @@ def read_table(path: Path) -> list[CheckedRow]:
     Raises:
         TableError: no such table, or rows are wrong; the text names their lines.
     """
-    try:
-        found = read_vins(path)
-    except OSError as error:
-        raise TableError(
-            f"{path}: {error.strerror}; name the vins.csv that the page gave back"
-        ) from None
-    except UserError as error:
-        raise TableError(str(error)) from None
+    found = read_vins(path)
     line_of: dict[str, int] = {}
     wrong = [
         f"  line {line}: {problem}"
