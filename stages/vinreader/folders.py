@@ -24,9 +24,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from vinreader.image.kinds import START, SUFFIXES, kind_of, why_not_read
+from vinreader.image.pages import UnreadableImage, size_seen
 from vinreader.spec import BOXES
 
 NEARLY = range(BOXES - 2, BOXES + 3)  # counts that were meant as a card's
@@ -318,14 +317,6 @@ def is_wide(height: int, width: int) -> bool:
 def _is_wide_file(path: Path) -> bool:
     """What cannot be opened is not wide: its reader will say why."""
     try:
-        with path.open("rb") as file:
-            start = file.read(24)
-            if start[:8] == b"\x89PNG\r\n\x1a\n" and start[12:16] == b"IHDR":
-                width, height = (int.from_bytes(start[i : i + 4]) for i in (16, 20))
-            else:  # a PNG tells its size at once, Pillow takes ten times as long
-                file.seek(0)
-                with Image.open(file) as image:
-                    width, height = image.size
-    except Exception:  # decoders raise all kinds of errors for broken files
+        return is_wide(*size_seen(path))
+    except UnreadableImage:
         return False
-    return is_wide(height, width)
