@@ -23,12 +23,10 @@ def check(folder: Path, cards: dict[str, str], audited: tuple[str, ...] = ()) ->
     for row in table:
         if row["card"] not in cards:
             continue
-        pairs = enumerate(zip(row["vin"], cards[row["card"]], strict=True), start=1)
-        changes = ", ".join(f"box {n}: {a} -> {b}" for n, (a, b) in pairs if a != b)
-        done = f"corrected by a person ({changes})" if changes else "checked by a person"
-        drawn = DRAWN if row["card"] in audited else ""
-        row["message"] = "; ".join(filter(None, [row["message"], drawn, done]))
-        row["vin"], row["status"] = cards[row["card"]], "ok"
+        number, row["read_as"] = cards[row["card"]], row["vin"]
+        row["decision"] = "confirmed" if number == row["vin"] else "corrected"
+        row["audit"] = DRAWN if row["card"] in audited else ""
+        row["vin"], row["status"] = number, "ok"
     with (folder / "checked.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, VinRow._fields)
         writer.writeheader()
@@ -192,16 +190,11 @@ def test_the_same_scan_under_two_names_is_taken_once(archive):
     [
         (lambda text: text.replace("card,vin", "card,number"), "no column vin"),
         (lambda text: text.replace(",", ";"), "with commas between them"),
-        (lambda text: text.replace("checked by a person", ""), "no card with a whole number"),
+        (lambda text: text.replace("confirmed", ""), "no card with a whole number"),
         (lambda text: text + text.splitlines()[1] + "\n", "stands in line 2 already"),
         (lambda text: text.replace(TRUTH[0], TRUTH[0][:-1] + "O"), "O, which no VIN has"),
         (lambda text: "", "no column card"),
-        (
-            lambda text: text.replace(
-                "checked by a person", "corrected by a person (box 99: A -> B)"
-            ),
-            "does not fit",
-        ),
+        (lambda text: text.replace("confirmed", "corrected"), "does not fit"),
     ],
 )
 def test_a_wrong_table_is_refused(archive, damage, says):

@@ -19,10 +19,11 @@ from contextlib import ExitStack, closing, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
+from vinchecking.building import Building
 from vinchecking.events import Event
-from vinchecking.former import Taken, decisions, take_over
+from vinchecking.former import Taken, decisions, take_over, upgrade
 from vinchecking.report import report, told
-from vinchecking.store import FILE, Building, Store, StoreError
+from vinchecking.store import FILE, Store, StoreError
 from vinreader.files import Csv, sha256, write_json
 from vinreader.options import EXIT_CANNOT_RUN, EXIT_READ, OPTIONS, share
 from vinreader.spec import UserError
@@ -111,6 +112,7 @@ def open_store(options: argparse.Namespace) -> Store:
     if path.exists():
         store = Store(path)
         try:
+            upgrade(store)
             with store.writing() as db:
                 found = take_over(db, said, vins)
         except BaseException:

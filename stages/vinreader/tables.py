@@ -12,7 +12,10 @@ from typing import NamedTuple
 
 from vinreader.spec import UserError
 
-DRAWN = "drawn for audit"  # note of an accepted card that a person is to check blind
+# What a person decides of a card (column `decision`).
+CONFIRMED, CORRECTED, UNREADABLE, ORIGINAL = "confirmed", "corrected", "unreadable", "original"
+ACCEPTED = (CONFIRMED, CORRECTED)
+DRAWN = "drawn"  # column `audit` of an accepted card that a person is to check blind
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that a spreadsheet would run begins with
 
 
@@ -34,7 +37,12 @@ class Row(NamedTuple):
 
 
 class VinRow(NamedTuple):
-    """A row of vins.csv: a card."""
+    """A row of vins.csv: a card.
+
+    The last five are of what persons do (see `decisions.py`). read_as: the number as the reader
+    read it, once a person has decided; decision: `confirmed`, `corrected`, `unreadable`, `original`
+    or empty; clerk: who; decided_at: ISO 8601, UTC; audit: `drawn` or empty.
+    """
 
     card: str
     vin: str = ""
@@ -46,6 +54,11 @@ class VinRow(NamedTuple):
     manufacturer: str = ""
     model_year: str = ""
     message: str = ""
+    read_as: str = ""
+    decision: str = ""
+    clerk: str = ""
+    decided_at: str = ""
+    audit: str = ""
 
 
 def cells(source: object, row: type[Row] | type[VinRow]) -> dict[str, str]:
@@ -77,15 +90,14 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
     Cells of all its columns by name, without the guard against formulas; empty where a row is
     short. UTF-8, with a byte order mark or without.
 
-    Raises: TableError where it is no such file.
+    Raises: OSError where it cannot be read, TableError where it is no such file.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+    except UnicodeDecodeError:
         raise TableError(
-            f"{path}: {reason}; name a table as it was written or downloaded"
+            f"{path}: not UTF-8; take the table as it was written or downloaded"
         ) from None
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:

@@ -5,7 +5,6 @@ All of them are written, or none; what persons have decided is never replaced.
 
 import csv
 import heapq
-import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -14,19 +13,18 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, Protocol, Self
 
 from vinreader.console import text
+from vinreader.decisions import read_vins
 from vinreader.files import Csv, sha256
 from vinreader.number.known import alike, note_alike
 from vinreader.pipeline import Result
 from vinreader.review import Review
 from vinreader.spec import UserError
 from vinreader.summary import Summary
-from vinreader.tables import DRAWN, Row, TableError, VinRow, read_table
+from vinreader.tables import DRAWN, Row, VinRow
 from vinreader.template import Entry
 from vinreader.workbook import Workbook
 
 ROWS_IN_MEMORY = 8 << 20  # bytes of vins.csv in the making that need no file
-# How a message ends with a decision, in tables from before there was a column for them.
-_SAID = re.compile(r"(by a person( \([^()]*\))?|a person cannot read it|says a person)$")
 VINS, WORKBOOK, PAGE, STORE = "vins.csv", "vins.xlsx", "review.html", "checks.sqlite"
 
 
@@ -77,23 +75,22 @@ class Cards:
         return {place for _, place in self._lots}
 
     def notes(self) -> dict[int, str]:
-        """By the place of a card: which others have its number, or one that differs in a box; and
-        that it was drawn for the audit."""
-        notes = {
+        """By the place of a card: which others have its number, or one that differs in a box."""
+        return {
             place: note_alike([(self._names[other], box) for other, box in others])
             for place, others in alike(self._vins).items()
         }
-        for place in self.drawn():
-            notes[place] = "; ".join(filter(None, (notes.get(place), DRAWN)))
-        return notes
 
     def rows(self, notes: dict[int, str]) -> Iterator[tuple[VinRow, str]]:
-        """All rows in order, each with its note, and where its images are."""
+        """All rows in order, each with its note and whether it was drawn for the audit, and where
+        its images are."""
+        drawn = self.drawn()
         self._kept.seek(0)
         for place, (*cells, source) in enumerate(csv.reader(self._kept)):
             row = VinRow(*cells)
             message = "; ".join(filter(None, (row.message, notes.get(place))))
-            yield row._replace(message=message), source
+            audit = DRAWN if place in drawn else ""
+            yield row._replace(message=message, audit=audit), source
 
 
 class Page(Protocol):
@@ -154,10 +151,9 @@ def write_files(
 def _decided(vins: Path) -> int:
     """The cards of a vins.csv on which persons have decided; 0 where it is no such table."""
     try:
-        rows = read_table(vins, ("card", "message"))
-    except TableError:
+        return sum(bool(row.decision) for _, row in read_vins(vins))
+    except UserError:
         return 0
-    return sum(bool(row.get("decision") or _SAID.search(row["message"])) for _, row in rows)
 
 
 def refuse_to_replace(output: Path) -> None:
