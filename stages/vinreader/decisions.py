@@ -60,17 +60,13 @@ def tells(number: str) -> dict[str, str]:
 def read_vins(path: Path) -> list[tuple[int, VinRow]]:
     """The rows of a vins.csv, each with the line of the file where it ends.
 
-    Raises: TableError: it is no such table.
+    Raises: OSError where it cannot be read, TableError where it is no such table.
     """
-    rows = [
-        (
-            line,
-            "decision" in cells,
-            VinRow(**{name: cells.get(name, "") for name in VinRow._fields}),
-        )
+    found = [
+        (line, "decision" in cells, VinRow(**{c: cells.get(c, "") for c in VinRow._fields}))
         for line, cells in read_table(path, _BEFORE)
     ]
-    return [(line, row if has_columns else as_column(row)) for line, has_columns, row in rows]
+    return [(line, row if columns else as_column(row)) for line, columns, row in found]
 
 
 def as_column(row: VinRow) -> VinRow:

@@ -9,22 +9,19 @@ import numpy as np
 
 from vinreader import processes, review
 from vinreader.debug import write_steps
-from vinreader.folders import Card, is_wide
+from vinreader.folders import Card
 from vinreader.image.boxes import normalise_all, reduced
-from vinreader.image.fields import FieldNotFound, find_boxes
-from vinreader.image.pages import UnreadableImage, open_pages
+from vinreader.image.pages import open_pages
 from vinreader.litert import notes_held
 from vinreader.number.known import Known
 from vinreader.reader import CardReading, Reader, Reading
+from vinreader.scans import OpenImage, Scan, open_item
 from vinreader.spec import BOXES
-from vinreader.tables import Row, VinRow, ascii_code, cells, printable
+from vinreader.tables import Row, VinRow, ascii_code, cells
 from vinreader.template import Entry
 
 TOGETHER = 128  # images that are read together, by one process
 FEW = 4  # pieces that are read before other processes would have started
-
-Images = list[np.ndarray]  # uint8 (height, width) each
-OpenImage = Callable[[Path], Images]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +125,22 @@ def read_chunk(
     Arguments as for `read_items`; open_image: gives the pages of a file.
     """
     pages: list[_Page] = []
-    seen: list[Images] = []
+    seen: list[np.ndarray] = []
     for item in items:
-        for page, images in _open(item, root, open_image):
-            pages.append(page)
+        for scan in open_item(item, root, open_image):
+            pages.append(_page(scan))
             if debug:  # else they are dropped at once: a scan may have millions of pixels
-                seen.append(images)
-    scans = [box for page in pages for box in page.boxes if isinstance(box, _Scan)]
-    boxes = normalise_all([scan.image for scan in scans])
-    for index, scan in enumerate(scans):
-        if scan.note:
-            message = "; ".join(filter(None, (boxes[index].message, scan.note)))
-            boxes[index] = replace(boxes[index], message=message)
+                seen += [box for box in scan.boxes if not isinstance(box, str)]
+    notes, images = [], []
+    for page in pages:
+        for box, note in zip(page.boxes, page.notes, strict=True):
+            if not isinstance(box, str):
+                images.append(box)
+                notes.append(note)
+    boxes = [
+        replace(box, message="; ".join((box.message, note)).strip("; ")) if note else box
+        for box, note in zip(normalise_all(images), notes, strict=True)
+    ]
     readings = iter(reader.read_boxes(boxes))
     read = [[b if isinstance(b, str) else next(readings) for b in page.boxes] for page in pages]
     complete = {}
@@ -149,10 +150,9 @@ def read_chunk(
     cards = dict(zip(complete, reader.decode(list(complete.values()), rules), strict=True))
     results = [_result(page, read[i], cards.get(i)) for i, page in enumerate(pages)]
     if debug:
-        for result, images in zip(results, seen, strict=True):
-            drawn = [row for row in result.rows if row.status != "error"]
-            for row, image in zip(drawn, images, strict=True):
-                write_steps(debug, image, row)
+        rows = (row for result in results for row in result.rows if row.status != "error")
+        for row, image in zip(rows, seen, strict=True):
+            write_steps(debug, image, row)
     return results
 
 
@@ -161,96 +161,20 @@ def _readings(read: list[Reading | str]) -> list[Reading]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scan:
-    """The image of a box, no larger than it is worked on; note: what is to be said of its file."""
+class _Page(Scan):
+    """A scan whose boxes are no larger than they are worked on. pictures: of a card's boxes for the
+    page, "" for one that cannot be opened."""
 
-    image: np.ndarray
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A card, or a page by itself: its boxes, each named; a text in place of a box says why it
-    cannot be read. A box that is missing has no name, and no text.
-
-    files: how many it was read from. card: its name, empty for a loose image. message: why the
-    card cannot be read as a whole. pictures: of a card's boxes for the page, "" for one that
-    cannot be opened.
-    source: the folder or file of a card's images.
-    """
-
-    names: list[str]
-    boxes: list[_Scan | str]
-    files: int
-    card: str = ""
-    message: str = ""
     pictures: list[str] = field(default_factory=list)
-    source: str = ""
 
 
-def _open(item: Card | Path, root: Path, open_image: OpenImage) -> Iterator[tuple[_Page, Images]]:
-    """A card or the pages of an image, with the images of the boxes that could be opened."""
-    if isinstance(item, Card):
-        yield _open_card(item, root, open_image)
-        return
-    name = printable(item.relative_to(root).as_posix())
-    try:
-        images = open_image(item)
-    except UnreadableImage as error:
-        yield _Page([name], [str(error)], 1), []
-        return
-    for number, image in enumerate(images, start=1):
-        place = f"{name}#page={number}" if len(images) > 1 else name
-        files = 1 if number == 1 else 0
-        if is_wide(*image.shape):
-            page, boxes = _open_field(place, image, files)
-            yield replace(page, source=str(item)), boxes
-        else:
-            yield _Page([place], [_Scan(reduced(image))], files), [image]
-
-
-def _open_field(name: str, image: np.ndarray, files: int) -> tuple[_Page, Images]:
-    try:
-        images = find_boxes(image)
-    except FieldNotFound as error:
-        return _Page([name], [str(error)], files, name, str(error)), []
-    names = [f"{name}#box={number}" for number in range(1, BOXES + 1)]
-    boxes: list[_Scan | str] = [_Scan(reduced(image)) for image in images]
-    pictures = [review.picture(image) for image in images]
-    return _Page(names, boxes, files, name, "", pictures), images
-
-
-def _open_card(card: Card, root: Path, open_image: OpenImage) -> tuple[_Page, Images]:
-    names: list[str] = []
-    boxes: list[_Scan | str] = []
-    images: Images = []
-    for path in card.images:
-        names.append(printable(path.relative_to(root).as_posix()))
-        try:
-            pages = open_image(path)
-        except UnreadableImage as error:
-            boxes.append(str(error))
-        else:
-            boxes.append(_Scan(reduced(pages[0]), _note_of(len(pages))))
-            images.append(pages[0])
-    for at in card.gaps:
-        names.insert(at, "")
-        boxes.insert(at, "")
-    pictures = [""] * len(boxes)  # of a box that cannot be opened, too: it keeps its place
-    opened = [at for at, box in enumerate(boxes) if isinstance(box, _Scan)]
-    for at, image in zip(opened, images, strict=True):
-        pictures[at] = review.picture(image)
-    name = printable(card.name)
-    source = str(card.images[0]) if card.images else ""
-    if card.images and root / card.name == card.images[0].parent:
-        source = str(root / card.name)
-    page = _Page(names, boxes, len(card.images), name, card.message, pictures, source)
-    return page, images
-
-
-def _note_of(pages: int) -> str:
-    """What is to be said of a box whose file has further pages: they are not further boxes."""
-    return f"only the first of the file's {pages} pages is read" if pages > 1 else ""
+def _page(scan: Scan) -> _Page:
+    boxes = [box if isinstance(box, str) else reduced(box) for box in scan.boxes]
+    pictures = []
+    if scan.card:
+        pictures = ["" if isinstance(box, str) else review.picture(box) for box in scan.boxes]
+    fields = {name: getattr(scan, name) for name in Scan.__slots__} | {"boxes": boxes}
+    return _Page(**fields, pictures=pictures)
 
 
 def _result(page: _Page, read: list[Reading | str], reading: CardReading | None) -> Result:

@@ -90,15 +90,14 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
     Cells of all its columns by name, without the guard against formulas; empty where a row is
     short. UTF-8, with a byte order mark or without.
 
-    Raises: TableError where it is no such file.
+    Raises: OSError where it cannot be read, TableError where it is no such file.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+    except UnicodeDecodeError:
         raise TableError(
-            f"{path}: {reason}; name a table as it was written or downloaded"
+            f"{path}: not UTF-8; take the table as it was written or downloaded"
         ) from None
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:

@@ -20,7 +20,7 @@ from vinreader.pipeline import Result
 from vinreader.review import Review
 from vinreader.spec import UserError
 from vinreader.summary import Summary
-from vinreader.tables import DRAWN, Row, TableError, VinRow
+from vinreader.tables import DRAWN, Row, VinRow
 from vinreader.template import Entry
 from vinreader.workbook import Workbook
 
@@ -82,13 +82,15 @@ class Cards:
         }
 
     def rows(self, notes: dict[int, str]) -> Iterator[tuple[VinRow, str]]:
-        """All rows in order, each with its note, whether it was drawn, and where its images are."""
+        """All rows in order, each with its note and whether it was drawn for the audit, and where
+        its images are."""
         drawn = self.drawn()
         self._kept.seek(0)
         for place, (*cells, source) in enumerate(csv.reader(self._kept)):
             row = VinRow(*cells)
             message = "; ".join(filter(None, (row.message, notes.get(place))))
-            yield row._replace(message=message, audit=DRAWN if place in drawn else ""), source
+            audit = DRAWN if place in drawn else ""
+            yield row._replace(message=message, audit=audit), source
 
 
 class Page(Protocol):
@@ -150,7 +152,7 @@ def _decided(vins: Path) -> int:
     """The cards of a vins.csv on which persons have decided; 0 where it is no such table."""
     try:
         return sum(bool(row.decision) for _, row in read_vins(vins))
-    except TableError:
+    except UserError:
         return 0
 
 

@@ -50,7 +50,12 @@ def read_table(path: Path) -> list[CheckedRow]:
     Raises:
         TableError: no such table, or rows are wrong; the text names their lines.
     """
-    found = read_vins(path)
+    try:
+        found = read_vins(path)
+    except OSError as error:
+        raise TableError(
+            f"{path}: {error.strerror}; name the vins.csv that the page gave back"
+        ) from None
     line_of: dict[str, int] = {}
     wrong = [
         f"  line {line}: {problem}"
