@@ -84,7 +84,7 @@ def test_the_probability_is_that_of_the_mixed_prior(prior):
     for position, character, _ in doubts:
         choices[position - 1].append(character)
     rate, weights = 1e-9, {}
-    boxes = (1 - decoding.STRAY) * np.exp(logs) + decoding.STRAY / 33
+    boxes = (1 - prior.stray) * np.exp(logs) + prior.stray / 33
     for vin in map("".join, itertools.product(*choices)):
         indices = np.array([[INDEX[c] for c in vin]])
         by_statistics = np.exp(prior.log_probabilities(indices).sum())

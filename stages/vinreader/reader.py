@@ -19,6 +19,7 @@ from vinreader.image.pages import open_pages
 from vinreader.litert import LiteRT, softmax
 from vinreader.number import decoding
 from vinreader.number import prior as numbers
+from vinreader.number import vin as facts
 from vinreader.number.known import Known, recognise
 from vinreader.spec import BOXES, CHARACTERS, ModelError
 
@@ -64,16 +65,16 @@ class CardReading:
     """One card, read: its 17 boxes, and the number they make under the rules.
 
     Attributes:
-        vin: the most probable number, 17 characters; raw: the reading box by box, `-` for an
-            empty one.
-        confidence: probability that all of `vin` is right, 0 to 1, calibrated.
+        vin: the most probable number, 17 characters; raw: the reading box by box. Both have `-`
+            for an empty box.
+        confidence: probability that all of `vin` is right, 0 to 1, calibrated; 0 with an empty box.
         status: `ok`, or `review` when a person should look; message: why, and what the rules
             changed.
-        check_digit: `ok`, `wrong` or `not required`.
+        check_digit: `ok`, `wrong` or `not required`; empty with an empty box.
         region, manufacturer, model_year: what the number tells, else empty.
         changed: the boxes in which `vin` differs from the plain reading, and by which rule.
         alternatives: of each box the few likeliest characters under the rules, best first, with
-            their probabilities.
+            their probabilities; none of an empty box.
         boxes: the 17 readings.
     """
 
@@ -230,7 +231,8 @@ class Reader:
         probabilities = np.stack([[box.probabilities for box in boxes] for boxes in cards])
         with np.errstate(divide="ignore"):
             logs = np.log(probabilities)
-        found = [(one, "") for one in decoding.decode_batch(self.prior, logs, rules)]
+        empty = np.array([[not box.character for box in boxes] for boxes in cards])
+        found = [(one, "") for one in decoding.decode_batch(self.prior, logs, rules, empty)]
         if self.known and rules == "auto":
             found = [
                 recognise(self.known, self.prior, one, log)
@@ -273,14 +275,14 @@ class Reader:
         sure = found.confidence >= threshold and not problems
         return CardReading(
             found.vin,
-            "".join(box.character or "-" for box in boxes),
+            found.raw,
             found.confidence,
             "ok" if sure else "review",
             "; ".join([*problems, *map(str, found.changed), *([note] if note else [])]),
-            found.check_digit,
-            found.region,
-            found.manufacturer,
-            found.model_year,
+            facts.check_digit_status(found.vin),
+            facts.region(found.vin),
+            facts.manufacturer(found.vin),
+            facts.model_year(found.vin),
             found.changed,
             found.alternatives,
             tuple(boxes),

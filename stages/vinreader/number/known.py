@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vinreader.number.decoding import STRAY, Decoding, told
+from vinreader.number.decoding import Decoding, likelihoods, normalised, read_as
 from vinreader.number.prior import Indices, Prior
+from vinreader.number.vin import is_number
 from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
 
 Codes = NDArray[np.uint8]  # characters of numbers as indices
@@ -123,12 +124,12 @@ def recognise(
             decoded from.
     """
     raw, best = codes([found.raw, found.vin])
+    if not is_number(found.vin):  # an empty box stays empty
+        return found, _note(known, best)
     rows = np.union1d(known.near(raw), known.near(best))
     candidates = np.unique(np.concatenate([best[None], known.numbers[rows]]), axis=0)
     listed = (candidates[:, None] == known.numbers[rows][None]).all(axis=2).any(axis=1)
-    boxes = np.exp(log_probabilities - log_probabilities.max(axis=1, keepdims=True))
-    boxes /= boxes.sum(axis=1, keepdims=True)
-    logs = np.log((1 - STRAY) * boxes + STRAY / len(CHARACTERS))
+    logs = np.log(likelihoods(prior, normalised(log_probabilities)))
     likelihood = logs[np.arange(BOXES), candidates].sum(axis=1)
     statistics = prior.log_probabilities(candidates.astype(int)).sum(axis=1)
     at_best = int((candidates == best).all(axis=1).argmax())
@@ -143,7 +144,7 @@ def recognise(
     number = candidates[chosen]
     if chosen != at_best:
         vin = "".join(CHARACTERS[c] for c in number)
-        found = told(prior, found, vin, "known number")
+        found = read_as(prior, found, vin, "known number")
     return replace(found, confidence=confidence), _note(known, number)
 
 

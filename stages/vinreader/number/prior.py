@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinreader.files import sha256
-from vinreader.number.vin import CHECK_DIGITS, CHECK_POSITION, VALUES, WEIGHTS
+from vinreader.number.vin import CHECK_DIGITS, CHECK_POSITION, VALUES, WEIGHTS, YEAR_POSITION
 from vinreader.spec import BOXES, CHARACTERS, INDEX, ModelError
 
 Floats = NDArray[np.float64]
@@ -63,6 +63,9 @@ CHECK_INDEX = np.array([INDEX[c] for c in CHECK_DIGITS])  # by remainder
 
 CHECK = "check"  # in the table: how many of the numbers hold their check digit, and do not
 
+# Choices of params.yaml that tables made before them lack, with what held then.
+LATER = {"stray": 1e-5, "usual_check": 0.9, "known_maker": 20}
+
 Counts = dict[str, dict[str, dict[str, float]]]  # by beginning, position ("1" to "17"), character
 
 
@@ -78,74 +81,73 @@ REMAINDERS = np.stack([remainders(position) for position in range(1, BOXES + 1)]
 class Prior:
     """A prior over numbers, laid out for `decoding`.
 
-    beginnings: of the cells, shorter ones first. depths, parents: int (C,), their lengths, and
-    the cell of the beginning without its last character (the first is its own).
-    begins: int (C, 8), their characters, 0 where there is none. weights: float (C,), their
-    probability.
-    starts: int (C,), the remainder that a beginning adds to the check sum.
-    rows: float (R, 33), probabilities of the characters after a beginning, by position;
+    prefixes: of the cells, shorter ones first. depths, parents: int (C,), their lengths, and the
+    cell of the prefix without its last character (the empty one is its own).
+    begins: int (8, C), their characters, 0 where there is none; begun: bool (8, C), where there
+    is one. led: bool (8, C, 33), the characters that numbers of a cell can have at the first
+    positions: the prefix's, and after it those that lead into no longer cell.
+    weights: float (C,), the probability of each prefix.
+    rows: float (R, 33), probabilities of the characters after a prefix, by position;
     ends: int (18,), where the rows of each position end.
-    row_of: int (C, 17), the row that holds for a cell at each position.
-    leaves: bool (C, 33), the characters that lead from a cell into a longer one.
-    check_rate: float (C,), how often the check digit stands at position 9.
+    row_of: int (17, C), the row that holds for a cell at each position.
+    check_rate: float (C, 33), how often the check digit stands at position 9, by the character at
+    position 10.
     counts: float (C,), how many numbers the statistics of a cell's maker come from; 0 for no maker.
+    stray: share of boxes that show something the network does not believe in at all.
+    usual_check: rate from which on a check digit vouches for a number. known_maker: how many
+    numbers of a maker must have been seen for its habits to be known.
     """
 
-    beginnings: tuple[str, ...]
+    prefixes: tuple[str, ...]
     depths: Indices
     parents: Indices
     begins: Indices
+    begun: NDArray[np.bool_]
+    led: NDArray[np.bool_]
     weights: Floats
-    starts: Indices
     rows: Floats
     ends: Indices
     row_of: Indices
-    leaves: NDArray[np.bool_]
     check_rate: Floats
     counts: Floats
+    stray: float
+    usual_check: float
+    known_maker: float
 
     def rows_at(self, position: int) -> slice:
         """Which of the rows are those of a position, 1 to 17."""
         return slice(self.ends[position - 1], self.ends[position])
 
     @cached_property
-    def last(self) -> Indices:
-        """int (C,): the last character of each beginning; 0 for the empty one."""
-        last: Indices = self.begins[np.arange(len(self.depths)), np.maximum(self.depths, 1) - 1]
-        return last
+    def _index(self) -> dict[str, int]:
+        return {prefix: cell for cell, prefix in enumerate(self.prefixes)}
+
+    def cell(self, vin: str) -> int:
+        """The cell of a number: that of its longest prefix that has one. Every prefix of a cell's
+        prefix has one, too."""
+        found = 0
+        for length in range(1, DEPTH + 1):
+            if (cell := self._index.get(vin[:length])) is None:
+                break
+            found = cell
+        return found
 
     def cells(self, numbers: Indices) -> Indices:
         """int (N,): the cells of numbers, int (N, 17) indices of characters."""
-        leading = zip(self.parents[1:].tolist(), self.last[1:].tolist(), strict=True)
-        children = {pair: cell for cell, pair in enumerate(leading, start=1)}
-        found = np.zeros(len(numbers), dtype=int)
-        for i, number in enumerate(numbers[:, :DEPTH].tolist()):
-            for character in number:
-                child = children.get((int(found[i]), character))
-                if child is None:
-                    break
-                found[i] = child
-        return found
+        vins = ("".join(CHARACTERS[c] for c in number) for number in numbers[:, :DEPTH].tolist())
+        return np.array([self.cell(vin) for vin in vins], dtype=int)
 
     def log_probabilities(self, numbers: Indices) -> Floats:
         """float (N, 17): the natural logarithm of each character's part of the probability of
         numbers, int (N, 17) indices of characters; their sum is that of the number."""
         cells = self.cells(numbers)
-        parts = np.zeros(numbers.shape)
-        for position in range(1, BOXES + 1):
-            # The row that a position was drawn from: that of the beginning before it.
-            cell = cells.copy()
-            while (deep := self.depths[cell] >= position).any():
-                cell[deep] = self.parents[cell[deep]]
-            parts[:, position - 1] = self.rows[
-                self.row_of[cell, position - 1], numbers[:, position - 1]
-            ]
+        parts = self.rows[self.row_of[:, cells].T, numbers]
         sums = REMAINDERS[np.arange(BOXES), numbers].sum(axis=1) % MODULUS
         nine = numbers[:, CHECK_POSITION - 1]
-        chance = self.rows[self.row_of[cells, CHECK_POSITION - 1]]
+        chance = self.rows[self.row_of[CHECK_POSITION - 1, cells]]
         each = np.arange(len(numbers))
         other = 1 - chance[each, CHECK_INDEX[sums]]
-        rate = self.check_rate[cells]
+        rate = self.check_rate[cells, numbers[:, YEAR_POSITION - 1]]
         parts[:, CHECK_POSITION - 1] = np.where(
             CHECK_INDEX[sums] == nine, rate, (1 - rate) * chance[each, nine] / other
         )
@@ -188,36 +190,34 @@ def build(table: dict[str, Any]) -> Prior:
         raise ValueError("strength, diversity or unseen is out of range")
     learned = _together(table["beginnings"], table.get("archive", {}))
     counted = _together(learned, table.get("old makers", {}))
-    beginnings = _beginnings(counted)
-    index = {beginning: i for i, beginning in enumerate(beginnings)}
-    rows, ends, row_of = _rows(counted, beginnings, *shares)
-    depths = np.array([len(beginning) for beginning in beginnings])
-    parents = np.array([index[beginning[:-1]] for beginning in beginnings])
-    padded = "".join(beginning.ljust(DEPTH, CHARACTERS[0]) for beginning in beginnings)
-    begins = np.array([INDEX[c] for c in padded]).reshape(-1, DEPTH)
-    leaves = np.zeros((len(beginnings), len(CHARACTERS)), dtype=bool)
-    starts = np.zeros(len(beginnings), dtype=int)
-    weights = np.ones(len(beginnings))
-    for depth in range(1, DEPTH + 1):
-        at = np.flatnonzero(depths == depth)
-        parent, last = parents[at], begins[at, depth - 1]
-        leaves[parent, last] = True
-        starts[at] = (starts[parent] + REMAINDERS[depth - 1, last]) % MODULUS
-        weights[at] = weights[parent] * rows[row_of[parent, depth - 1], last]
+    prefixes = _prefixes(counted)
+    index = {prefix: i for i, prefix in enumerate(prefixes)}
+    rows, ends, row_of = _rows(counted, prefixes, *shares)
+    depths = np.array([len(prefix) for prefix in prefixes])
+    parents = np.array([index[prefix[:-1]] for prefix in prefixes])
+    padded = "".join(prefix.ljust(DEPTH, CHARACTERS[0]) for prefix in prefixes)
+    begins = np.array([INDEX[c] for c in padded]).reshape(-1, DEPTH).T
+    begun = np.arange(DEPTH)[:, None] < depths
+    led = ~begun[:, :, None] | (begins[:, :, None] == np.arange(len(CHARACTERS)))
+    inner = np.flatnonzero(depths)
+    led[depths[inner] - 1, parents[inner], begins[depths[inner] - 1, inner]] = False
+    each = rows[row_of[:DEPTH], begins]
     seen = {maker: sum(tables.get("4", {}).values()) for maker, tables in learned.items()}
+    rates = _check_rates(counted, prefixes, strength)
     return Prior(
-        beginnings=tuple(beginnings),
+        prefixes=tuple(prefixes),
         depths=depths,
         parents=parents,
         begins=begins,
-        weights=weights,
-        starts=starts,
+        begun=begun,
+        led=led,
+        weights=np.where(begun, each, 1).prod(axis=0),
         rows=rows,
         ends=ends,
         row_of=row_of,
-        leaves=leaves,
-        check_rate=_check_rates(counted, beginnings, strength),
-        counts=np.array([seen.get(b[:3], 0) if len(b) >= 3 else 0 for b in beginnings]),
+        check_rate=np.repeat(rates[:, None], len(CHARACTERS), axis=1),
+        counts=np.array([seen.get(b[:3], 0) if len(b) >= 3 else 0 for b in prefixes]),
+        **{name: float(table.get(name, value)) for name, value in LATER.items()},
     )
 
 
@@ -233,7 +233,7 @@ def _together(learned: Counts, others: Counts) -> Counts:
     return found
 
 
-def _beginnings(counted: Counts) -> list[str]:
+def _prefixes(counted: Counts) -> list[str]:
     found = {beginning[:n] for beginning in counted for n in range(len(beginning) + 1)}
     legal = set(CHARACTERS).issuperset
     if any(len(beginning) > DEPTH or not legal(beginning) for beginning in found):
@@ -288,7 +288,7 @@ def _rows(
     rows = rows[:-1]
     over_all = unseen * rows[row_of[0]]
     rows *= 1 - unseen
-    return rows + over_all[places], ends, row_of
+    return rows + over_all[places], ends, np.ascontiguousarray(row_of.T)
 
 
 def _check_rates(counted: Counts, beginnings: list[str], strength: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from types import ModuleType
 from vinreader.number.makers import MODEL_YEAR_MAKERS, NAMES
 from vinreader.spec import BOXES, CHARACTERS, DIGITS
 
-CHECK_POSITION = 9
+CHECK_POSITION, YEAR_POSITION = 9, 10
 WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 # Runs of characters whose values in the check sum go up by one, with the value of the first.
 _RUNS = (("0123456789", 0), ("ABCDEFGHI", 1), ("JKLMNOPQR", 1), ("STUVWXYZ", 2))
@@ -43,7 +43,10 @@ def check_digit_required(vin: str) -> bool:
 
 
 def check_digit_status(vin: str) -> str:
-    """'ok' (it holds), 'wrong' (required, does not hold) or 'not required' (nor does it hold)."""
+    """'ok' (it holds), 'wrong' (required, does not hold) or 'not required' (nor does it hold); ''
+    of what is no number: where a character is missing, nothing is decided."""
+    if not is_number(vin):
+        return ""
     if check_digit(vin) == vin[CHECK_POSITION - 1]:
         return "ok"
     return "wrong" if check_digit_required(vin) else "not required"
