@@ -36,6 +36,7 @@ READING = (
     "--rules",
     "--known",
     "--known-rate",
+    "--years",
     "--audit",
     "--jobs",
 )

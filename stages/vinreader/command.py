@@ -48,8 +48,8 @@ def parse(argv: list[str] | None, program: str) -> argparse.Namespace:
         parser.error("name a folder of images, or one image")
     if options.engine == "local":
         options.output = options.output or Path("predictions.csv")
-    elif options.debug or options.known or options.audit:
-        parser.error("--debug, --known and --audit are for --engine local")
+    elif options.debug or options.known or options.years or options.audit:
+        parser.error("--debug, --known, --years and --audit are for --engine local")
     if options.audit and options.format == "ascii":
         parser.error("--audit is for --format csv, which writes the page")
     return options
@@ -261,7 +261,10 @@ def open_reader(options: argparse.Namespace) -> Reader:
     rate = RATE if options.known_rate is None else options.known_rate
     with notes_held():
         known = Known.read(options.known, rate) if options.known else None
-        return Reader(options.model, options.threshold, known=known)
+        reader = Reader(options.model, options.threshold, known=known, years=options.years)
+    if known:
+        print(known.summary(), file=sys.stderr)
+    return reader
 
 
 def introduction(reader: Reader) -> str:

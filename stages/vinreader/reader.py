@@ -101,6 +101,7 @@ class Reader:
             chosen on validation characters, when not given.
         threads: processor threads of the interpreter.
         known: numbers that the archive already has; see `known.py`.
+        years: the first and the last model year that the vehicles can be of; see `prior.build`.
 
     Raises:
         ModelError: a file is missing, damaged, changed after its export, or no VIN reader's.
@@ -112,9 +113,10 @@ class Reader:
         threshold: float | None = None,
         threads: int = 1,
         known: Known | None = None,
+        years: facts.Years | None = None,
     ):
         self.path = Path(model) if model is not None else RELEASED
-        self.known = known
+        self.known, self.years = known, years
         self.description = self._load_description()
         self.threshold = self.description["review_threshold"] if threshold is None else threshold
         try:
@@ -142,7 +144,9 @@ class Reader:
         Raises:
             ModelError: they are missing, damaged, or not those that the model's description names.
         """
-        return numbers.load(self.path.with_name(numbers.FILE), self.description["numbers"])
+        return numbers.load(
+            self.path.with_name(numbers.FILE), self.description["numbers"], self.years
+        )
 
     def _load_description(self) -> dict[str, Any]:
         path = self.description_path
@@ -272,6 +276,13 @@ class Reader:
         problems = [
             f"box {number}: {box.message}" for number, box in enumerate(boxes, 1) if box.message
         ]
+        if (
+            self.years
+            and facts.model_year(found.vin)
+            and not facts.model_year(found.vin, self.years)
+        ):
+            first, last = self.years
+            problems.append(f"box {facts.YEAR_POSITION}: no model year from {first} to {last}")
         sure = found.confidence >= threshold and not problems
         return CardReading(
             found.vin,
@@ -282,7 +293,7 @@ class Reader:
             facts.check_digit_status(found.vin),
             facts.region(found.vin),
             facts.manufacturer(found.vin),
-            facts.model_year(found.vin),
+            facts.model_year(found.vin, self.years),
             found.changed,
             found.alternatives,
             tuple(boxes),

@@ -198,7 +198,7 @@ def _chains(prior: Prior, scaled: Floats, cells: Indices) -> tuple[Floats, Float
     check = np.zeros_like(without)
     check[:, each, CHECK_INDEX] = 1
     weights = np.concatenate([weights, weights], axis=1)
-    weights[_TEN] *= np.concatenate([rate, 1 - rate])
+    weights[_TEN] *= np.concatenate([rate, 1 - rate]) * np.tile(prior.year_share[cells], (2, 1))
     return weights, np.concatenate([check, without]) * scaled[_NINE]
 
 
@@ -335,7 +335,7 @@ def _rule(prior: Prior, cell: int, vin: str, position: int, read: str) -> str:
     """The rule that speaks most plainly against having read a character at a position of `vin`."""
     if position >= 14 and read not in DIGITS:
         return "the last four are digits"
-    if facts.check_digit_required(vin) and position == 10 and read not in facts.MODEL_YEARS:
+    if facts.year_coded(vin) and position == 10 and read not in facts.MODEL_YEARS:
         return "model year"
     check = facts.check_digit_status(vin) == "ok" and _check_rate(prior, cell, vin) > 0.5
     if check and position == facts.CHECK_POSITION:

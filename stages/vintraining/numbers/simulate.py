@@ -21,7 +21,7 @@ _BY_REGION = {"North America": "north_america", "Europe": "europe", "Asia": "asi
 
 def group(vin: str) -> str:
     """Which of `GROUPS` a number belongs to."""
-    if vin[0] == "L":
+    if vin[0] in "HL":
         return "china"
     if any(name in country(vin) for name in _FORMER_USSR):
         return "former_ussr"
