@@ -37,6 +37,8 @@ READING = (
     "--rules",
     "--known",
     "--known-rate",
+    "--years",
+    "--years",
     "--audit",
     "--jobs",
 )
