@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("tables", type=Path, nargs="+", help="vins.csv that the page gave back")
     parser.add_argument("--output", type=Path, default=Path("audit.json"), help="file to write")
     options = parser.parse_args()
-    promised = load().evaluate.accepted_error
+    promised = load().evaluate.target_risk
     found = auditing.report(read_tables(options.tables), promised)
     write_json(options.output, found)
     charts.audit(options.output.with_suffix(".png"), found)

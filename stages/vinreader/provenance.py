@@ -1,5 +1,6 @@
 """Where a reading comes from: the model's data, parameters, code and libraries, from its .json."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Sequence
@@ -70,6 +71,18 @@ def changed_code(reader: Reader) -> list[str]:
         if file.is_file() and sha256(file.read_bytes().replace(b"\r\n", b"\n")) != digest:
             found.append(file.name)
     return sorted(found)
+
+
+def code_digest() -> str:
+    """SHA-256, hexadecimal, of this package's code: names and contents of its Python files.
+
+    Line ends do not count, nor does the folder that the package is in.
+    """
+    here, found = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(here.rglob("*.py")):
+        digest = sha256(path.read_bytes().replace(b"\r\n", b"\n"))
+        found.update(f"{path.relative_to(here).as_posix()} {digest}\n".encode())
+    return found.hexdigest()
 
 
 def _list(found: dict[str, str]) -> str:
