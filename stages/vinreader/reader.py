@@ -166,11 +166,13 @@ class Reader:
             description: dict[str, Any] = json.loads(path.read_text("utf-8"))
             labels, temperature = description["labels"], description["temperature"]
             texts = [description[key] for key in ("source", "sha256", "fingerprint", "numbers")]
-            vin_thresholds = description["vin_review_threshold"]
+            # Readers made before have one for each kind of evidence.
+            vin_threshold = description["vin_review_threshold"]
+            by_kind = vin_threshold if isinstance(vin_threshold, dict) else {}
             shares = [
                 temperature,
                 description["review_threshold"],
-                *(vin_thresholds[kind] for kind in decoding.KINDS),
+                *([by_kind[kind] for kind in decoding.KINDS] if by_kind else [vin_threshold]),
                 description["test"]["balanced_accuracy"],
                 *(
                     part["images"]
@@ -283,7 +285,9 @@ class Reader:
     def _card_reading(
         self, boxes: Sequence[Reading], found: decoding.Decoding, note: str
     ) -> CardReading:
-        threshold = self.description["vin_review_threshold"][found.evidence]
+        threshold = self.description["vin_review_threshold"]
+        if isinstance(threshold, dict):
+            threshold = threshold[found.evidence]
         problems = [
             f"box {number}: {box.message}" for number, box in enumerate(boxes, 1) if box.message
         ]
