@@ -1,0 +1,59 @@
+"""Labelled boxes by writer, and whom of them a reader was not trained on."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import project  # noqa: F401 (finds what is imported below)
+
+import numpy as np
+
+from vinreader.image.pages import open_pages
+from vinreader.reader import Reader
+from vinreader.spec import UserError
+
+
+@dataclass(frozen=True)
+class Box:
+    """An image as a scanner makes it, uint8 (height, width); what is written; by whom, "" where
+    the folder does not tell."""
+
+    image: np.ndarray
+    character: str
+    writer: str
+
+
+def held_out(reader: Reader, folder: str) -> set[str] | None:
+    """The writers of a labelled folder that the reader's record names as tested on; None, so all,
+    where the reader learned nothing from the folder."""
+    parts = reader.description.get("labelled", {}).get(folder, {}).get("parts", {})
+    return set(parts.get("test", {}).get("names", ())) if set(parts) - {"test"} else None
+
+
+def read(folder: Path, reader: Reader, writers: list[str] | None = None) -> list[Box]:
+    """The boxes that labels.csv (`file,character` and `writer`) names, of held-out writers.
+
+    Args:
+        writers: names, or what stands before the first hyphen of them (a laboratory); those that
+            the reader's record does not name as trained on when not given.
+
+    Raises:
+        UserError: no labels.csv, or none of these writers in it.
+        UnreadableImage: an image that labels.csv names cannot be read.
+    """
+    chosen = set(writers) if writers else held_out(reader, folder.name)
+    try:
+        with (folder / "labels.csv").open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise UserError(f"{folder} is no labelled folder: {error.strerror}") from None
+    found = [
+        Box(open_pages(folder / row["file"])[0], row["character"], row.get("writer") or "")
+        for row in rows
+        if chosen is None or chosen & {row.get("writer"), (row.get("writer") or "").split("-")[0]}
+    ]
+    if not found:
+        raise UserError(
+            f"{folder} has no box of {' or '.join(sorted(chosen or {'a test writer'}))}"
+        )
+    return found
