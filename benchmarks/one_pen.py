@@ -25,10 +25,10 @@ import project  # noqa: F401 (finds what is imported below)
 from vintraining.console import stage
 from vintraining.numbers import simulate, statistics
 from vintraining.parameters import load
+from vintraining.scores.figures import acceptable
 
 import hands
 import numpy as np
-from scipy.stats import binomtest
 
 from vinreader.files import sha256
 from vinreader.number import prior
@@ -37,7 +37,6 @@ from vinreader.spec import DIGITS, UserError
 
 FOLDS = 5  # parts of the sources, each read with the statistics of the others
 TARGET = 0.005  # errors among the accepted, for what could be accepted in hindsight
-TURNS = 2000  # of the bootstrap
 
 Pen = dict[str, list[np.ndarray]]  # images of each character
 
@@ -105,36 +104,23 @@ def numbers(
             yield prior.build(statistics.learn(others, load().numbers)), vins
 
 
-def interval(cards: list[Card], values: np.ndarray, of: np.ndarray) -> str:
-    """The share of `values` among `of`, bool (N,) each, and its interval over writers: never
-    narrower than the exact one (Clopper and Pearson), for a bootstrap of no errors has none."""
-    names, writer = np.unique([card.writer for card in cards], return_inverse=True)
-    hits, all_ = (np.bincount(writer, v, len(names)) for v in (values & of, of))
-    drawn = np.random.default_rng(0).integers(len(names), size=(TURNS, len(names)))
-    shares = hits[drawn].sum(axis=1) / np.maximum(all_[drawn].sum(axis=1), 1)
-    ends = np.percentile(shares, (2.5, 97.5))
-    exact = binomtest(int(hits.sum()), max(int(all_.sum()), 1)).proportion_ci(method="exact")
-    low, high = min(ends[0], exact.low), max(ends[1], exact.high)
-    return f"{hits.sum() / max(all_.sum(), 1):.1%} ({low:.1%} to {high:.1%})"
-
-
 def report(name: str, cards: list[Card]) -> None:
     right = np.array([card.reading.vin == card.vin for card in cards])
     accepted = np.array([card.reading.status == "ok" for card in cards])
     confidence = np.array([card.reading.confidence for card in cards])
     every = np.ones(len(cards), bool)
     boxes = np.mean([a == b for c in cards for a, b in zip(c.reading.raw, c.vin, strict=True)])
-    wrong = np.cumsum(~right[np.argsort(-confidence, kind="stable")])
-    enough = np.flatnonzero(wrong <= TARGET * np.arange(1, len(cards) + 1))
+    even = np.full(len(cards), 1 / len(cards))
+    writers = [card.writer for card in cards]
     print(
         "| cards | boxes right | whole right | said | accepted | wrong among these | in hindsight |"
     )
     print("|---|---|---|---|---|---|---|")
     print(
-        f"| {name}: {len(cards):,} by {len({card.writer for card in cards})} writers | "
-        f"{boxes:.1%} | {interval(cards, right, every)} | {confidence.mean():.1%} | "
-        f"{interval(cards, accepted, every)} | {interval(cards, ~right, accepted)} | "
-        f"{(enough[-1] + 1 if len(enough) else 0) / len(cards):.1%} |"
+        f"| {name}: {len(cards):,} by {len(set(writers))} writers | "
+        f"{boxes:.1%} | {hands.share(writers, right, every)} | {confidence.mean():.1%} | "
+        f"{hands.share(writers, accepted, every)} | {hands.share(writers, ~right, accepted)} | "
+        f"{acceptable(confidence, ~right, even, TARGET):.1%} |"
     )
 
 
