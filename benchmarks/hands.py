@@ -1,6 +1,7 @@
 """Labelled boxes by writer, and whom of them a reader was not trained on."""
 
 import csv
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,18 +34,17 @@ def held_out(reader: Reader, folder: str) -> set[str] | None:
     return set(parts.get("test", {}).get("names", ())) if set(parts) - {"test"} else None
 
 
-def read(folder: Path, reader: Reader, writers: list[str] | None = None) -> list[Box]:
-    """The boxes that labels.csv (`file,character` and `writer`) names, of held-out writers.
+def read(folder: Path, writers: Collection[str] | None = None) -> list[Box]:
+    """The boxes that labels.csv (`file,character` and, where it is known, `writer`) names.
 
     Args:
-        writers: names, or what stands before the first hyphen of them (a laboratory); those that
-            the reader's record does not name as trained on when not given.
+        writers: of whom, or of which laboratory: what stands before the first hyphen of a name; of
+            all when not given.
 
     Raises:
-        UserError: no labels.csv, or none of these writers in it.
+        UserError: no labels.csv, or no box of these writers in it.
         UnreadableImage: an image that labels.csv names cannot be read.
     """
-    chosen = set(writers) if writers else held_out(reader, folder.name)
     try:
         with (folder / "labels.csv").open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -53,12 +53,10 @@ def read(folder: Path, reader: Reader, writers: list[str] | None = None) -> list
     found = [
         Box(open_pages(folder / row["file"])[0], row["character"], row.get("writer") or "")
         for row in rows
-        if chosen is None or chosen & {row.get("writer"), (row.get("writer") or "").split("-")[0]}
+        if writers is None or {row["writer"], row["writer"].split("-")[0]} & set(writers)
     ]
     if not found:
-        raise UserError(
-            f"{folder} has no box of {' or '.join(sorted(chosen or {'a test writer'}))}"
-        )
+        raise UserError(f"{folder} has no box of {', '.join(sorted(writers or ()))}")
     return found
 
 

@@ -124,13 +124,17 @@ def report(name: str, cards: list[Card]) -> None:
     )
 
 
+def read(folder: Path, reader: Reader, writers: list[str] | None) -> list[hands.Box]:
+    return hands.read(folder, writers or hands.held_out(reader, folder.name))
+
+
 def pens_of(options: argparse.Namespace, reader: Reader) -> dict[str, list[Pen]]:
     """By writer: the pens that cards are written with, one, or one with each writer's letters."""
-    boxes = hands.read(options.folder, reader, options.writers)
+    boxes = read(options.folder, reader, options.writers)
     if not options.letters:
         mine = pens(boxes, options.least)
         return {name: [pen] for name, pen in mine.items() if both_kinds(pen)}
-    letters = pens(hands.read(options.letters, reader, options.writers_of_letters)).values()
+    letters = pens(read(options.letters, reader, options.writers_of_letters)).values()
     return {
         name: [{**{c: i for c, i in other.items() if c not in DIGITS}, **pen} for other in letters]
         for name, pen in pens(boxes, options.least, DIGITS).items()

@@ -14,17 +14,14 @@ clone, in half the time, whose dvc.lock must be the committed one.
 """
 
 import argparse
-import functools
 import itertools
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from project import PROJECT
-from vintraining import parameters
+from project import PROJECT, call, change
 from vintraining.console import stage
 
 import processors
@@ -36,35 +33,6 @@ from vinreader.spec import UserError
 HERE = {"TZ": "UTC", "LC_ALL": "C"}
 ELSEWHERE = {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"}
 DEFAULT = "zen2"  # the processor of the second run
-
-
-def call(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """Standard output of a command that succeeds; what it says goes to the terminal."""
-    result = subprocess.run(
-        [*map(str, command)],
-        cwd=cwd,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if result.returncode:
-        raise UserError(f"{' '.join(map(str, command))} failed in {cwd}:\n{result.stdout}")
-    return result.stdout
-
-
-def change(path: Path, settings: list[str]) -> None:
-    """Put `section.name=value` settings into a params.yaml."""
-    values = yaml.safe_load(path.read_text("utf-8"))
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        *sections, last = name.split(".")
-        try:
-            place = functools.reduce(dict.__getitem__, sections, values)
-            place[last] = yaml.safe_load(value)
-        except (KeyError, TypeError, yaml.YAMLError):
-            raise UserError(f"{setting!r} is no setting; write train.epochs=1") from None
-    path.write_text(yaml.safe_dump(values), "utf-8")
-    parameters.load(path)
 
 
 def clone(folder: Path, settings: list[str]) -> None:

@@ -76,7 +76,7 @@ def main() -> None:
     if options.archive:
         report("EMNIST test", archive_test(options.archive, options.split), reader)
     for folder in options.folders:
-        report(folder.name, hands.read(folder, reader), reader)
+        report(folder.name, hands.read(folder, hands.held_out(reader, folder.name)), reader)
 
 
 if __name__ == "__main__":
