@@ -12,12 +12,12 @@ from importlib.metadata import PackageNotFoundError, metadata
 from project import PROJECT
 
 ALIKE = {  # what packages call the same licence
-    "Apache-2.0": r"Apache.*",
-    "MIT": r"MIT.*",
-    "BSD": r"(New |3-Clause )?BSD.*",
-    "MPL-2.0": r"(MPL-2.0|Mozilla.*)",
-    "PSF-2.0": r"(PSF.*|Python Software Foundation.*)",
-    "GPL-2.0": r"(GPLv2|GNU General Public License v2.*)",
+    "Apache-2.0": r"Apache(-2\.0| License 2\.0| Software License)",
+    "MIT": r"MIT( License)?",
+    "BSD": r"(3-Clause )?BSD( License|-[23]-Clause)?",
+    "MPL-2.0": r"MPL-2\.0|Mozilla.*",
+    "PSF-2.0": r"PSF.*|Python Software Foundation.*",
+    "GPL-2.0": r"GNU General Public License v2.*",
 }
 
 
