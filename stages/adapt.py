@@ -31,10 +31,8 @@ def main() -> None:
         write_bytes(ADAPTED, FINETUNED.read_bytes())
         write_json(METRICS, {"boxes": 0, "level": "nothing"})
         return
-    from vintraining.model import (  # TensorFlow, which without a batch is not needed
-        learning,
-        network,
-    )
+    from vintraining.hands import learning  # TensorFlow, which without a batch is not needed
+    from vintraining.model import network
 
     network.be_reproducible(parameters.seed, parameters.train)
     model = network.load(FINETUNED)

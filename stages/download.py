@@ -14,8 +14,9 @@ from vintraining.parameters import Data, load
 from vinreader.files import save_array, sha256, write_json
 
 RAW = Path("data/raw")
-# No output of the stage: DVC deletes those before a run, and a begun download is worth keeping.
-KEPT = Path("data/emnist")
+ROUTE = Path("data/route.json")  # by which the data came: no output, for the data is the same
+# No output of the stage: DVC deletes those before a run, and a partial download is worth keeping.
+DOWNLOADS = Path("data/emnist")
 SHEET = Path("metrics/handwriting.png")
 
 
@@ -63,26 +64,30 @@ def main() -> None:
     names = emnist.members(data.split)
     if chosen == "embedded":
         names = write_embedded(data, parameters.seed)
-        origin = {"source": "embedded", "from": "vintraining.data.handwriting"}
+        route = "vintraining.data.handwriting"
     elif chosen == "nist":
-        used = archive.fetch(data.urls, data.split, KEPT, RAW, data.require_official)
-        origin = {"source": "emnist", "from": used}
+        route = archive.fetch(data.urls, data.split, DOWNLOADS, RAW, data.require_official)
     else:
-        kind = archive.copy_local(Path(data.archive), data.split, RAW)
-        origin = {"source": "emnist", "from": f"local {kind}"}
+        route = f"local {archive.copy_local(Path(data.archive), data.split, RAW)}"
+    source = "embedded" if chosen == "embedded" else "emnist"
     hashes = {name: sha256(RAW / name) for name in names}
     official = all(emnist.OFFICIAL_SHA256.get(name) == digest for name, digest in hashes.items())
-    name = f"{origin['source']} {data.split}"
-    if origin["source"] == "emnist" and not official:
+    name = f"{source} {data.split}"
+    if source == "emnist" and not official:
         name += " (unofficial: re-split of real EMNIST images)"
     write_json(
         RAW / "source.json",
-        {"name": name}
-        | origin
-        | {"requested": data.source, "split": data.split, "official": official, "sha256": hashes},
+        {
+            "name": name,
+            "source": source,
+            "split": data.split,
+            "official": official,
+            "sha256": hashes,
+        },
     )
+    write_json(ROUTE, {"requested": data.source, "from": route, "data": name})
     handwriting.sheet(SHEET)
-    print(f"{RAW}: {name}, from {origin['from']}")
+    print(f"{RAW}: {name}, from {route}")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vintraining import processor
+from vintraining import converting
 from vintraining.console import stage
 from vintraining.data import dataset
 from vintraining.hands import adaptation, labelled
-from vintraining.model import network
+from vintraining.model import network, processor
 from vintraining.parameters import Export, load
 from vintraining.scores import figures as scores
 
@@ -85,7 +85,7 @@ def describe(
         "archive": archive,
         "parameters": parameters,
         "code": code,
-        "arithmetic": processor.told(parameters["train"]["arithmetic"]),
+        "arithmetic": processor.kernels(parameters["train"]["arithmetic"]),
         "fingerprint": sha256(json.dumps(origin, sort_keys=True).encode()),
         "versions": {name: version(name) for name in LIBRARIES}
         | {"python": platform.python_version()},
@@ -165,14 +165,14 @@ def main() -> None:
     keras_network = network.load(KERAS)
     evaluation = dataset.load_json(EVALUATION)
     source = dataset.load_json(SOURCE)
-    model = network.to_litert(keras_network)
+    model = converting.to_litert(keras_network)
     test = dataset.load(SPLIT, "test")
     temperature = evaluation["temperature"]
     expected = softmax(network.logits(keras_network, test.images), temperature)
     refuse_another(*compare(expected, read(model, test, temperature)), limits)
     weights, lost = "float32", {}
     if limits.int8:
-        int8 = network.to_litert(keras_network, int8=True)
+        int8 = converting.to_litert(keras_network, int8=True)
         lost = loss(model, int8, temperature, bins)
         if max(lost.values()) <= limits.max_loss:
             model, weights = int8, "int8"

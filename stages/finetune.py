@@ -11,8 +11,8 @@ from typing import Any
 
 from vintraining.console import stage
 from vintraining.data import dataset
-from vintraining.hands import labelled
-from vintraining.model import learning, network
+from vintraining.hands import labelled, learning
+from vintraining.model import network
 from vintraining.parameters import load
 
 from vinreader.files import write_json

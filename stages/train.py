@@ -3,10 +3,9 @@
 import sys
 from pathlib import Path
 
-from vintraining import processor
 from vintraining.console import stage
 from vintraining.data import dataset
-from vintraining.model import network
+from vintraining.model import network, processor
 from vintraining.parameters import load
 
 from vinreader.files import write_json
@@ -21,6 +20,7 @@ def main() -> None:
     parameters = load()
     train, seed = parameters.train, parameters.seed
     network.be_reproducible(seed, train)
+    print(f"arithmetic: {processor.kernels(train.arithmetic)}", flush=True)
     if train.arithmetic == "portable" and (reason := processor.missing()):
         print(f"train: other machines will not give these weights: {reason}", file=sys.stderr)
     trained, summary = network.fit(
@@ -33,9 +33,6 @@ def main() -> None:
     )
     network.save(trained, MODEL)
     write_json(METRICS / "summary.json", summary)
-    # No output of the stage: it may differ where the weights do not.
-    seen = {"arithmetic": processor.told(train.arithmetic), "processor": processor.features()}
-    write_json(METRICS / "processor.json", seen)
 
 
 if __name__ == "__main__":

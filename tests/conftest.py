@@ -318,7 +318,7 @@ def small_run(tmp_path_factory, small_archive) -> Clone:
             "train.batch_size": 32,
             "split.embedded_share": 0.05,
             "finetune.steps": 5,
-            "train.weight_average": 0.0,  # an average over so few steps would still be the start
+            "train.ema_share": 0.0,  # an average over so few steps would still be the start
             "evaluate.cards": 20,
             "robustness.per_class": 1,
         }

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from vintraining.data import dataset, handwriting
 from vintraining.drawing.cards import draw_cards
-from vintraining.hands import adaptation, batches, labelled
-from vintraining.model import learning, network
+from vintraining.hands import adaptation, batches, labelled, learning
+from vintraining.model import network
 from vintraining.parameters import load
 from vintraining.scores import transfer
 
@@ -16,6 +16,8 @@ import pytest
 from conftest import Workspace
 from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
+
+SMALL_NETWORK = load().train.model_copy(update={"widths": [4, 8, 8], "depths": [1, 1, 1]})
 
 SMALL = {"train.widths": [4, 8, 8], "train.batch_size": 32, "adapt.passes": 2}
 
@@ -55,7 +57,7 @@ def test_batches_become_characters_and_whole_cards_by_part(place):
 
 
 def test_without_batches_there_is_nothing_and_the_network_passes_through(place):
-    trained = network.build([4, 8, 8], [1, 1, 1], 0.0)
+    trained = network.build(SMALL_NETWORK)
     network.save(trained, Path("models/finetuned.keras"))
     result = place.run("adapt.py")
     assert result.returncode == 0 and "stays as it was" in result.stdout
@@ -97,7 +99,7 @@ def taught(place: Workspace, written, few: int, many: int) -> tuple[list, list, 
     """The network's weights before and after it was taught, and what is told of that."""
     place.set(SMALL | {"adapt.few": few, "adapt.many": many})
     network.keras.utils.set_random_seed(1)
-    model = network.build([4, 8, 8], [1, 1, 1], 0.1)
+    model = network.build(SMALL_NETWORK)
     before = [layer.get_weights() for layer in model.layers]
     told = learning.learn(model, written["own"], [(written["old"], 1.0)], load())
     return before, [layer.get_weights() for layer in model.layers], told | {"model": model}
@@ -130,7 +132,7 @@ def test_only_what_the_number_of_boxes_carries_is_changed(place, written, few, m
 def test_the_same_batches_teach_the_same_bytes(place, written):
     put_batch(place.folder, 0, 6, share=0.2)
     place.set(SMALL | {"adapt.few": 1, "adapt.many": 2})
-    network.save(network.build([4, 8, 8], [1, 1, 1], 0.1), Path("models/finetuned.keras"))
+    network.save(network.build(SMALL_NETWORK), Path("models/finetuned.keras"))
     dataset.save(Path("data/split"), "train", written["old"])
     labelled.save([])  # no other hands
     made = []

@@ -7,6 +7,7 @@ from vintraining.data import dataset, handwriting
 from vintraining.drawing.cards import draw_cards
 from vintraining.hands import batches, labelled
 from vintraining.model import network
+from vintraining.parameters import load
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ from PIL import Image
 from conftest import Workspace
 from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
+
+SMALL_NETWORK = load().train.model_copy(update={"widths": [4, 8, 8], "depths": [1, 1, 1]})
 
 TRAINED, FINETUNED = Path("models/vin-reader.keras"), Path("models/finetuned.keras")
 
@@ -38,7 +41,7 @@ def place(workspace, monkeypatch) -> Workspace:
         images, labels, _ = handwriting.write(2, writers=2, seed=number, progress=False)
         dataset.save(Path("data/split"), part, dataset.Characters(normalise_batch(images), labels))
     network.keras.utils.set_random_seed(1)
-    network.save(network.build([4, 8, 8], [1, 1, 1], 0.1), TRAINED)
+    network.save(network.build(SMALL_NETWORK), TRAINED)
     for folder, seed in (("hands", 7), ("others", 8)):
         written = handwriting.write(3, writers=3, seed=seed, progress=False)
         put_labelled(labelled.FOLDER / folder, *written)

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import zipfile
 
+from vintraining import converting
 from vintraining.data import dataset, handwriting
 from vintraining.model import augmentation, network
 from vintraining.model.augmentation import Augmentation
@@ -16,7 +17,7 @@ import pytest
 
 from vinreader.image.boxes import normalise_batch
 from vinreader.litert import LiteRT
-from vinreader.spec import ModelError
+from vinreader.spec import SIDE, ModelError
 
 from conftest import PROJECT  # isort: skip
 
@@ -74,7 +75,7 @@ def test_what_is_crossed_out_is_to_be_any_character(characters):
 def test_one_image_is_written_like_the_same_image_among_many(characters):
     """No ink leaks from an image to the one above or below it in the stack."""
     how = PARAMETERS.train.augmentation
-    images = np.zeros((3, 28, 28), np.uint8)
+    images = np.zeros((3, SIDE, SIDE), np.uint8)
     images[0], images[2] = characters.images[0], characters.images[1]
     for seed in range(20):
         written = augmentation.augment(images, how, np.random.default_rng(seed))
@@ -89,21 +90,21 @@ def test_a_large_batch_is_written_in_blocks(characters):
 
 
 def test_the_network_has_the_stated_shape_and_size():
-    built = network.build([16, 48, 96], [1, 2, 2], 0.3)
-    assert built.input_shape == (None, 28, 28, 1)
+    built = network.build(quick(widths=[16, 48, 96], depths=[1, 2, 2]))
+    assert built.input_shape == (None, SIDE, SIDE, 1)
     assert built.output_shape == (None, 33)
     # convolutions + normalisation + learned average + output
     convolutions = 9 * (1 * 16 + 16 * 48 + 48 * 48 + 48 * 96 + 96 * 96)
-    assert built.count_params() == convolutions + 4 * 304 + (96 * 49 + 96) + (96 * 33 + 33)
-    default = PARAMETERS.train
-    assert network.build(default.widths, default.depths, 0).count_params() <= 1_000_000
+    assert built.count_params() == convolutions + 4 * 304 + (96 * (SIDE // 4) ** 2 + 96) + (
+        96 * 33 + 33
+    )
+    assert network.build(PARAMETERS.train).count_params() <= 600_000
 
 
 def test_the_network_that_is_trained_computes_what_the_saved_one_does(characters):
-    stock = network.build([4, 8, 8], [1, 2, 2], 0)
-    quick_one = network.build(
-        [4, 8, 8], [1, 2, 2], 0, network._FusedBatchNormalization, network._WeightedAverage
-    )
+    how = quick(depths=[1, 2, 2], dropout=0.0)
+    stock = network.build(how)
+    quick_one = network.build(how, network._FusedBatchNormalization, network._WeightedAverage)
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=w.shape).astype(np.float32) ** 2 for w in stock.get_weights()]
     stock.set_weights(weights)
@@ -137,7 +138,7 @@ def test_characters_are_shown_as_they_are_as_often_as_asked(characters):
     def unchanged(share: float) -> float:
         """Share of the characters of some batches that are not augmented."""
         how = quick(crossed_out=0.0)
-        batches = network.TrainingBatches(characters, how, seed=1, as_written=share)
+        batches = network.TrainingBatches(characters, how, seed=1, unaugmented_share=share)
         own = characters.images[batches.rows[: 4 * how.batch_size]]
         shown = np.concatenate([batches[at][0] for at in range(4)])[..., 0]
         return float((shown == own).all(axis=(1, 2)).mean())
@@ -194,7 +195,7 @@ def test_a_saved_network_needs_no_code_of_ours(trained):
         assert "vinreader" not in file.read("config.json").decode()
         assert "date_saved" not in json.loads(file.read("metadata.json"))
     loaded = network.load(folder / "m.keras")
-    image = np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE), np.uint8)
     assert np.array_equal(network.logits(loaded, image), network.logits(model, image))
 
 
@@ -210,7 +211,7 @@ def test_a_damaged_network_is_refused_by_name(tmp_path, content):
 def test_the_exported_network_computes_the_same(trained, characters):
     _, model, _ = trained[0]
     expected = network.logits(model, characters.images)
-    exported = LiteRT(network.to_litert(model)).logits(characters.images)
+    exported = LiteRT(converting.to_litert(model)).logits(characters.images)
     assert np.abs(exported - expected).max() < 1e-3
 
 
@@ -223,7 +224,7 @@ def test_export_without_room_for_temporary_files_says_so(trained):
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large") as raised:
-            network.to_litert(model)
+            converting.to_litert(model)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert raised.value.filename == tempfile.gettempdir()
@@ -231,9 +232,9 @@ def test_export_without_room_for_temporary_files_says_so(trained):
 
 def test_8_bit_weights_compute_nearly_the_same_whatever_is_read_with_an_image(characters):
     keras.utils.set_random_seed(1)
-    model = network.build([16, 48, 96], [1, 2, 2], 0.0)
-    content = network.to_litert(model, int8=True)
-    assert len(content) < 0.4 * len(network.to_litert(model))
+    model = network.build(quick(widths=[16, 48, 96], depths=[1, 2, 2]))
+    content = converting.to_litert(model, int8=True)
+    assert len(content) < 0.4 * len(converting.to_litert(model))
     images = characters.images[:40]
     int8, expected = LiteRT(content).logits(images), network.logits(model, images)
     assert 0 < np.abs(int8 - expected).max() < 0.1 * expected.std()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vintraining import processor
+from vintraining.model import processor
 
 import pytest
 
@@ -19,7 +19,6 @@ import hashlib, json, sys
 from pathlib import Path
 from vintraining.data import dataset, handwriting
 from vintraining.model import network
-from vintraining import processor
 from vintraining.parameters import load
 import numpy as np
 from vinreader import Reader
@@ -97,5 +96,5 @@ def test_a_machine_that_cannot_promise_the_same_says_so(monkeypatch, machine, fl
 
 def test_portable_arithmetic_names_no_processor(monkeypatch):
     monkeypatch.setattr(processor, "features", lambda: ["avx2", "amx_bf16"])
-    assert processor.told("portable") == "portable: avx2"
-    assert processor.told("fast") == "fast: avx2 amx_bf16"
+    assert processor.kernels("portable") == "portable: avx2"
+    assert processor.kernels("fast") == "fast: avx2 amx_bf16"

@@ -5,7 +5,7 @@ It imports `vinreader`, the reading part, never the other way round.
 
 import os
 
-from vintraining.processor import ENVIRONMENT
+from vintraining.model.processor import ENVIRONMENT
 
 # Before NumPy, OpenCV and TensorFlow are loaded: results must not depend on the processor.
 os.environ |= ENVIRONMENT

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from vintraining.model.augmentation import Augmentation
-from vintraining.processor import Arithmetic
+from vintraining.model.processor import Arithmetic
 from vintraining.section import Number, Section, Share
 
 import yaml
@@ -90,9 +90,11 @@ class Train(Section):
     batch_size: Annotated[int, Field(ge=1, le=8192)]
     learning_rate: Annotated[Number, Field(gt=0, le=1)]
     warmup: Annotated[Number, Field(ge=0, lt=1)]
+    warmup_start: Annotated[Number, Field(gt=0, le=1)]
     weight_decay: Annotated[Number, Field(ge=0, le=1)]
     label_smoothing: Annotated[Number, Field(ge=0, lt=1)]
-    weight_average: Annotated[Number, Field(ge=0, lt=1)]
+    ema_share: Annotated[Number, Field(ge=0, lt=1)]
+    batch_norm_momentum: Annotated[Number, Field(ge=0, lt=1)]
     class_balance: Share
     threads: Annotated[int, Field(ge=1, le=256)]
     patience: Annotated[int, Field(ge=1)]
@@ -110,7 +112,7 @@ class Finetune(Section):
     labelled: Annotated[dict[str, LabelledFolder], AfterValidator(_leave_room)]
     steps: Annotated[int, Field(ge=1, le=1_000_000)]
     rate: Annotated[Number, Field(gt=0, le=1)]
-    as_written: Share
+    unaugmented_share: Share
 
 
 class Adapt(Section):

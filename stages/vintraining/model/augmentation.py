@@ -15,10 +15,10 @@ from pydantic import Field
 
 from vinreader.spec import SIDE
 
-FRAME = SIDE - 4  # pixels: the longer side of a normalised character, with 2 of margin
+FRAME = round(24 / 28 * SIDE)  # pixels: the longer side of a normalised character
 CENTRE = (SIDE - 1) / 2
 INK = 96  # grey level from which a pixel counts as ink when the character is fitted again
-BLOCK = 1024  # images in one remap: OpenCV's limit is 32,767 rows
+BLOCK = min(1024, 32_767 // SIDE)  # images in one remap: OpenCV's limit is 32,767 rows
 KNOTS = 4  # the elastic displacement is drawn on a grid of 4 x 4 knots and interpolated
 
 _Y, _X = (grid.reshape(-1).astype(np.float32) for grid in np.mgrid[:SIDE, :SIDE])
@@ -134,12 +134,12 @@ def augment(images: np.ndarray, how: Augmentation, rng: np.random.Generator) -> 
     """The characters written otherwise.
 
     Args:
-        images: uint8 (N, 28, 28), normalised characters.
+        images: uint8 (N, SIDE, SIDE), normalised characters.
         how: strengths; see params.yaml.
         rng: the only source of chance, so the same generator state gives the same result.
 
     Returns:
-        float32 (N, 28, 28), 0 to 255.
+        float32 (N, SIDE, SIDE), 0 to 255.
     """
     if len(images) > BLOCK:
         return np.concatenate(
@@ -155,10 +155,10 @@ def cross_out(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A character that its writer struck out: with a cross, parallel lines or a scribble.
 
     Args:
-        image: float32 (28, 28), 0 to 255.
+        image: float32 (SIDE, SIDE), 0 to 255.
 
     Returns:
-        float32 (28, 28), the character under strokes that run across the whole frame.
+        float32 (SIDE, SIDE), the character under strokes that run across the whole frame.
     """
     # The strokes reach beyond the character, so the reader's frame leaves it less room.
     scale = rng.uniform(0.7, 1)

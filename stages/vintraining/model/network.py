@@ -1,30 +1,27 @@
-"""The Keras network that reads one character, its training, and its export to LiteRT."""
+"""The Keras network that reads one character, and its training."""
 
 import contextlib
-import io
 import json
-import os
 import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-os.environ.setdefault(
-    "TF_CPP_MIN_LOG_LEVEL", "2"
-)  # TensorFlow's start-up notes are no news to users
-
-from vintraining import processor
 from vintraining.data.dataset import Characters, class_weights
+from vintraining.model import processor
 from vintraining.model.augmentation import augment, cross_out
+from vintraining.model.quiet import quiet_start
 from vintraining.parameters import Train
 
-import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers
 
-from vinreader.files import naming, replacing
+with quiet_start():
+    import keras
+    import tensorflow as tf
+    from keras import layers
+
+from vinreader.files import replacing
 from vinreader.spec import CHARACTERS, SIDE, ModelError
 
 
@@ -35,7 +32,7 @@ def be_reproducible(seed: int, train: Train) -> None:
     this kind of processor. The number of threads is fixed because sums are split among them; all
     of it must be set before TensorFlow has run anything.
     """
-    processor.hold(train.arithmetic)
+    processor.restrict(train.arithmetic)
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     tf.config.threading.set_intra_op_parallelism_threads(train.threads)
@@ -77,35 +74,32 @@ class _WeightedAverage(layers.DepthwiseConv2D):
 
 
 def build(
-    widths: list[int],
-    depths: list[int],
-    dropout: float,
+    how: Train,
     normalization: type[layers.Layer] = layers.BatchNormalization,
     average: type[layers.Layer] = layers.DepthwiseConv2D,
 ) -> keras.Model:
-    """The network: convolutions at 28x28, 14x14 and 7x7 pixels, then a learned average.
+    """The network: convolutions at SIDE, SIDE / 2 and SIDE / 4 pixels a side, a learned average.
 
     Args:
-        widths: filters of the convolutions at the three sizes; depths: how many there are.
-            All but the first of a size add to what they are given (He et al., arXiv 1512.03385).
-        dropout: share of the features dropped before the output layer.
+        how: `widths` and `depths` are the filters of the convolutions at the three sizes and how
+            many there are; all but the first of a size are residual (He et al., arXiv 1512.03385).
 
     Returns:
-        keras.Model from float32 (N, 28, 28, 1), grey levels 0 to 255 (white ink on black), to
+        keras.Model from float32 (N, SIDE, SIDE, 1), grey levels 0 to 255 (white ink on black), to
         logits, float32 (N, 33), for characters that are equally likely.
     """
     inputs = x = keras.Input((SIDE, SIDE, 1), name="box")
     x = layers.Rescaling(1 / 255)(x)
-    for size, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+    for size, (width, depth) in enumerate(zip(how.widths, how.depths, strict=True)):
         if size:
             x = layers.MaxPooling2D()(x)
         for position in range(depth):
             y = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-            y = normalization(momentum=0.95)(y)
+            y = normalization(momentum=how.batch_norm_momentum)(y)
             x = layers.ReLU()(layers.Add()([x, y]) if position else y)
     # Where on the page a stroke lies matters, so each feature map has its own weighted average.
     x = average(x.shape[1], depthwise_initializer="glorot_uniform")(x)
-    x = layers.Dropout(dropout)(layers.Flatten()(x))
+    x = layers.Dropout(how.dropout)(layers.Flatten()(x))
     logits = layers.Dense(len(CHARACTERS), name="logits", dtype="float32")(x)
     return keras.Model(inputs, logits, name="vin_reader")
 
@@ -126,13 +120,15 @@ class TrainingBatches(keras.utils.PyDataset):
     """Augmented batches; what batch b of epoch e holds depends on the seed, e and b alone.
 
     Args:
-        as_written: share of the characters that are not augmented.
+        unaugmented_share: share of the characters that are shown as they are.
     """
 
-    def __init__(self, characters: Characters, train: Train, seed: int, as_written: float = 0.0):
+    def __init__(
+        self, characters: Characters, train: Train, seed: int, unaugmented_share: float = 0.0
+    ):
         super().__init__(workers=1)
         self.characters, self.train, self.seed, self.epoch = characters, train, seed, 0
-        self.as_written = as_written
+        self.unaugmented_share = unaugmented_share
         self.rates = sampling_rates(characters.counts(), train.class_balance)
         self._draw()
 
@@ -140,15 +136,15 @@ class TrainingBatches(keras.utils.PyDataset):
         return -(-len(self.characters) // self.train.batch_size)
 
     def _draw(self) -> None:
-        # A class drawn more often than it has characters begins anew with all of them.
+        # A class drawn more often than it has characters starts over with all of them.
         rng = np.random.default_rng([self.seed, self.epoch])
         wanted = np.rint(self.rates * len(self) * self.train.batch_size).astype(int)
         rows = []
         for index, number in enumerate(wanted):
-            own = np.flatnonzero(self.characters.labels == index)
+            members = np.flatnonzero(self.characters.labels == index)
             if number:
-                rows += [rng.permutation(own) for _ in range(number // len(own))]
-                rows.append(rng.permutation(own)[: number % len(own)])
+                rows += [rng.permutation(members) for _ in range(number // len(members))]
+                rows.append(rng.permutation(members)[: number % len(members)])
         self.rows = rng.permutation(np.concatenate(rows))
 
     def on_epoch_end(self) -> None:
@@ -163,9 +159,9 @@ class TrainingBatches(keras.utils.PyDataset):
             augment(chosen.images, self.train.augmentation, rng),
             one_hot(chosen.labels),
         )
-        if self.as_written:
-            kept = rng.random(len(images)) < self.as_written
-            images[kept] = chosen.images[kept]
+        if self.unaugmented_share:
+            unaugmented = rng.random(len(images)) < self.unaugmented_share
+            images[unaugmented] = chosen.images[unaugmented]
         # What was crossed out is no character: every class is to be as likely as without the image
         # (outlier exposure, Hendrycks et al., arXiv 1812.04606).
         for row in np.flatnonzero(rng.random(len(images)) < self.train.crossed_out):
@@ -206,22 +202,20 @@ def _loss(rates: np.ndarray, smoothing: float) -> Callable[[tf.Tensor, tf.Tensor
 def _compiled(train: Train, batches: TrainingBatches) -> keras.Model:
     """The network as it is trained, with its optimizer and loss."""
     with _computing_in(train.arithmetic):
-        network = build(
-            train.widths, train.depths, train.dropout, _FusedBatchNormalization, _WeightedAverage
-        )
+        network = build(train, _FusedBatchNormalization, _WeightedAverage)
     steps = train.epochs * len(batches)
     network.compile(
         optimizer=keras.optimizers.AdamW(
             keras.optimizers.schedules.CosineDecay(
-                initial_learning_rate=0.05 * train.learning_rate,
+                initial_learning_rate=train.warmup_start * train.learning_rate,
                 warmup_target=train.learning_rate,
                 warmup_steps=max(1, int(train.warmup * steps)),
                 decay_steps=max(1, steps - int(train.warmup * steps)),
             ),
             weight_decay=train.weight_decay,
-            use_ema=train.weight_average > 0,
+            use_ema=train.ema_share > 0,
             # A mean over the last 1 / (1 - momentum) steps, roughly; short trainings average less.
-            ema_momentum=max(0.0, 1 - 1 / max(1.0, train.weight_average * steps)),
+            ema_momentum=max(0.0, 1 - 1 / max(1.0, train.ema_share * steps)),
         ),
         loss=_loss(batches.rates, train.label_smoothing),
         weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
@@ -230,7 +224,7 @@ def _compiled(train: Train, batches: TrainingBatches) -> keras.Model:
 
 
 def _best_epoch(patience: int) -> keras.callbacks.EarlyStopping:
-    # The epoch with the smallest loss is kept, not the one with the most right: a rare letter has
+    # The epoch with the smallest loss is chosen, not the one with the most right: a rare letter has
     # 30 characters in validation, so the mean of recalls goes up and down by chance where the loss
     # already tells the epochs apart.
     return keras.callbacks.EarlyStopping(
@@ -258,7 +252,7 @@ def fit(
     """Trains the network on normalised characters.
 
     Args:
-        train_set: characters to learn from; validation: characters that choose the epoch kept.
+        train_set: characters to learn from; validation: characters that choose the epoch.
         history_csv: a row an epoch: epoch, accuracy and loss (training, augmented), val_accuracy
             (mean of per-class recall), val_loss.
 
@@ -270,7 +264,7 @@ def fit(
     network = _compiled(train, batches)
     best = _best_epoch(train.patience)
     history_csv.parent.mkdir(parents=True, exist_ok=True)
-    averaging = train.weight_average > 0
+    averaging = train.ema_share > 0
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaging else []
     callbacks += [best, keras.callbacks.CSVLogger(str(history_csv))]
     history = network.fit(
@@ -281,15 +275,15 @@ def fit(
         callbacks=callbacks,
         verbose=verbose,
     )
-    kept = build(train.widths, train.depths, train.dropout)
-    kept.set_weights(network.get_weights())
+    trained = build(train)
+    trained.set_weights(network.get_weights())
     figures = {name: values[best.best_epoch] for name, values in history.history.items()}
-    return kept, {
+    return trained, {
         "epochs": len(history.epoch),
         "best_epoch": best.best_epoch + 1,
         "validation_balanced_accuracy": round(figures["val_accuracy"], 6),
         "validation_loss": round(figures["val_loss"], 6),
-        "parameters": kept.count_params(),
+        "parameters": trained.count_params(),
     }
 
 
@@ -340,32 +334,9 @@ def load(path: Path) -> keras.Model:
 
 
 def logits(network: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Logits, float32 (N, 33), of normalised characters, uint8 (N, 28, 28)."""
+    """Logits, float32 (N, 33), of normalised characters, uint8 (N, SIDE, SIDE)."""
     pieces = [
         network.predict_on_batch(images[i : i + 1024, ..., None].astype(np.float32))
         for i in range(0, len(images), 1024)
     ]
     return np.concatenate(pieces)
-
-
-def to_litert(network: keras.Model, int8: bool = False) -> bytes:
-    """The LiteRT flatbuffer of the network: float32 (N, 28, 28, 1) to logits float32 (N, 33).
-
-    Args:
-        int8: keep the weights as 8-bit integers. Each image's activations are brought to 8 bits
-            while it is read, with a scale of their own, so nothing has to be calibrated and no
-            image's reading depends on the others'.
-
-    Raises:
-        OSError: there is no room in the folder for temporary files.
-    """
-    # The converter writes the network there; where it cannot, it fails with an error that is
-    # about something else.
-    with naming(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
-        file.write(bytes(8 * network.count_params() + 1_000_000))
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
-    if int8:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    with contextlib.redirect_stdout(io.StringIO()):
-        model: bytes = converter.convert()
-    return model

@@ -44,7 +44,7 @@ def finetune(model: keras.Model, shown: Mixture, parameters: Parameters) -> None
         how.rate * parameters.train.learning_rate,
         parameters.train,
         parameters.seed,
-        how.as_written,
+        how.unaugmented_share,
     )
 
 
@@ -81,7 +81,7 @@ def learn(
         how.rate * parameters.train.learning_rate,
         parameters.train,
         parameters.seed,
-        parameters.finetune.as_written,
+        parameters.finetune.unaugmented_share,
     )
     for layer in model.layers:
         layer.trainable = True
@@ -124,11 +124,16 @@ class _Origin:
     rates: np.ndarray
 
     def __init__(
-        self, characters: Characters, share: float, train: Train, seed: int, as_written: float
+        self,
+        characters: Characters,
+        share: float,
+        train: Train,
+        seed: int,
+        unaugmented_share: float,
     ):
         self.size = max(1, round(share * train.batch_size))
         sized = train.model_copy(update={"batch_size": self.size})
-        self.batches = network.TrainingBatches(characters, sized, seed, as_written)
+        self.batches = network.TrainingBatches(characters, sized, seed, unaugmented_share)
         self.smoothing = train.label_smoothing
         self.steps = 0
 
@@ -153,21 +158,21 @@ def train_on(
     rate: float,
     train: Train,
     seed: int,
-    as_written: float,
+    unaugmented_share: float,
 ) -> None:
     """Trains what is trainable in the network, in place.
 
     Args:
         mixtures: what the batches of `train.batch_size` consist of; all shares sum to 1.
         rate: learning rate at the first of the steps; it falls to nothing.
-        as_written: share of the characters that are not augmented, 0 to 1. What is augmented is
-            drawn softer and larger than what is read; a network that sees, at last, characters as
+        unaugmented_share: of the characters, 0 to 1. What is augmented is drawn softer and larger
+            than what is read; a network that sees, at last, characters as
             they are reads them better (He et al., arXiv 1909.09148).
     """
     parts: list[_Origin] = []
     for mixture in mixtures:
         own = [
-            _Origin(characters, share, train, seed + len(parts) + number, as_written)
+            _Origin(characters, share, train, seed + len(parts) + number, unaugmented_share)
             for number, (characters, share) in enumerate(mixture)
         ]
         rates = np.average([p.batches.rates for p in own], axis=0, weights=[p.size for p in own])

@@ -1,8 +1,8 @@
 """What the processor may add to a result: which of its instructions the libraries use.
 
 NumPy, OpenBLAS, OpenCV and TensorFlow choose their kernels by processor, and two kernels of one
-function differ in the last bits of a sum. `ENVIRONMENT` and `hold` keep them to those that every
-x86-64 processor with AVX2 has, whatever else it can do.
+function differ in the last bits of a sum. `ENVIRONMENT` and `restrict` leave them those that
+every x86-64 processor with AVX2 has, whatever else it can do.
 """
 
 import os
@@ -46,8 +46,8 @@ def missing() -> str:
     return ""
 
 
-def hold(arithmetic: Arithmetic) -> None:
-    """Keep TensorFlow to the processor and oneDNN to `ISA`, before TensorFlow has run anything.
+def restrict(arithmetic: Arithmetic) -> None:
+    """Leaves TensorFlow the processor and oneDNN `ISA`, before TensorFlow has run anything.
 
     Args:
         arithmetic: "fast" leaves both as they choose.
@@ -56,7 +56,7 @@ def hold(arithmetic: Arithmetic) -> None:
         os.environ |= {"ONEDNN_MAX_CPU_ISA": ISA, "CUDA_VISIBLE_DEVICES": "-1"}
 
 
-def told(arithmetic: Arithmetic) -> str:
+def kernels(arithmetic: Arithmetic) -> str:
     """What the trained bytes depend on: with "portable" the same on every processor."""
     used = [ISA.lower()] if arithmetic == "portable" else features()
     return f"{arithmetic}: {' '.join(used) or 'of an unknown processor'}"
