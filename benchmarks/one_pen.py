@@ -92,16 +92,14 @@ def numbers(
 ) -> Iterator[tuple[prior.Prior, list[str]]]:
     """Numbers, and the statistics that do not know them."""
     found = statistics.read(file or Path("data/numbers"))
-    of_groups = [simulate.group(vin) in groups for vin in found.vins]
-    if file:
-        yield reader.prior, [vin for vin, take in zip(found.vins, of_groups, strict=True) if take]
-        return
-    fold = [int(sha256(source.encode())[:8], 16) % FOLDS for source in found.sources]
-    rows = list(zip(found.vins, fold, of_groups, strict=True))
-    for part in sorted(set(fold)):
-        if vins := [vin for vin, of, take in rows if of == part and take]:
-            others = [vin for vin, of, _ in rows if of != part]
-            yield prior.build(statistics.learn(others, load().numbers)), vins
+    taken = [simulate.group(vin) in groups for vin in found.vins]
+    folds = 1 if file else FOLDS
+    fold = [int(sha256(source.encode())[:8], 16) % folds for source in found.sources]
+    rows = list(zip(found.vins, fold, taken, strict=True))
+    for part in sorted({of for _, of, take in rows if take}):
+        others = [vin for vin, of, _ in rows if of != part]
+        known = reader.prior if file else prior.build(statistics.learn(others, load().numbers))
+        yield known, [vin for vin, of, take in rows if take and of == part]
 
 
 def report(name: str, cards: list[Card]) -> None:
