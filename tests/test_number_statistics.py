@@ -53,8 +53,19 @@ def test_no_real_number_can_be_read_out_of_the_released_table():
     check_shared(table, REAL.vins, table["least"])
 
 
-def put_numbers(folder, name: str, vins: list[str]) -> None:
-    (folder / f"{name}.csv").write_text("\n".join(["vin", *vins]))
+def put_numbers(folder, name: str, vins: list[str], batch: bool = False) -> None:
+    rows = [f"{vin},{name}" if batch else vin for vin in vins]
+    (folder / f"{name}.csv").write_text("\n".join(["vin,batch" if batch else "vin", *rows]))
+
+
+def test_numbers_of_checked_cards_are_told_from_all_others(tmp_path, made):
+    put_numbers(tmp_path, "spring", made[:10], batch=True)
+    read = number_statistics.read(tmp_path)
+    assert read.only_checked and read.vins == tuple(made[:10])
+    put_numbers(tmp_path, "autumn", made[:3])
+    put_numbers(tmp_path, "winter", made[8:12])
+    read = number_statistics.read(tmp_path)
+    assert read.checked == 5 and not read.only_checked
 
 
 def test_a_list_adds_to_the_released_statistics_and_twice_is_once(workspace, made):
@@ -70,7 +81,7 @@ def test_a_list_adds_to_the_released_statistics_and_twice_is_once(workspace, mad
     tables = []
     for taught in ([], makes[:4], makes, makes):
         if taught:
-            put_numbers(folder, "spring", taught)
+            put_numbers(folder, "spring", taught, batch=True)
         result = workspace.run("learn_numbers.py")
         assert result.returncode == 0, result.stderr
         written = workspace.folder / "models" / numbers.FILE
