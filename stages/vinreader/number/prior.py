@@ -17,7 +17,7 @@ A number's longest prefix in the table is its *cell*. Every number is in one cel
 cell positions are independent but for position 9: there the check digit stands with the rate of the
 cell in the model year that position 10 tells (`YearHabits`), and another character as often as the
 cell's other numbers have it. So the sum and the maximum over all numbers are sums and maxima of
-products (`decoding.py`).
+products (`posterior.py`).
 """
 
 import json
@@ -100,7 +100,7 @@ REMAINDERS = np.stack([remainders(position) for position in range(1, BOXES + 1)]
 
 @dataclass(frozen=True)
 class Prior:
-    """A prior over numbers, laid out for `decoding`.
+    """A prior over numbers, laid out for `posterior`.
 
     prefixes: of the cells, shorter ones first. depths, parents: int (C,), their lengths, and the
     cell of the prefix without its last character (the empty one is its own).
