@@ -331,6 +331,11 @@ def test_a_folder_is_read_served_and_opened_again(tmp_path):
     assert rows(tmp_path / "vins.csv")[2]["decision"] == "confirmed"
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
     assert not (tmp_path / f"{FILE}-wal").exists()  # it was told to end, and closed the store
+    (tmp_path / "next").mkdir()
+    told = check(tmp_path, "next", "--report")
+    assert told.returncode == 2 and "is of the folder" in told.stderr and "input" in told.stderr
+    told = check(tmp_path, "input", "--report", "--audit", "1", "--known", "none.csv")
+    assert told.returncode == 2 and "another --known, --audit or none" in told.stderr
     (tmp_path / FILE).unlink()  # read anew: vins.csv says what was decided
     told = check(tmp_path, "input", "--report")
     assert "51 boxes" in told.stdout and "1 decisions of persons taken over" in told.stdout
