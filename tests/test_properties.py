@@ -66,7 +66,7 @@ def test_decoding_with_few_doubtful_boxes_is_the_best_of_all_numbers(number, pla
     assert read.vin == read.raw == best
 
     def weight(numbers: np.ndarray) -> np.ndarray:
-        certain = (1 - decoding.STRAY) * boxes + decoding.STRAY / 33
+        certain = (1 - PRIOR.stray) * boxes + PRIOR.stray / 33
         likelihood = np.log(certain[np.arange(17), numbers]).sum(axis=1)
         return likelihood + PRIOR.log_probabilities(numbers).sum(axis=1)
 

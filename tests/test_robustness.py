@@ -1,4 +1,4 @@
-"""The robustness stage with the released model, on a few characters; what it says about them."""
+"""The benchmark of robustness with the released model, on a few characters, and what it says."""
 
 import json
 import shutil
@@ -18,8 +18,10 @@ from vinreader.image.pages import open_pages
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS
 
+BENCHMARK = "../benchmarks/robustness.py"
 
-def prepared(folder, per_class: int) -> Workspace:
+
+def prepared(folder) -> Workspace:
     """A workspace with two test characters of each class and the released model."""
     workspace = Workspace(folder)
     written, labels, _ = handwriting.write(2, writers=2, seed=9, progress=False, processes=1)
@@ -28,15 +30,14 @@ def prepared(folder, per_class: int) -> Workspace:
     (folder / "models").mkdir()
     for name in ("vin-reader.tflite", "vin-reader.json", "vin-numbers.json"):
         shutil.copy(PROJECT / "models/released" / name, folder / "models")
-    workspace.set({"robustness.per_class": per_class})
     return workspace
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """The workspace after the stage, and the stage's result."""
-    workspace = prepared(tmp_path_factory.mktemp("robustness"), per_class=1)
-    result = workspace.run("robustness.py")
+    """The workspace after the benchmark, and its result."""
+    workspace = prepared(tmp_path_factory.mktemp("robustness"))
+    result = workspace.run(BENCHMARK, "--per-class", 1)
     assert result.returncode == 0, result.stderr
     return workspace.folder / "metrics", result
 
@@ -146,8 +147,8 @@ def test_no_decent_scan_is_worse_than_the_table_says():
 
 
 def test_without_a_model_it_says_what_to_do(tmp_path):
-    workspace = prepared(tmp_path, per_class=1)
+    workspace = prepared(tmp_path)
     (tmp_path / "models/vin-reader.json").unlink()
-    result = workspace.run("robustness.py")
+    result = workspace.run(BENCHMARK, "--per-class", 1)
     assert result.returncode == 1 and "vin-reader.json" in result.stderr
     assert "Traceback" not in result.stderr and not (tmp_path / "metrics").exists()

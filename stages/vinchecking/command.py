@@ -9,14 +9,13 @@ a browser, and writes vins.csv with what was decided every now and then and at t
 import argparse
 import json
 import logging
-import secrets
-import signal
-import socket
 import sqlite3
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from ipaddress import ip_address
+from importlib.util import find_spec
 from pathlib import Path
 
 from vinchecking.building import Building
@@ -30,6 +29,7 @@ from vinreader.spec import UserError
 from vinreader.tables import VinRow
 
 PORT = 8017
+MINUTE = 60.0
 READING = (
     "--output",
     "--model",
@@ -37,6 +37,8 @@ READING = (
     "--rules",
     "--known",
     "--known-rate",
+    "--years",
+    "--years",
     "--audit",
     "--jobs",
 )
@@ -165,6 +167,27 @@ def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Ta
     return found
 
 
+class Seldom(logging.Filter):
+    """Lets one line a minute through for one cause, and tells how many there were more."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = clock
+        self._last: dict[object, tuple[float, int]] = {}  # of a cause: when, and how many since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now, cause = self._now(), (record.name, record.msg)
+        last, more = self._last.get(cause, (now - 2 * MINUTE, 0))
+        if now - last < MINUTE:
+            self._last[cause] = last, more + 1
+            return False
+        self._last[cause] = now, 0
+        if more:
+            record.msg = f"{record.getMessage()} ({more:,} more like it before)"
+            record.args = ()
+        return True
+
+
 class Tables:
     """The tables beside a store, written from it: by one thread at a time, whole or not at all."""
 
@@ -195,68 +218,19 @@ class Tables:
         return self.path
 
 
-def serve(store: Store, tables: Tables, options: argparse.Namespace) -> None:
-    """Answers until it is told to stop.
-
-    Raises: UserError if the address cannot be had.
-    """
-    import uvicorn  # its import takes longer than a card is read
-
-    from vinchecking.app import Access, make_app
-    from vinchecking.desk import Desk
-
-    listening = _listen(options.host, options.port)
-    address, used = listening.getsockname()[:2]
-    token = "" if ip_address(address).is_loopback else _token(store, options.new_token)
-    names = {"localhost", "127.0.0.1", "::1", options.host, socket.gethostname(), *options.name}
-    access = Access(
-        frozenset(name.lower() for name in names),
-        ip_address(address).is_unspecified,
-        token,
-        f"token-{used}",
-    )
-    app = make_app(Desk(store), access, tables.write)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        ssl_certfile=options.certificate,
-        ssl_keyfile=options.certificate_key,
-    )
-    called = socket.gethostname() if ip_address(address).is_unspecified else options.host
-    called = f"[{called}]" if ":" in called else called
-    url = f"{'https' if options.certificate else 'http'}://{called}:{used}/"
-    print(f"Open {url}{f'?token={token}' if token else ''} in a browser. Ctrl+C ends.", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the store is to be closed then, too
-    with listening, suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run([listening])
-
-
-def _token(store: Store, new: bool) -> str:
-    token = None if new else store.meta("token")
-    if not token:
-        token = secrets.token_urlsafe(24)
-        store.set_meta("token", token)
-    return token
-
-
-def _listen(host: str, wanted: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, wanted), family=family)
-        # An answer is not to wait for the acknowledgement of its headers (40 ms); inherited.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
-    except OSError as error:
+def can_serve() -> None:
+    """Raises: UserError where what serves the page is not installed."""
+    missing = [name for name in ("starlette", "uvicorn") if not find_spec(name)]
+    if missing:
         raise UserError(
-            f"{host}:{wanted} cannot be listened on ({error.strerror or error}); "
-            "name another --port or --host"
-        ) from None
+            f"{' and '.join(missing)} is not installed, and the check station needs it: "
+            "pip install 'vinreader[check]', or pip install '.[check]' in the project's folder"
+        )
 
 
 def run(options: argparse.Namespace) -> int:
+    if not options.report:
+        can_serve()
     with closing(open_store(options)) as store:
         tables = Tables(store, options.output)
         if options.second is not None:
@@ -265,7 +239,9 @@ def run(options: argparse.Namespace) -> int:
             work = store.tallies("status")
             checked = sum(work.values())
             print(f"{checked:,} of {store.cards:,} cards to check, {work.get('open', 0):,} open")
-            serve(store, tables, options)
+            from vinchecking.serving import serve  # its import takes longer than a card is read
+
+            serve(store, tables.write, options)
         path = tables.write()
         print(told(report(store)))
         print(f"See {path}.")
@@ -276,7 +252,9 @@ def main() -> int:
     """The command, with the process's arguments; gives its exit status."""
     program = Path(sys.argv[0]).name
     options = parse(sys.argv[1:], program)
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
+    said = logging.StreamHandler()
+    said.addFilter(Seldom())
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING, handlers=[said])
     try:
         return run(options)
     except (UserError, StoreError) as error:

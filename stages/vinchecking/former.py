@@ -10,10 +10,11 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from vinchecking.events import Event, EventError, checked
+from vinchecking.events import LEFT_OUT, Event, EventError, checked
 from vinchecking.store import FORMAT, FORMER, Store, append, as_json, find_card, settle
 from vinreader.decisions import as_column, read_vins
 from vinreader.spec import UserError
@@ -34,11 +35,11 @@ def decisions(path: Path) -> dict[str, Event]:
 
     Raises: UserError if it is there and is no table of cards.
     """
+    if not path.exists():
+        return {}
     try:
         rows = read_vins(path)
         changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
-    except FileNotFoundError:
-        return {}
     except UserError as error:
         raise UserError(f"{error}; or move it away") from None
     found: dict[str, Event] = {}
@@ -71,10 +72,15 @@ def take_over(db: sqlite3.Connection, said: Mapping[str, Event], path: Path) -> 
             raise UserError(
                 f"{path} holds a decision on {name!r}, which is no card here: move the table away"
             )
+        if event["kind"] == "done":
+            event = {**event, "vin": by_box(event["vin"], card.keyed.reading)}
         try:
             kept = checked({**event, "card": card.id}, sizes.get)
         except EventError as error:
-            raise UserError(f"{path}: {name}: {error}; mend the row, or move it away") from None
+            raise UserError(
+                f"{path}: {name}: {error}; only 17 characters can be accepted: mend the row, or "
+                "move the table away"
+            ) from None
         decided = db.execute(
             "SELECT status, reading FROM cards WHERE id = ? AND EXISTS "
             "(SELECT 1 FROM events WHERE card = cards.id AND decides = 1)",
@@ -87,6 +93,21 @@ def take_over(db: sqlite3.Connection, said: Mapping[str, Event], path: Path) -> 
         elif decided != (event["kind"], event.get("vin", card.keyed.reading)):
             other += 1
     return Taken(taken, other)
+
+
+def by_box(vin: str, reading: str) -> str:
+    """A number as characters, one a box, where a card has more boxes: those left out for which the
+    others are most like what was read."""
+    extra = len(reading) - len(vin)
+    if extra <= 0:
+        return vin
+    found = []
+    for out in combinations(range(len(reading)), extra):
+        characters = iter(vin)
+        found.append(
+            "".join(LEFT_OUT if at in out else next(characters) for at in range(len(reading)))
+        )
+    return max(found, key=lambda one: sum(a == b for a, b in zip(one, reading, strict=True)))
 
 
 def upgrade(store: Store) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vinchecking.answers import Keyed, Outcome, View, outcome, view
-from vinchecking.events import CLOSING, Event, replay
+from vinchecking.events import CLOSING, Event, number, replay
 from vinreader.decisions import decided
 from vinreader.spec import CHARACTERS, UserError
 from vinreader.tables import VinRow
@@ -210,7 +210,7 @@ class Store:
                     # No clock of a clerk's machine makes a decision later than it came here.
                     at = min(datetime.fromisoformat(said), datetime.fromtimestamp(received, UTC))
                     shown = at.isoformat(timespec="seconds").replace("+00:00", "Z")
-                    row = decided(row, status, read, reading, by, shown)
+                    row = decided(row, status, read, number(reading), by, shown)
                 yield row
             self._stays()
 
@@ -222,17 +222,17 @@ FROM cards LEFT JOIN events ON events.id = cards.decision ORDER BY cards.id
 """
 
 
-def find_card(db: sqlite3.Connection, number: int) -> Card | None:
+def find_card(db: sqlite3.Connection, place: int) -> Card | None:
     row = db.execute(
         "SELECT id, name, turn, doubtful, second, audit, entry, row FROM cards WHERE id = ?",
-        (number,),
+        (place,),
     ).fetchone()
     if not row:
         return None
-    number, name, turn, doubtful, second, audit, text, cells = row
+    place, name, turn, doubtful, second, audit, text, cells = row
     entry = json.loads(text)
     keyed = Keyed(entry["reading"], bool(second), bool(audit))
-    return Card(number, name, turn, bool(doubtful), entry, VinRow(*json.loads(cells)), keyed)
+    return Card(place, name, turn, bool(doubtful), entry, VinRow(*json.loads(cells)), keyed)
 
 
 def events_of(db: sqlite3.Connection, card: int) -> list[Event]:
@@ -298,8 +298,8 @@ def _use(
 
 
 def picture(image: bytes) -> str:
-    """A PNG as the page shows it."""
-    return PICTURE + base64.b64encode(image).decode()
+    """A PNG as the page shows it; "" for none."""
+    return PICTURE + base64.b64encode(image).decode() if image else ""
 
 
 def _part(name: str) -> float:

@@ -27,6 +27,14 @@ def number(text: str) -> int:
     return value
 
 
+def years(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    found = int(first), int(last or first)
+    if not 1900 <= found[0] <= found[1] <= 2039:
+        raise ValueError
+    return found
+
+
 # What is read, how, and where with: each option with the arguments of `add_argument`.
 OPTIONS: dict[str, dict[str, Any]] = {
     "input": {
@@ -69,6 +77,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "0..1",
         "help": "strength of --known: the share of all cards that have a certain number of the "
         "list; 0: they are named only (default: 1e-08)",
+    },
+    "--years": {
+        "type": years,
+        "metavar": "FIRST-LAST",
+        "help": "model years that the vehicles can be of, such as 1975-2001: others are ruled out, "
+        "and of two years 30 apart it is settled which is meant (default: none after the next)",
     },
     "--audit": {
         "type": number,
@@ -126,8 +140,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(text("no_input"))
     if options.engine == "local":
         options.output = options.output or Path("predictions.csv")
-    elif options.debug or options.known or options.audit:
-        parser.error("--debug, --known and --audit are for --engine local")
+    elif options.debug or options.known or options.years or options.audit:
+        parser.error("--debug, --known, --years and --audit are for --engine local")
     if options.audit and options.format == "ascii":
         parser.error("--audit is for --format csv, which writes the page")
     return options

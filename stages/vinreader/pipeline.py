@@ -14,6 +14,7 @@ from vinreader.image.boxes import normalise_all, reduced
 from vinreader.image.pages import open_pages
 from vinreader.litert import notes_held
 from vinreader.number.known import Known
+from vinreader.number.vin import Years
 from vinreader.reader import CardReading, Reader, Reading
 from vinreader.scans import OpenImage, Scan, open_item
 from vinreader.spec import BOXES
@@ -70,7 +71,10 @@ def read_items(
     if jobs == 1 or len(first) <= FEW:
         chunks_read = (read_chunk(reader, piece, root, rules, debug) for piece in pieces)
     else:
-        begin = _begin, (reader.path, reader.threshold, reader.known, root, rules, debug)
+        begin = (
+            _begin,
+            (reader.path, reader.threshold, reader.known, reader.years, root, rules, debug),
+        )
         chunks_read = processes.in_order(_read, pieces, jobs, *begin)
     for results in chunks_read:
         yield from results
@@ -83,6 +87,7 @@ def _begin(
     model: Path,
     threshold: float,
     known: Known | None,
+    years: Years | None,
     root: Path,
     rules: str,
     debug: Path | None,
@@ -90,7 +95,7 @@ def _begin(
     """Prepares a process for `_read`."""
     global _read_chunk
     with notes_held():
-        reader = Reader(model, threshold, known=known)
+        reader = Reader(model, threshold, known=known, years=years)
     _read_chunk = lambda items: read_chunk(reader, items, root, rules, debug)  # noqa: E731
 
 

@@ -69,7 +69,10 @@ def open_reader(options: argparse.Namespace) -> Reader:
     rate = RATE if options.known_rate is None else options.known_rate
     with notes_held():
         known = Known.read(options.known, rate) if options.known else None
-        return Reader(options.model, options.threshold, known=known)
+        reader = Reader(options.model, options.threshold, known=known, years=options.years)
+    if known:
+        print(known.summary(), file=sys.stderr)
+    return reader
 
 
 def introduction(reader: Reader) -> str:

@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--language", **OPTIONS["--language"])
     options = parser.parse_args()
     choose(options.language)
-    promised = load().evaluate.accepted_error
+    promised = load().evaluate.target_risk
     found = auditing.report(read_tables(options.tables), promised)
     write_json(options.output, found)
     charts.audit(options.output.with_suffix(".png"), found)

@@ -3,7 +3,7 @@
     vin-reader collect input/ vins.csv
 
 The images that were read, and the table that the page gave back. Cards that a person checked or
-corrected go to data/labelled/<batch>/, their numbers to data/numbers/<batch>.csv; all others are
+corrected go to data/checked/<batch>/, their numbers to data/numbers/<batch>.csv; all others are
 left out. The same again changes nothing, and a table that has grown adds its new cards.
 """
 
@@ -159,11 +159,11 @@ def main() -> None:
     parser.add_argument("--language", **OPTIONS["--language"])
     options = parser.parse_args()
     choose(options.language)
-    how = load().adapt
-    wanted, left = to_take(read_table(options.table), options.table, how.free)
+    how = load().finetune.checked
+    wanted, left = to_take(read_table(options.table), options.table, how.pseudo_label_threshold)
     sure = confidences(options.predictions, options.table)
-    folder = labelled.FOLDER / batch_name(options.batch, options.input)
-    with Batch(folder, how.kept) as batch:
+    folder = labelled.BATCHES / batch_name(options.batch, options.input)
+    with Batch(folder, how.holdout) as batch:
         before = len(batch.cards)
         if not before and batch.numbers.exists():
             raise BatchError(f"{batch.numbers} is there already; choose another name with --batch")
