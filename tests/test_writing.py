@@ -160,7 +160,7 @@ def test_a_table_comes_back_as_it_was(tmp_path, start):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"card;vin\n1;2\n", "no column card, vin"), (b"\xff", "not UTF-8")],
+    [(b"card;vin\n1;2\n", "no column card and vin"), (b"\xff", "not UTF-8")],
 )
 def test_what_is_no_such_table_says_so(tmp_path, content, says):
     path = tmp_path / "x.csv"

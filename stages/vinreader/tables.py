@@ -103,7 +103,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
     try:
         if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
             raise TableError(
-                f"{path}: no column {', '.join(missing)} in its first line, which has to be "
+                f"{path}: no column {' and '.join(missing)} in its first line, which has to be "
                 f"{','.join(columns)}, with commas between them; a spreadsheet may have saved it "
                 "otherwise: take the table as it was written or downloaded"
             )
