@@ -16,6 +16,8 @@ from vinreader.spec import UserError
 CONFIRMED, CORRECTED, UNREADABLE, ORIGINAL = "confirmed", "corrected", "unreadable", "original"
 ACCEPTED = (CONFIRMED, CORRECTED)
 DRAWN = "drawn"  # column `audit` of an accepted card that a person is to check blind
+# Files beside predictions.csv: of cards, for spreadsheets, for persons; a check station's store.
+VINS, WORKBOOK, PAGE, STORE = "vins.csv", "vins.xlsx", "review.html", "checks.sqlite"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that a spreadsheet would run begins with
 
 
