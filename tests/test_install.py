@@ -94,6 +94,8 @@ def test_the_package_is_installed_whole_and_alone(checkout, tmp_path):
     run(commands / "python", "-m", "doctest", package / "__init__.py", cwd=tmp_path)
     cards = len(list((tmp_path / "input").glob("card-*")))
     assert f"{17 * cards} boxes" in run(commands / "vin-reader", "input", cwd=tmp_path)
+    alone = subprocess.run([commands / "vin-reader", "collect"], capture_output=True, text=True)
+    assert alone.returncode == 2 and "needs the project's folder" in alone.stderr
     assert len(rows(tmp_path / "vins.csv")) == cards
 
 
