@@ -23,9 +23,9 @@ LIGHT_ENGLISH, DARK_UKRAINIAN = ("light", "en"), ("dark", "uk")
 def read(folder: Path, cards: int, *options: str) -> str:
     """The address of the page of so many drawn cards."""
     folder.mkdir()
-    for script, more in (("draw_cards.py", ("--cards", str(cards))), ("predict.py", options)):
-        command = [sys.executable, PROJECT / "stages" / script, "input", *more]
-        subprocess.run(command, cwd=folder, check=True)
+    for command, more in (("samples", ("--cards", str(cards))), ("read", options)):
+        arguments = [sys.executable, PROJECT / "stages/vinreader", command, "input", *more]
+        subprocess.run(arguments, cwd=folder, check=True)
     return (folder / "review.html").as_uri()
 
 

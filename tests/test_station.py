@@ -69,7 +69,7 @@ def done(number, vin=READ, clerk="anna", **more):
 
 
 class Station:
-    """`check.py` in a process of its own."""
+    """`vin-reader check` in a process of its own."""
 
     def __init__(self, folder, *arguments):
         self.folder = folder
