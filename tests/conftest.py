@@ -320,7 +320,6 @@ def small_run(tmp_path_factory, small_archive) -> Clone:
             "finetune.steps": 5,
             "train.ema_share": 0.0,  # an average over so few steps would still be the start
             "evaluate.cards": 20,
-            "robustness.per_class": 1,
         }
     )
     clone.call("git", "init", "-q")
