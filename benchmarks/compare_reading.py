@@ -1,29 +1,28 @@
 """Speed and memory of reading, beside the pattern of student projects and the floor of decoding.
 
-    python benchmarks/compare_reading.py            # about 10 minutes; --images 2000 for a glance
+    python benchmarks/compare_reading.py            # about 10 minutes; --only profile for a glance
 
-Everything is measured in one run, on the same files: PNG images of the embedded handwriting. The
-student pattern is its milder form: the Keras network is loaded once, then `model.predict` is called
-for each image; time is taken without the loading. The floor is Pillow opening the same files in as
-many processes. Writes benchmarks/results.md.
+All is measured in one run, on the same files: PNG images of the embedded handwriting, and drawn
+cards. The student pattern is its milder form: the Keras network is loaded once, then
+`model.predict` is called for each image; time is taken without the loading. The floor is Pillow
+opening the same files in as many processes. Where the time goes is measured in this process, on one
+core. Writes benchmarks/results.md.
 """
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
 from project import PROJECT
+from vintraining.console import stage
 from vintraining.data import handwriting
 from vintraining.drawing.cards import draw_cards
 
@@ -32,12 +31,20 @@ import psutil
 from PIL import Image
 from results import write
 
+from vinreader.image.boxes import normalise_all
+from vinreader.image.fields import find_boxes
+from vinreader.image.pages import open_pages
 from vinreader.processes import cores
-from vinreader.spec import CHARACTERS
+from vinreader.reader import Reader
+from vinreader.spec import BOXES, CHARACTERS, UserError
 
-PREDICT = [sys.executable, str(PROJECT / "stages/predict.py")]
+READ = [sys.executable, str(PROJECT / "stages/predict.py")]
 PER_FOLDER = 1000
-PACKAGES = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert", "tensorflow", "ray")
+STUDENT_IMAGES = 300  # for the student pattern
+PAGE = 1000  # cards on the review page
+PARTS = ("speed", "first", "profile", "memory", "page")
+PACKAGES = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert", "tensorflow")
+Row = tuple[str, str, str, str]  # what was measured, ours, compared with, ratio
 
 STUDENT = """
 import sys, time
@@ -73,16 +80,28 @@ def link(paths: list[Path], folder: Path, count: int) -> Path:
     return folder
 
 
-def seconds(command: list[str], cwd: Path, runs: int = 1) -> float:
-    """Wall-clock seconds of the fastest run."""
-    taken = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        result = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-        taken.append(time.perf_counter() - start)
-        if result.returncode not in (0, 1):
-            sys.exit(result.stderr)
-    return min(taken)
+def write_cards(folder: Path, count: int) -> Path:
+    drawn = draw_cards(min(count, 50))
+    for number in range(count):
+        place = folder / f"card-{number:04}"
+        place.mkdir(parents=True)
+        for box, image in enumerate(drawn[number % len(drawn)].boxes, start=1):
+            Image.fromarray(image).save(place / f"{box:02}.png")
+    return folder
+
+
+def run(command: list[str], cwd: Path, text: str = "") -> str:
+    """Standard output of a command that succeeds."""
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, input=text)
+    if result.returncode:
+        raise UserError(f"{' '.join(command)} failed:\n{result.stderr}")
+    return result.stdout
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def peak_memory(command: list[str], cwd: Path) -> float:
@@ -107,240 +126,150 @@ def decode(paths: list[Path]) -> None:
             image.load()
 
 
-def floor(paths: list[Path], jobs: int, runs: int) -> float:
-    taken = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        with get_context("fork").Pool(jobs) as pool:
-            pool.map(decode, [paths[i : i + 100] for i in range(0, len(paths), 100)], 1)
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+def floor(paths: list[Path]) -> None:
+    with get_context("fork").Pool(cores()) as pool:
+        pool.map(decode, [paths[i : i + 100] for i in range(0, len(paths), 100)], 1)
 
 
-def student(paths: list[Path], model: Path) -> float:
-    """Seconds an image."""
-    result = subprocess.run(
-        [sys.executable, "-c", STUDENT, str(model)],
-        input="\n".join(map(str, paths)),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+def in_turns(runs: int, ours: Callable[[], object], other: Callable[[], object]) -> list[float]:
+    """The fastest run of either in seconds, and the median ratio of a turn: what else the machine
+    does disturbs both alike."""
+    pairs = [(seconds(ours), seconds(other)) for _ in range(runs)]
+    return [*map(min, zip(*pairs, strict=True)), statistics.median(a / b for a, b in pairs)]
+
+
+def speed(paths: list[Path], here: Path, options: argparse.Namespace) -> Iterator[Row]:
+    """Of many images, beside the floor and the student pattern."""
+    command, count = [*READ, str(here / "images")], len(paths)
+    ours, opened, ratio = in_turns(options.runs, lambda: run(command, here), lambda: floor(paths))
+    what = f"{count:,} PNG boxes, whole command"
+    yield f"{what}, beside opening them", f"{ours:.2f} s", f"{opened:.2f} s", f"{ratio:.1f}"
+    student = [sys.executable, "-c", STUDENT, str(options.model)]
+    alone = float(run(student, here, "\n".join(map(str, paths[:STUDENT_IMAGES]))))
+    yield (
+        f"{what}, beside the student pattern",
+        f"{count / ours:,.0f} a second",
+        f"{1 / alone:,.1f} a second",
+        f"{alone * count / ours:,.0f}",
     )
-    if result.returncode:
-        sys.exit(result.stderr)
-    return float(result.stdout)
 
 
-def write_cards(folder: Path, count: int) -> None:
-    drawn = draw_cards(min(count, 50))
-    for number in range(count):
-        place = folder / f"card-{number:04}"
-        place.mkdir(parents=True)
-        for box, image in enumerate(drawn[number % len(drawn)].boxes, start=1):
-            Image.fromarray(image).save(place / f"{box:02}.png")
-
-
-def page_opens(path: Path, runs: int) -> float:
-    """Seconds until the review page can be used, in headless Chromium."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"):
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    ready = "return document.body && document.body.dataset.ready === 'true'"
-    taken = []
-    try:
-        for _ in range(runs):
-            browser.get("about:blank")
-            start = time.perf_counter()
-            browser.get(path.as_uri())
-            WebDriverWait(browser, 60, 0.02).until(lambda b: b.execute_script(ready))
-            taken.append(time.perf_counter() - start)
-    finally:
-        browser.quit()
-    return min(taken)
-
-
-def further_image(engine: list[str], few: Path, many: Path, cwd: Path, count: int) -> float:
-    """Seconds of each image by which one folder is larger than the other."""
-    taken = []
-    for folder in (few, many):
-        taken.append(seconds([*PREDICT, str(folder), *engine], cwd))
-        shutil.rmtree(cwd / "predictions.parquet", ignore_errors=True)
-    return (taken[1] - taken[0]) / count
-
-
-class Load(threading.Thread):
-    """How much others wanted the processor, for it makes every figure worse."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.samples, self.over = [], threading.Event()
-        self.began, self.stolen = time.monotonic(), stolen()
-
-    def run(self):
-        me = psutil.Process()
-        while not self.over.wait(5):
-            own = {me.pid, *(p.pid for p in me.children(recursive=True))}
-            shares = [
-                p.cpu_percent()
-                for p in psutil.process_iter()
-                if p.pid not in own and p.is_running()
-            ]
-            self.samples.append(sum(shares) / 100)
-
-    def told(self) -> str:
-        """Ends the count and says what it came to."""
-        self.over.set()
-        self.join()
-        processes = np.mean(self.samples) if self.samples else 0.0
-        host = (stolen() - self.stolen) / (time.monotonic() - self.began)
-        return (
-            f"Meanwhile other processes used {processes:.1f} cores, other machines of the host "
-            f"{host:.1f}."
+def first(here: Path, options: argparse.Namespace) -> Iterator[Row]:
+    """Of a card and of the help, beside the import of TensorFlow."""
+    card = [*READ, str(write_cards(here / "one", 1))]
+    tensorflow = [sys.executable, "-c", "import tensorflow"]
+    for what, command in (("a card of 17 boxes", card), ("--help", [*READ, "--help"])):
+        ours, other, ratio = in_turns(
+            options.runs, lambda c=command: run(c, here), lambda: run(tensorflow, here)
+        )
+        yield (
+            f"{what}, whole command, beside `import tensorflow`",
+            f"{ours:.2f} s",
+            f"{other:.2f} s",
+            f"1/{1 / ratio:.0f}",
         )
 
 
-def stolen() -> float:
-    """Processor seconds that the host of a virtual machine gave to others since it started."""
-    return getattr(psutil.cpu_times(), "steal", 0.0)  # Linux tells
-
-
-Row = tuple[str, str, str, str]  # what was measured, ours, compared with, ratio
-
-
-def speed(paths: list[Path], folder: Path, options: argparse.Namespace) -> Iterator[Row]:
-    """Of many images, beside the student pattern and the floor."""
-    # In turns, so that what else the machine does disturbs both alike.
-    pairs = []
-    for _ in range(options.runs):
-        ours = seconds([*PREDICT, str(folder / "images")], folder)
-        pairs.append((ours, floor(paths, cores(), 1)))
-    ours, decoding = (min(taken) for taken in zip(*pairs, strict=True))
-    alone = student(paths[: options.student], options.model)
-    count = len(paths)
-    yield (
-        f"{count:,} PNG boxes, whole command, against the student pattern",
-        f"{count / ours:,.0f} images a second",
-        f"{1 / alone:,.1f}",
-        f"{alone * count / ours:,.0f} times as fast",
-    )
-    ratio = statistics.median(a / b for a, b in pairs)
-    yield (
-        f"{count:,} PNG boxes, whole command, against opening them with Pillow",
-        f"{ours:.2f} s",
-        f"{decoding:.2f} s",
-        f"{ratio:.1f} times as long",
-    )
-
-
-def start(folder: Path, runs: int) -> Iterator[Row]:
-    """Of a card, beside the import of TensorFlow."""
-    write_cards(folder / "one", 1)
-    importing = [sys.executable, "-c", "import tensorflow"]
-    pairs = [
-        (seconds([*PREDICT, str(folder / "one")], folder), seconds(importing, folder))
-        for _ in range(runs)
+def profile(paths: list[Path], here: Path, options: argparse.Namespace) -> Iterator[Row]:
+    """Where the time goes: milliseconds a box on one core, beside opening it."""
+    reader, drawn = Reader(), draw_cards(40)
+    sample = paths[:PER_FOLDER]
+    clean = [open_pages(path)[0] for path in sample]
+    printed = [image for card in drawn for image in card.boxes]
+    readings = reader.read(printed)
+    cards = [readings[at : at + BOXES] for at in range(0, len(readings), BOXES)]
+    pixels = np.stack([box.pixels for box in normalise_all(clean)])
+    reader.decode(cards)
+    steps: list[tuple[str, Callable[[], object], int]] = [
+        ("opening", lambda: [open_pages(path) for path in sample], len(sample)),
+        ("normalising", lambda: normalise_all(clean), len(clean)),
+        ("normalising a box with printed lines", lambda: normalise_all(printed), len(printed)),
+        ("the network", lambda: reader.probabilities(pixels), len(pixels)),
+        (
+            "finding the boxes of a field",
+            lambda: [find_boxes(one.field) for one in drawn],
+            len(printed),
+        ),
+        ("making 17 boxes a number", lambda: reader.decode(cards), len(printed)),
     ]
-    ours, tensorflow = (min(taken) for taken in zip(*pairs, strict=True))
-    yield (
-        "a card's 17 boxes, whole command, against `import tensorflow`",
-        f"{ours:.2f} s",
-        f"{tensorflow:.2f} s",
-        f"1/{tensorflow / ours:.0f}",
-    )
+    taken = [min(seconds(work) for _ in range(options.runs)) / n * 1e3 for _, work, n in steps]
+    for (what, _, _), each in zip(steps, taken, strict=True):
+        yield f"ms a box: {what}", f"{each:.3f}", f"{taken[0]:.3f}", f"{each / taken[0]:.1f}"
 
 
-def memory(
-    paths: list[Path], folder: Path, many: Path, options: argparse.Namespace
-) -> Iterator[Row]:
+def memory(paths: list[Path], here: Path, many: Path) -> Iterator[Row]:
     """Of many images in one folder, beside fewer in several."""
-    small = peak_memory([*PREDICT, str(folder / "images")], folder)
-    large = peak_memory([*PREDICT, str(many)], folder)
+    small, large = (peak_memory([*READ, str(f)], here) for f in (here / "images", many))
+    count = sum(1 for _ in many.iterdir())
     yield (
-        f"largest memory of all processes, {options.many:,} images in a folder "
-        f"against {len(paths):,} in several",
+        f"most memory, {count:,} images in a folder beside {len(paths):,} in several",
         f"{large:,.0f} MB",
         f"{small:,.0f} MB",
-        f"{large / small:.2f} times",
+        f"{large / small:.2f}",
     )
 
 
-def page(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
-    """The review page in a browser, where there is one."""
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        return
-    write_cards(folder / "cards", options.cards)
-    seconds([*PREDICT, str(folder / "cards"), "--output", "cards/predictions.csv"], folder)
-    opened = page_opens(folder / "cards/review.html", options.runs)
-    yield (
-        f"review page with {options.cards:,} cards",
-        f"open after {opened:.1f} s",
-        "3 s",
-        f"{opened / 3:.2f}",
-    )
+def page(here: Path, options: argparse.Namespace) -> Iterator[Row]:
+    """Seconds until the review page can be used, in headless Chromium."""
+    from checking import Page, browser
+
+    cards = write_cards(here / "cards", PAGE)
+    run([*READ, str(cards), "--output", "cards/predictions.csv"], here)
+    with browser(here) as driver:
+        shown = Page(driver)
+
+        def opened() -> None:
+            driver.get((cards / "review.html").as_uri())
+            shown.wait("document.body.dataset.ready === 'true'")
+
+        ours = min(seconds(opened) for _ in range(options.runs))
+    yield f"review page with {PAGE:,} cards open", f"{ours:.1f} s", "3 s", f"{ours / 3:.2f}"
 
 
-def ray(paths: list[Path], folder: Path, many: Path, options: argparse.Namespace) -> Iterator[Row]:
-    """A further image on Ray, where it is installed, beside our own processes."""
-    if not find_spec("ray"):
-        return
-    few = link(paths, folder / "few", options.many // 5)
-    further = options.many - options.many // 5
-    local = further_image([], few, many, folder, further)
-    engine = ["--engine", "ray", "--jobs", str(cores())]
-    distributed = further_image(engine, few, many, folder, further)
-    yield (
-        "seconds of a further image, Ray with as many workers against our own processes",
-        f"{distributed * 1e6:.0f} µs",
-        f"{local * 1e6:.0f} µs",
-        f"{distributed / local:.2f} times",
-    )
+def others(since: float, busy: float) -> str:
+    """How much others wanted the processor, for it makes every figure worse."""
+    ours = sum(os.times()[:4])
+    rest = max(0.0, processor_seconds() - busy - ours) / (time.monotonic() - since)
+    return f"Meanwhile other processes used {rest:.1f} cores."
 
 
-def parse() -> argparse.Namespace:
+def processor_seconds() -> float:
+    """Seconds that all processors of this machine, and hosts of it, have been busy."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
+
+
+@stage
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--many", type=int, default=100_000, help="for memory and Ray")
-    parser.add_argument("--student", type=int, default=300, help="images for the student pattern")
-    parser.add_argument("--cards", type=int, default=1000, help="on the review page")
+    parser.add_argument("--many", type=int, default=100_000, help="for memory")
     parser.add_argument("--runs", type=int, default=3, help="of which the fastest counts")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=PROJECT / "models/vin-reader.keras",
-        help="the Keras network of the student pattern",
-    )
-    parser.add_argument("--litert", type=Path, help="model that predict.py reads with")
-    return parser.parse_args()
-
-
-def main() -> None:
-    options = parse()
-    if options.litert:
-        PREDICT.extend(["--model", str(options.litert.absolute())])
-    rows: list[Row] = [("", "ours", "compared with", "ratio")]
-    load = Load()
-    load.start()
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="nothing is written then")
+    parser.add_argument("--model", type=Path, default=PROJECT / "models/vin-reader.keras")
+    options = parser.parse_args()
+    if not options.model.exists():
+        raise UserError(f"no {options.model} for the student pattern; run dvc repro")
+    since, busy = time.monotonic(), processor_seconds() - sum(os.times()[:4])
+    rows: list[Row] = [("", "ours", "beside", "ratio")]
     with tempfile.TemporaryDirectory() as temporary:
         here = Path(temporary)
         paths = write_images(here / "images", options.images)
         many = link(paths, here / "many", options.many)
-        for row in chain(
-            speed(paths, here, options),
-            start(here, options.runs),
-            memory(paths, here, many, options),
-            page(here, options),
-            ray(paths, here, many, options),
-        ):
+        parts = {
+            "speed": speed(paths, here, options),
+            "first": first(here, options),
+            "profile": profile(paths, here, options),
+            "memory": memory(paths, here, many),
+            "page": page(here, options),
+        }
+        for row in chain.from_iterable(parts[name] for name in options.only or parts):
             rows.append(row)
-            what, ours, other, ratio = row
-            print(f"{what}: {ours} against {other}: {ratio}", flush=True)
-    write("Reading, measured", PACKAGES, rows, load.told())
+            print(" | ".join(row), flush=True)
+    note = others(since, busy)
+    print(note)
+    if not options.only:
+        write("Reading, measured", PACKAGES, rows, note)
 
 
 if __name__ == "__main__":

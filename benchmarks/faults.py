@@ -1,12 +1,13 @@
-"""Kills every stage and predict.py at random moments, and fills the disk under them.
+"""Attacks on the workflow and on reading, again and again at random moments: a table of promises.
 
-    python benchmarks/faults.py --kills 5
+    python benchmarks/faults.py --times 5
+    python benchmarks/faults.py --only "reading killed" --times 30
 
-runs the workflow once undisturbed on a little embedded handwriting. Then each stage is killed
-(SIGKILL, with the `dvc repro` that runs it) so many times at a random moment, and run again: it
-must complete, and its outputs must be those of the undisturbed run to the byte. predict.py
-likewise. Then each (without DVC) may only write files up to a random size, as on a full disk: one
-clear error, no half file, and the next run completes. Exit status 1 when a promise is broken.
+The workflow runs once undisturbed on a little embedded handwriting. Then each stage, and the
+reading of drawn cards, is killed (SIGKILL, with the `dvc repro` that runs it) at random moments and
+run again: its outputs must be those of the undisturbed run to the byte. Then each (without DVC) may
+write files up to a random size only, as on a full disk. Prints a line an attack; exit status 1 when
+a promise is broken.
 """
 
 import argparse
@@ -20,10 +21,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import project  # noqa: F401 (finds what is imported below)
-from vintraining.drawing.cards import draw_cards
+from project import PROJECT, stage_commands, vin_reader
 
 import reproducible
 import yaml
@@ -40,22 +42,25 @@ SETTINGS = [
     "evaluate.cards=20",
 ]
 DVC = Path(sys.executable).with_name("dvc")
-RESULTS = ("predictions.csv", "vins.csv", "review.html")
+TABLES = ("predictions.csv", "vins.csv", "review.html")
+MODEL = PROJECT / "models/released/vin-reader.tflite"
 
 
+@dataclass
 class Task:
-    """Something that can be run, disturbed, and run again: a stage or predict.py.
+    """Something that can be run, disturbed, and run again.
 
     `command` runs it as users do; `script` without DVC, which on a full disk has errors of its own.
     """
 
-    def __init__(self, name: str, folder: Path, script: list, outputs: list[Path], command=None):
-        self.name, self.folder, self.outputs = name, folder, outputs
-        self.script, self.command = script, command or script
-        self.seconds = 0.0
-        self.expected: dict[str, bytes] = {}
+    folder: Path
+    script: list[str | Path]
+    outputs: list[Path]
+    command: list[str | Path]
+    seconds: float = 0.0
+    expected: dict[str, bytes] = field(default_factory=dict)
 
-    def start(self, command: list, largest: int | None = None) -> subprocess.Popen:
+    def start(self, command: list[str | Path], largest: int | None = None) -> subprocess.Popen[str]:
         """Starts a command that can write no file of more than `largest` bytes."""
 
         def limit() -> None:
@@ -77,7 +82,7 @@ class Task:
         process = self.start(self.command)
         said, _ = process.communicate()
         if process.returncode:
-            sys.exit(f"{self.name} does not run:\n{said}")
+            sys.exit(f"{self.command} does not run:\n{said}")
 
     def contents(self) -> dict[str, bytes]:
         """What there is of the outputs, temporary files of killed processes left out."""
@@ -88,117 +93,101 @@ class Task:
             if file.is_file() and ".part." not in file.name
         }
 
-    def again(self) -> bool:
-        """Runs it as after a fault; whether its outputs are those of the undisturbed run."""
-        self.run()
-        return self.contents() == self.expected
-
     def undisturbed(self) -> None:
         start = time.monotonic()
         self.run()
         self.seconds, self.expected = time.monotonic() - start, self.contents()
 
-    def kill(self, rng: random.Random) -> bool | None:
-        """Kills it at a random moment; whether the next run is as it should, None: too late."""
-        process = self.start(self.command)
-        time.sleep(rng.uniform(0, self.seconds))
+    def again(self) -> bool:
+        """Runs it as after a fault; whether its outputs are those of the undisturbed run."""
+        self.run()
+        return self.contents() == self.expected
+
+
+Outcome = tuple[bool, str]  # whether the promise was kept, and what was said otherwise
+
+
+def killed(task: Task, rng: random.Random) -> Outcome:
+    """Killed at a random moment, it completes when it is run again, with the same outputs."""
+    while True:
+        process = task.start(task.command)
+        time.sleep(rng.uniform(0, task.seconds))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return self.again() if process.returncode == -signal.SIGKILL else None
-
-    def fill(self, rng: random.Random) -> tuple[bool, str]:
-        """Lets it write small files only: (as it should?, what it said)."""
-        before = self.contents()
-        most = max(map(len, self.expected.values()))
-        process = self.start(self.script, largest=rng.randrange(most))
         said, _ = process.communicate()
-        after = self.contents()
-        whole = all(data in (before.get(name), self.expected[name]) for name, data in after.items())
-        clear = process.returncode > 0 and "File too large" in said and "Traceback" not in said
-        same = self.again()  # in any case: the tasks after it need its outputs
-        return clear and whole and same, said
+        if process.returncode == -signal.SIGKILL:  # else it was too late
+            return task.again(), said
 
 
-def stage_tasks(folder: Path) -> list[Task]:
+def disk_full(task: Task, rng: random.Random) -> Outcome:
+    """On a full disk it ends with one clear error, and no file is half written."""
+    before = task.contents()
+    process = task.start(task.script, largest=rng.randrange(max(map(len, task.expected.values()))))
+    said, _ = process.communicate()
+    after = task.contents()
+    whole = all(data in (before.get(name), task.expected[name]) for name, data in after.items())
+    clear = process.returncode > 0 and "File too large" in said and "Traceback" not in said
+    return task.again() and clear and whole, said  # run again in any case: others need its outputs
+
+
+ATTACKS: dict[str, Callable[[Task, random.Random], Outcome]] = {
+    "killed": killed,
+    "disk full": disk_full,
+}
+
+
+def stages(folder: Path) -> Iterator[tuple[str, Task]]:
     """The stages of the workflow in `folder`, each run by DVC alone."""
-    stages = yaml.safe_load((folder / "dvc.yaml").read_text("utf-8"))["stages"]
-    return [
-        Task(
-            name,
-            folder,
-            [sys.executable, *told["cmd"].split()[1:]],
-            [folder / (out if isinstance(out, str) else next(iter(out))) for out in told["outs"]],
-            [DVC, "repro", "--force", "--single-item", name],
-        )
-        for name, told in stages.items()
-    ]
+    found = yaml.safe_load((folder / "dvc.yaml").read_text("utf-8"))["stages"]
+    for name, command in stage_commands().items():
+        outs = [
+            out if isinstance(out, str) else next(iter(out))
+            for kind in ("outs", "metrics", "plots")
+            for out in found[name].get(kind, ())
+        ]
+        alone = [DVC, "repro", "--force", "--single-item", name]
+        yield name, Task(folder, command, [folder / out for out in outs], alone)
 
 
-def predict_task(folder: Path) -> Task:
-    from PIL import Image
-
-    for number, card in enumerate(draw_cards(12, seed=1)):
-        place = folder / f"input/card-{number}"
-        place.mkdir(parents=True)
-        for box, image in enumerate(card.boxes):
-            Image.fromarray(image).save(place / f"{box:02}.png")
-    script = [
-        sys.executable,
-        folder / "stages/predict.py",
-        "input",
-        "--model",
-        reproducible.PROJECT / "models/released/vin-reader.tflite",
-    ]
-    return Task("predict", folder, script, [folder / name for name in RESULTS])
+def reading(folder: Path) -> Task:
+    vin_reader("samples", "input", "--cards", "12", cwd=folder)
+    script = [sys.executable, PROJECT / "stages/predict.py", "input", "--model", MODEL]
+    return Task(folder, script, [folder / name for name in TABLES], script)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=5, help="of each stage and of predict.py")
-    parser.add_argument("--fills", type=int, default=2, help="full disks for each of them")
+    parser.add_argument("--times", type=int, default=5, help="that each attack is tried")
     parser.add_argument("--seed", type=int, default=1981)
-    parser.add_argument("--only", nargs="+", help="names of the stages to try, or predict")
+    parser.add_argument("--only", nargs="+", help="lines of the table, or beginnings of them")
     options = parser.parse_args()
-    rng = random.Random(options.seed)
+    rng, broken = random.Random(options.seed), False
     place = Path(tempfile.mkdtemp(prefix="faults-"))
-    broken = killed = recovered = filled = clear = 0
     try:
         folder = place / "clone"
         reproducible.clone(folder, SETTINGS)
-        tasks = [*stage_tasks(folder), predict_task(folder)]
-        for task in tasks:
+        tasks = dict(stages(folder)) | {"reading": reading(folder)}
+        for task in tasks.values():
             task.undisturbed()
         lock = (folder / "dvc.lock").read_bytes()
-        for task in tasks:
-            if options.only and task.name not in options.only:
-                continue
-            done = good = tries = 0
-            while done < options.kills and tries < 5 * options.kills:
-                tries += 1
-                outcome = task.kill(rng)
-                done, good = done + (outcome is not None), good + bool(outcome)
-            fills = [task.fill(rng) for _ in range(options.fills)]
-            errors = sum(outcome for outcome, _ in fills)
-            print(
-                f"{task.name:9} {good} of {done} kills recovered with identical results; {errors} "
-                f"of {len(fills)} full disks one clear error, then identical results",
-                flush=True,
-            )
-            for outcome, said in fills:
-                if not outcome:
-                    print(f"  {said[-1500:]}")
-            killed, recovered = killed + done, recovered + good
-            filled, clear = filled + len(fills), clear + errors
-        same = (folder / "dvc.lock").read_bytes() == lock
-        print(
-            f"all: {recovered} of {killed} kills, {clear} of {filled} full disks; "
-            f"dvc.lock is {'the same' if same else 'ANOTHER'}"
-        )
-        broken = recovered < killed or clear < filled or not same
+        print("| attack | promise | kept |\n|---|---|---|")
+        for name, task in tasks.items():
+            for attack, work in ATTACKS.items():
+                line = f"{name} {attack}"
+                if options.only and not line.startswith(tuple(options.only)):
+                    continue
+                found = [work(task, rng) for _ in range(options.times)]
+                kept = sum(good for good, _ in found)
+                print(f"| {line} | {work.__doc__} | {kept} of {len(found)} |", flush=True)
+                for said in (said for good, said in found if not good):
+                    print(said[-1500:], file=sys.stderr)
+                broken |= kept < len(found)
+        if (folder / "dvc.lock").read_bytes() != lock:
+            print("dvc.lock is another", file=sys.stderr)
+            broken = True
     finally:
         shutil.rmtree(place)
-    sys.exit(bool(broken))
+    sys.exit(broken)
 
 
 if __name__ == "__main__":

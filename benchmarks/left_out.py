@@ -3,7 +3,7 @@
     python benchmarks/left_out.py
     python benchmarks/left_out.py finetune.steps=2000
 
-For each folder that finetune.labelled names and data/labelled holds, the stages finetune, adapt and
+For each folder that finetune.labelled names and data/labelled holds, the stages finetune and
 evaluate run in a folder of their own, with this folder for testing only: neither weights nor
 temperature nor threshold have seen a character of it. Takes data and trained network of the last
 `dvc repro` and prints the rows of metrics/transfer.json as a table. Settings are other parameters.
@@ -11,46 +11,28 @@ temperature nor threshold have seen a character of it. Takes data and trained ne
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from project import PROJECT
+from project import PROJECT, run_stages, workspace
 from vintraining import parameters
 from vintraining.console import stage
-from vintraining.hands import labelled
 
 import yaml
-from reproducible import change
 
 from vinreader.spec import UserError
 
-STAGES = PROJECT / "stages"
-NEEDED = (
-    Path("data/raw"),
-    Path("data/split"),
-    labelled.FOLDER,
-    Path("data/numbers"),
-    Path("models/vin-reader.keras"),
-    Path("models/vin-numbers.json"),
-)
+LABELLED = PROJECT / "data/labelled"
 
 
 def without(name: str, settings: list[str], folder: Path) -> dict[str, Any]:
     """metrics/transfer.json of a training that this labelled folder had no part in."""
-    values = yaml.safe_load(parameters.PARAMS_FILE.read_text("utf-8"))
+    workspace(folder, settings)
+    values = yaml.safe_load((folder / parameters.PARAMS_FILE).read_text("utf-8"))
     del values["finetune"]["labelled"][name]
-    (folder / "params.yaml").write_text(yaml.safe_dump(values), "utf-8")
-    change(folder / "params.yaml", settings)
-    for path in NEEDED:
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).symlink_to(path.resolve())
-    for script in ("finetune.py", "adapt.py", "evaluate.py"):
-        result = subprocess.run([sys.executable, STAGES / script], cwd=folder, stdout=sys.stderr)
-        if result.returncode:
-            raise UserError(f"{script} failed without {name}")
+    (folder / parameters.PARAMS_FILE).write_text(yaml.safe_dump(values), "utf-8")
+    run_stages(folder, "finetune", "evaluate")
     found: dict[str, Any] = json.loads((folder / "metrics/transfer.json").read_text("utf-8"))
     return found
 
@@ -71,11 +53,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("settings", nargs="*", help="other parameters: finetune.steps=2000 …")
     options = parser.parse_args()
-    if missing := [path for path in NEEDED if not path.exists()]:
-        raise UserError(f"no {missing[0]}; run dvc repro")
-    names = [n for n in parameters.load().finetune.labelled if (labelled.FOLDER / n).is_dir()]
+    named = parameters.load(PROJECT / parameters.PARAMS_FILE).finetune.labelled
+    names = [name for name in named if (LABELLED / name).is_dir()]
     if not names:
-        raise UserError(f"{labelled.FOLDER} holds no folder that finetune.labelled names")
+        raise UserError(f"{LABELLED} holds no folder that finetune.labelled names")
     print("| left out | set | characters | right among 33 | kind known | ece | accepted | wrong |")
     print("|---|---|---|---|---|---|---|---|")
     for name in names:

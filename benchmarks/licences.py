@@ -1,50 +1,50 @@
 """The licences of all packages that requirements.txt pins, as a table for docs/licences.md.
 
-    python benchmarks/licences.py > docs/licences.md
+    python benchmarks/licences.py
 
-from what the installed packages say of themselves.
+prints a row a licence, from what the installed packages say of themselves.
 """
 
 import re
-import sys
+from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, metadata
-from pathlib import Path
 
-REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
+from project import PROJECT
 
-
-def pinned() -> list[str]:
-    return re.findall(r"^([\w.-]+)==", REQUIREMENTS.read_text("utf-8"), re.MULTILINE)
+ALIKE = {  # what packages call the same licence
+    "Apache-2.0": r"Apache(-2\.0| License 2\.0| Software License)",
+    "MIT": r"MIT( License)?",
+    "BSD": r"(3-Clause )?BSD( License|-[23]-Clause)?",
+    "MPL-2.0": r"MPL-2\.0|Mozilla.*",
+    "PSF-2.0": r"PSF.*|Python Software Foundation.*",
+    "GPL-2.0": r"GNU General Public License v2.*",
+}
 
 
 def licence(name: str) -> str:
     """As the package says it: expression, classifier, or the first line of the text."""
-    told = metadata(name)
-    if told["License-Expression"]:
-        return told["License-Expression"]
+    try:
+        told = metadata(name)
+    except PackageNotFoundError:
+        return "not installed here (another system or another Python)"
     classifiers = [
         c.rpartition(" :: ")[2]
         for c in told.get_all("Classifier") or []
         if c.startswith("License :: ") and not c.endswith("OSI Approved")
     ]
-    text = (told["License"] or "").strip().splitlines()
-    return ", ".join(classifiers) or (text[0] if text else "")
+    text = (told["License"] or "").strip().partition("\n")[0]
+    found = told["License-Expression"] or ", ".join(classifiers) or text or "says nothing"
+    return next((n for n, alike in ALIKE.items() if re.fullmatch(alike, found)), found)
 
 
 def main() -> None:
-    print("# Licences\n\nOf the packages in `requirements.txt`, as they say themselves. Made by")
-    print("`python benchmarks/licences.py > docs/licences.md`.\n\n| package | licence |\n|---|---|")
-    silent = []
-    for name in pinned():
-        try:
-            text = licence(name)
-        except PackageNotFoundError:  # for another system or another Python
-            print(f"| {name} | not installed here |")
-            continue
-        print(f"| {name} | {text.replace('|', '/') or 'says nothing'} |")
-        silent += [] if text else [name]
-    if silent:
-        print(f"no licence told by {', '.join(silent)}", file=sys.stderr)
+    text = (PROJECT / "requirements.txt").read_text("utf-8")
+    packages: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(set(re.findall(r"^([\w.-]+)==", text, re.MULTILINE))):
+        packages[licence(name)].append(name)
+    print("| licence | packages |\n|---|---|")
+    for name, of in sorted(packages.items(), key=lambda found: -len(found[1])):
+        print(f"| {name.replace('|', '/')} | {', '.join(of)} |")
 
 
 if __name__ == "__main__":

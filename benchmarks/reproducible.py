@@ -8,23 +8,19 @@
 Clones the last commit to two folders with different paths and runs `dvc repro --force` in each,
 with a DVC cache, time zone and locale of its own, in the second as on another processor (made up
 by processor.c: no AVX512, another maker, other caches and cores). Then both dvc.lock files, which
-hold a hash of every output, must be the same to the byte, and so must every output. Exit status 1
-if they are not. With --processors there is a clone for each of them. With --committed there is one
-clone, in half the time, whose dvc.lock must be the committed one.
+hold a hash of every output's bytes, must be the same. Exit status 1 if they are not. With
+--processors there is a clone for each of them. With --committed there is one clone, in half the
+time, whose dvc.lock must be the committed one, and which leaves nothing changed for git.
 """
 
 import argparse
-import functools
-import itertools
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from project import PROJECT
-from vintraining import parameters
+from project import PROJECT, call, change
 from vintraining.console import stage
 
 import processors
@@ -36,35 +32,6 @@ from vinreader.spec import UserError
 HERE = {"TZ": "UTC", "LC_ALL": "C"}
 ELSEWHERE = {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"}
 DEFAULT = "zen2"  # the processor of the second run
-
-
-def call(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """Standard output of a command that succeeds; what it says goes to the terminal."""
-    result = subprocess.run(
-        [*map(str, command)],
-        cwd=cwd,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if result.returncode:
-        raise UserError(f"{' '.join(map(str, command))} failed in {cwd}:\n{result.stdout}")
-    return result.stdout
-
-
-def change(path: Path, settings: list[str]) -> None:
-    """Put `section.name=value` settings into a params.yaml."""
-    values = yaml.safe_load(path.read_text("utf-8"))
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        *sections, last = name.split(".")
-        try:
-            place = functools.reduce(dict.__getitem__, sections, values)
-            place[last] = yaml.safe_load(value)
-        except (KeyError, TypeError, yaml.YAMLError):
-            raise UserError(f"{setting!r} is no setting; write train.epochs=1") from None
-    path.write_text(yaml.safe_dump(values), "utf-8")
-    parameters.load(path)
 
 
 def clone(folder: Path, settings: list[str]) -> None:
@@ -94,49 +61,17 @@ def run(folder: Path, environment: dict[str, str], settings: Path) -> None:
     )
 
 
-def outputs(folder: Path) -> list[str]:
-    """Every file that the stages have written, relative to the clone."""
-    stages = yaml.safe_load((folder / "dvc.lock").read_text("utf-8"))["stages"]
-    paths = [folder / out["path"] for told in stages.values() for out in told["outs"]]
-    files = itertools.chain.from_iterable(p.rglob("*") if p.is_dir() else [p] for p in paths)
-    return sorted(file.relative_to(folder).as_posix() for file in files if file.is_file())
-
-
-def first_difference(one: bytes, other: bytes) -> int:
-    pairs = zip(one, other, strict=False)
-    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
-
-
-def compare(folders: list[Path]) -> list[str]:
-    """What differs between the two runs, a line a file; prints what is the same."""
-    names = sorted({name for folder in folders for name in outputs(folder)} | {"dvc.lock"})
-    different, total = [], 0
-    for name in names:
-        contents = [(f / name).read_bytes() if (f / name).exists() else None for f in folders]
-        if None in contents:
-            different.append(f"{name}: only in {folders[contents[0] is None]}")
-        elif contents[0] != contents[1]:
-            sizes = " and ".join(f"{len(content):,}" for content in contents)
-            at = first_difference(*contents)
-            different.append(f"{name}: {sizes} bytes, first difference at byte {at:,}")
-        else:
-            total += len(contents[0])
-    same = len(names) - len(different)
-    print(f"{same} of {len(names)} files are the same, dvc.lock and all outputs: {total:,} bytes")
-    return different
-
-
-def compare_locks(lock: str, committed: str) -> list[str]:
-    """The outputs whose hash is another in two dvc.lock files, whose text must be the same."""
+def compare(name: str, lock: str, other: str) -> list[str]:
+    """The outputs whose hash differs between two dvc.lock files; prints how many are the same."""
     ours, theirs = (
-        {out["path"]: out["md5"] for stage in told.values() for out in stage["outs"]}
-        for told in (yaml.safe_load(text)["stages"] for text in (lock, committed))
+        {out["path"]: out["md5"] for stage in found.values() for out in stage["outs"]}
+        for found in (yaml.safe_load(text)["stages"] for text in (lock, other))
     )
     different = sorted(path for path in ours | theirs if ours.get(path) != theirs.get(path))
-    print(
-        f"{len(ours) - len(different)} of {len(ours)} outputs are those of the committed dvc.lock"
-    )
-    return different or (["dvc.lock: dependencies or parameters"] if lock != committed else [])
+    print(f"{name}: {len(ours.keys() - different)} of {len(ours)} outputs are the same")
+    if lock != other and not different:
+        different = ["dvc.lock: dependencies or parameters"]
+    return [f"{name}: {path}" for path in different]
 
 
 def elsewhere(place: Path, options: argparse.Namespace) -> dict[str, dict[str, str]]:
@@ -169,7 +104,6 @@ def main() -> None:
         default=[DEFAULT],
         help="run as on each of these processors and compare with this one",
     )
-    parser.add_argument("--keep", action="store_true", help="do not delete the clones")
     options = parser.parse_args()
     if options.committed and options.settings:
         parser.error("the committed dvc.lock belongs to the committed parameters")
@@ -180,22 +114,21 @@ def main() -> None:
     try:
         places = {} if options.committed else {place / "first": HERE}
         for name, processor in elsewhere(place, options).items():
-            places[place / f"{name}/with another/path"] = ELSEWHERE | processor
+            places[place / "another path" / name] = ELSEWHERE | processor
         for folder, environment in places.items():
             print(f"Running the workflow in {folder}", flush=True)
             clone(folder, options.settings)
             run(folder, environment, place / "no settings")
-        first, *others = places
-        lock = (first / "dvc.lock").read_text("utf-8")
+        locks = {folder.parts[-1]: (folder / "dvc.lock").read_text("utf-8") for folder in places}
+        first = locks.pop(next(iter(locks))) if not options.committed else committed
+        different = [line for name in locks for line in compare(name, locks[name], first)]
         if options.committed:
-            different = compare_locks(lock, committed)
-        else:
-            different = [line for other in others for line in compare([first, other])]
-            if not options.settings and lock != committed:
-                print("The committed dvc.lock is another: packages or data changed")
+            status = call("git", "status", "--porcelain", cwd=next(iter(places)))
+            different += [f"git status is not clean: {line}" for line in status.splitlines()]
+        elif not options.settings and first != committed:
+            print("The committed dvc.lock is another: packages or data changed")
     finally:
-        if not options.keep:
-            shutil.rmtree(place)
+        shutil.rmtree(place)
     if different:
         raise UserError("the runs differ:\n  " + "\n  ".join(different))
 

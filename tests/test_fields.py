@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 import pytest
-from composed import compose, cut_right
 
+from composed import compose, cut_right
 from vinreader.image import fields
 
 NUMBER = "1M8GDM9AXKP042788"

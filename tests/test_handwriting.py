@@ -2,14 +2,15 @@
 
 import dataclasses
 
-from vintraining.data import handwriting
-from vintraining.data.handwriting import SCHOOLS, Writer, load, sheet, write
+from vintraining.data import allographs, handwriting
+from vintraining.data.allographs import SCHOOLS, load
+from vintraining.data.handwriting import Writer, sheet, write
 
 import cv2
 import numpy as np
 import pytest
 
-from vinreader.spec import CHARACTERS, INDEX
+from vinreader.spec import CHARACTERS, INDEX, SIDE
 
 FORMS = [(character, form.name) for character in CHARACTERS for form in load()[character]]
 
@@ -21,7 +22,7 @@ def written():
 
 def test_shapes_types_and_ranges(written):
     images, labels, writers = written
-    assert (images.shape, images.dtype) == ((99, 28, 28), np.uint8)
+    assert (images.shape, images.dtype) == ((99, SIDE, SIDE), np.uint8)
     assert (labels.shape, labels.dtype) == ((99,), np.uint8)
     assert (writers.shape, writers.dtype) == ((99,), np.int32)
     assert np.bincount(labels).tolist() == [3] * 33
@@ -38,6 +39,14 @@ def test_images_are_like_emnist(written):
         assert image.max() > 200 and image[[0, -1]].max() < 128 and image[:, [0, -1]].max() < 128
         assert ((image > 20) & (image < 235)).sum() > 20, "edges are soft"
         assert 0.02 < (image > 127).mean() < 0.6
+
+
+def test_another_side_shows_the_same_characters(monkeypatch, written):
+    monkeypatch.setattr(handwriting, "SIDE", 2 * SIDE)
+    images = write(per_class=3, writers=2, seed=5, processes=1)[0]
+    assert images.shape == (99, 2 * SIDE, 2 * SIDE)
+    shrunk = images.reshape(99, SIDE, 2, SIDE, 2).mean(axis=(2, 4))
+    assert np.abs(shrunk - written[0]).mean() < 10
 
 
 def test_same_seed_same_bytes_on_any_number_of_processes():
@@ -132,6 +141,18 @@ def test_central_europeans_bar_the_7_and_the_z(character):
     assert _share("european", character, "bar") > 0.5 > 0.3 > _share("american", character, "bar")
 
 
+@pytest.mark.parametrize("character", ["H", "K", "X", "A", "M", "Y"])
+def test_the_cyrillic_school_writes_its_own_forms(character):
+    taught = [f.name for f in load()[character] if np.flatnonzero(f.weights).tolist() == [3]]
+    assert taught and list(SCHOOLS)[3] == "cyrillic"
+
+    def share(school):
+        written = [_names(Writer(1, n, school=school), character, 4) for n in range(60)]
+        return np.isin(np.concatenate(written), taught).mean()
+
+    assert share("cyrillic") > 0.5 > 0.1 > share("american")
+
+
 def test_a_school_makes_forms_go_together():
     stroke = {True: [], False: []}
     for number in range(600):
@@ -146,14 +167,14 @@ def test_forms_of_another_school_are_borrowed_now_and_then():
 
 
 def test_a_smooth_stroke_runs_through_its_points():
-    form = handwriting._allograph({"bow": {"weight": 1, "strokes": ["0,0 30,50! 0,100 50,80"]}})
+    form = allographs._allograph({"bow": {"weight": 1, "strokes": ["0,0 30,50! 0,100 50,80"]}})
     for way in form.paths[:2]:
         path = way @ form.points
-        assert np.allclose(path[:: handwriting.DENSITY], form.points)
+        assert np.allclose(path[:: allographs.DENSITY], form.points)
 
 
 def test_only_a_hasty_pen_rounds_a_corner():
-    form = handwriting._allograph({"vee": {"weight": 1, "strokes": ["0,0 30,100! 60,0"]}})
+    form = allographs._allograph({"vee": {"weight": 1, "strokes": ["0,0 30,100! 60,0"]}})
     straight, smooth, hasty = (way @ form.points for way in form.paths)
     assert straight[:, 1].max() == pytest.approx(100) == smooth[:, 1].max()
     assert 50 < hasty[:, 1].max() < 95
@@ -187,7 +208,7 @@ def test_only_a_hasty_pen_rounds_a_corner():
     ],
 )
 def test_a_broken_file_names_the_character(tmp_path, broken, problem):
-    lines = handwriting.ALLOGRAPHS.read_text(encoding="utf-8").split('\n"7":')[0]
+    lines = allographs.ALLOGRAPHS.read_text(encoding="utf-8").split('\n"7":')[0]
     path = tmp_path / "broken.yaml"
     path.write_text(f'{lines}\n"7": {broken}\n', encoding="utf-8")
     with pytest.raises(ValueError, match="character '7'") as error:
@@ -212,13 +233,13 @@ def test_a_character_outside_the_alphabet_is_refused(tmp_path):
 def test_sheet_shows_a_row_a_writer_and_a_column_a_character_school_by_school(tmp_path):
     sheet(tmp_path / "sheet.png", writers=2, seed=5)
     picture = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_GRAYSCALE)
-    band = 2 * 28 + 2 * handwriting.GAP
-    assert picture.shape == (len(SCHOOLS) * band, handwriting.NAME_WIDTH + 33 * 28)
+    band = 2 * SIDE + 2 * handwriting.GAP
+    assert picture.shape == (len(SCHOOLS) * band, handwriting.NAME_WIDTH + 33 * SIDE)
     names = picture[:, : handwriting.NAME_WIDTH].reshape(len(SCHOOLS), band, -1)
     assert (names.min(axis=(1, 2)) < 60).all(), "every school is named"
     assert len({name.tobytes() for name in names}) == len(SCHOOLS)
-    last = Writer(5, 5, school=list(SCHOOLS)[-1]).write(CHARACTERS)
-    assert (picture[-handwriting.GAP - 28 : -handwriting.GAP, -28:] == 255 - last[-1]).all()
+    last = Writer(5, 2 * len(SCHOOLS) - 1, school=list(SCHOOLS)[-1]).write(CHARACTERS)
+    assert (picture[-handwriting.GAP - SIDE : -handwriting.GAP, -SIDE:] == 255 - last[-1]).all()
 
 
 def test_allographs_cannot_be_changed_by_accident():

@@ -1,4 +1,4 @@
-"""The benchmark of robustness with the released model, on a few characters."""
+"""The benchmark of robustness with the released model, on a few characters, and what it says."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from conftest import PROJECT, Workspace
-from vinreader.image import pages as images
+from vinreader.image.pages import open_pages
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS
 
@@ -101,7 +101,7 @@ def test_characters_without_disturbance_are_read_as_the_reader_reads_them(measur
 def test_the_pictures_are_there(measured):
     metrics, _ = measured
     for name in ("robustness.png", "disturbances.png"):
-        (page,) = images.open_pages(metrics / name)
+        (page,) = open_pages(metrics / name)
         assert min(page.shape) > 500 and np.ptp(page) > 200
 
 

@@ -144,6 +144,12 @@ class Numbers(Section):
     damping: Annotated[Number, Field(ge=0, le=1)]
     unseen: Annotated[Number, Field(ge=0, le=0.5)]
     old_makers: Annotated[Number, Field(ge=0, le=100_000)]
+    habit: Annotated[Number, Field(ge=0, le=100_000)]
+    outside: Annotated[Number, Field(gt=0, le=1)]
+    stray: Annotated[Number, Field(gt=0, le=0.1)]
+    usual_check: Share
+    known_maker: Annotated[int, Field(ge=1)]
+    base: Literal["released", "none"]
     fold: Annotated[int, Field(ge=1)]
 
 

@@ -1,6 +1,6 @@
 """The embedded handwriting: a model of how people write the 33 characters, without any image.
 
-`handwriting.yaml` holds the forms (allographs) of each character as strokes. A `Writer` is sampled
+`allographs.py` reads the forms (allographs) of each character as strokes. A `Writer` is sampled
 once (school, slant, width, roundness, pen, tremor, favourite allographs, habits) and then writes
 any character any number of times, each time a little differently. Everything a writer does follows
 from `(seed, number)`, so the images depend neither on the number of processes nor on other writers.
@@ -11,14 +11,13 @@ upstroke bars the 7 and the Z.
 
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+from vintraining.data.allographs import SCHOOLS, Allograph, Allographs, load
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
@@ -26,214 +25,21 @@ from vinreader import processes as pool
 from vinreader.files import write_bytes
 from vinreader.spec import CHARACTERS, INDEX, SIDE
 
-# Where people learned to write, and their share of all writers; the file of allographs names them.
-SCHOOLS = {
-    "american": 0.25,  # the Palmer and Zaner-Bloser methods and print
-    "european": 0.5,  # Central Europe: the joined hand of German-speaking and neighbouring schools
-    "soviet": 0.25,  # the Cyrillic hand, Ukraine's too; Latin letters are learned later, as print
-}
 BORROWED = 0.1  # share of a writer's forms that are as common as among writers of all schools
 
 FINE_PENS = 0.3  # share of writers who write with one
 
-ALLOGRAPHS = Path(__file__).with_name("handwriting.yaml")
-
-EXTENT = 24  # the longer side of a character within it, as in EMNIST
+# A writer's measures are in pixels of EMNIST's images; the finished ones are `SIDE` pixels a side.
+EMNIST_SIDE, EXTENT = 28, 24  # an image, and the longer side of the character within it
 OVERSAMPLING = 3
+CANVAS = EMNIST_SIDE * OVERSAMPLING  # pixels a side of what a character is drawn on
 FRACTION_BITS = 4  # cv2 takes coordinates in sixteenths of a pixel
 MOST_INK = 0.52  # of the rectangle around a character
-DENSITY = 4  # points drawn for each point in the file
 RUN = 4  # drawn points between two changes of the pen's pressure
 WRITERS_PER_TASK = 8
 PAGE = 99  # characters written in one go, at most
 NAME_WIDTH, GAP = 92, 6  # of the sheet: room for a school's name, and above and below its rows
-PAPER_GRAIN = 4 * PAGE * SIDE * OVERSAMPLING  # rows of grain, in pixels of the canvas
-
-
-@dataclass(frozen=True)
-class Allograph:
-    """One form of a character.
-
-    Attributes:
-        name: as in the file.
-        weights: how common it is among the character's allographs in each of `SCHOOLS`, >= 0.
-        points: float64 (n, 2), the points of all strokes, x to the right, y down, about 100 high.
-        paths: float64 (3, m, n): what to multiply the points with to get the m points of the pen's
-            path, drawn with straight lines, as a smooth curve, and with corners cut.
-        strokes: the slice of the m points that belongs to each stroke.
-        ends: float64 (n, n): times the points, a vector 10 long out of each stroke's two ends,
-            zero at the other points.
-        stroke_of: int (n,), the number of the stroke each point belongs to.
-    """
-
-    name: str
-    weights: tuple[float, ...]
-    points: np.ndarray
-    paths: np.ndarray
-    strokes: tuple[slice, ...]
-    ends: np.ndarray
-    stroke_of: np.ndarray
-
-
-Allographs = dict[str, list[Allograph]]
-
-
-@cache
-def load(path: str | Path = ALLOGRAPHS) -> Allographs:
-    """Read a file of allographs.
-
-    Returns:
-        Dictionary: each of the 33 characters -> non-empty list of `Allograph`.
-
-    Raises:
-        ValueError: naming the character (and allograph) that is missing or not well written.
-    """
-    with Path(path).open(encoding="utf-8") as file:
-        try:
-            forms = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path}: {error}") from None
-    if not isinstance(forms, dict):
-        raise ValueError(f"{path}: expected a character, a colon and its allographs")
-    unknown = [key for key in forms if key not in tuple(CHARACTERS)]
-    if unknown:
-        raise ValueError(f"{path}: {unknown[0]!r} is not a VIN character (digits need quotes)")
-    allographs = {}
-    for character in CHARACTERS:
-        try:
-            allographs[character] = _allographs(forms.get(character))
-        except ValueError as error:
-            raise ValueError(f"{path}: character {character!r}: {error}") from None
-    return allographs
-
-
-def _allographs(entries: Any) -> list[Allograph]:
-    """The forms of one character, from its entry of the file."""
-    if not (isinstance(entries, list) and entries):
-        raise ValueError(f"has no allograph, but {entries!r}; expected '- name: {{...}}' lines")
-    forms = [_allograph(entry) for entry in entries]
-    names = [form.name for form in forms]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"two allographs named {twice[0]!r}")
-    for number, school in enumerate(SCHOOLS):
-        if not any(form.weights[number] for form in forms):
-            raise ValueError(f"no allograph with a weight in the {school} school")
-    return forms
-
-
-def _allograph(entry: Any) -> Allograph:
-    try:
-        ((name, form),) = entry.items()
-        weight, strokes = form["weight"], form["strokes"]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ValueError(
-            f"expected '- name: {{weight: 1, strokes: [\"x,y x,y\", ...]}}', got {entry!r}"
-        ) from None
-    if not (isinstance(strokes, list) and strokes):
-        raise ValueError(f"allograph {name!r} needs at least one stroke")
-    try:
-        weights = _weights(weight)
-        drawn = [_stroke(text) for text in strokes]
-    except ValueError as error:
-        raise ValueError(f"allograph {name!r}: {error}") from None
-
-    count = sum(len(points) for points, _ in drawn)
-    length = sum(paths.shape[1] for _, paths in drawn)
-    all_paths, ends = np.zeros((3, length, count)), np.zeros((count, count))
-    slices, stroke_of, n, m = [], [], 0, 0
-    for number, (points, paths) in enumerate(drawn):
-        last_n, last_m = n + len(points), m + paths.shape[1]
-        all_paths[:, m:last_m, n:last_n] = paths
-        for end, neighbour in ((n, n + 1), (last_n - 1, last_n - 2)):
-            reach = 10 / np.linalg.norm(points[end - n] - points[neighbour - n])
-            ends[end, end], ends[end, neighbour] = reach, -reach
-        slices.append(slice(m, last_m))
-        stroke_of += [number] * len(points)
-        n, m = last_n, last_m
-    points = np.concatenate([points for points, _ in drawn])
-    return Allograph(
-        str(name), weights, points, all_paths, tuple(slices), ends, np.array(stroke_of)
-    )
-
-
-def _weights(weight: Any) -> tuple[float, ...]:
-    """A number, or a mapping from schools to numbers -> the weight in each of `SCHOOLS`."""
-    if not isinstance(weight, dict):
-        weight = dict.fromkeys(SCHOOLS, weight)
-    unknown = [school for school in weight if school not in SCHOOLS]
-    if unknown:
-        raise ValueError(f"there is no school {unknown[0]!r}, only {', '.join(SCHOOLS)}")
-    weights = list(weight.values())
-    if not (weights and all(isinstance(w, int | float) and 0 < w < np.inf for w in weights)):
-        raise ValueError(
-            f"needs a weight above 0, or one for each school that has it, not {weight}"
-        )
-    return tuple(float(weight.get(school, 0)) for school in SCHOOLS)
-
-
-def _stroke(text: Any) -> tuple[np.ndarray, np.ndarray]:
-    """'x,y x,y! ...' -> its points (n, 2) and the matrices (3, m, n) of its path."""
-    try:
-        words = text.split()
-        corner = tuple(word.endswith("!") for word in words)
-        points = np.array([[float(v) for v in word.rstrip("!").split(",")] for word in words])
-    except (AttributeError, ValueError):
-        raise ValueError(f"cannot read the stroke {text!r}; write 'x,y x,y! x,y'") from None
-    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 2:
-        raise ValueError(f"the stroke {text!r} needs at least two points x,y")
-    if not (np.abs(points) <= 200).all():
-        raise ValueError(f"the stroke {text!r} leaves the paper; a capital is 100 high")
-    if (np.linalg.norm(np.diff(points, axis=0), axis=1) < 1).any():
-        raise ValueError(f"the stroke {text!r} has the same point twice in a row")
-    return points, _paths(corner)
-
-
-@cache
-def _paths(corner: tuple[bool, ...]) -> np.ndarray:
-    """The matrices (3, m, n) from a stroke's n points to its path; see `Allograph.paths`.
-
-    `corner` says of each point whether the pen turns sharply there.
-    """
-    count = len(corner)
-    unit = np.eye(count)
-    t = np.linspace(0, 1, DENSITY, endpoint=False)[:, None]
-    between = [(1 - t) * unit[i] + t * unit[i + 1] for i in range(count - 1)]
-    straight = np.concatenate([*between, unit[-1:]])
-    # A hasty pen does not stop at corners and cuts them: each point of its path becomes the mean
-    # of those around it.
-    hasty = _spline((False,) * count)
-    cut = hasty.copy()
-    for i in range(len(cut)):
-        reach = min(DENSITY // 2 + 1, i, len(cut) - 1 - i)
-        cut[i] = hasty[i - reach : i + reach + 1].mean(axis=0)
-    return np.stack([straight, _spline(corner), cut])
-
-
-def _spline(corner: tuple[bool, ...]) -> np.ndarray:
-    """The matrix (m, n) to a smooth curve through the points: Catmull-Rom's.
-
-    The tangent at a point is parallel to the line between its neighbours; at a corner the curve
-    arrives and leaves as if the stroke ended and began there.
-    """
-    count = len(corner)
-    unit = np.eye(count)
-    into, out = np.zeros((count, count)), np.zeros((count, count))
-    for i in range(count):
-        before, after = max(i - 1, 0), min(i + 1, count - 1)
-        if corner[i] or before == i or after == i:
-            into[i], out[i] = unit[i] - unit[before], unit[after] - unit[i]
-        else:
-            into[i] = out[i] = (unit[after] - unit[before]) / 2
-    t = np.linspace(0, 1, DENSITY, endpoint=False)[:, None]
-    pieces = [
-        (2 * t**3 - 3 * t**2 + 1) * unit[i]
-        + (t**3 - 2 * t**2 + t) * out[i]
-        + (3 * t**2 - 2 * t**3) * unit[i + 1]
-        + (t**3 - t**2) * into[i + 1]
-        for i in range(count - 1)
-    ]
-    return np.concatenate([*pieces, unit[-1:]])
+PAPER_GRAIN = 4 * PAGE * CANVAS  # rows of grain, in pixels of the canvas
 
 
 class Writer:
@@ -387,15 +193,15 @@ class Writer:
             text: characters of the alphabet, at least one and at most `PAGE`.
 
         Returns:
-            uint8 (len(text), 28, 28), white ink on black, as EMNIST's: the longer side about 24
-            pixels, centred, soft edges.
+            uint8 (len(text), SIDE, SIDE), white ink on black, as EMNIST's: the longer side about
+            24 / 28 of the image, centred, soft edges.
         """
         if not 0 < len(text) <= PAGE:
             raise ValueError(f"a page holds 1 to {PAGE} characters, not {len(text)}")
         pens = self.pen * np.exp(self.rng.normal(0, 0.10, len(text)))
         strokes, pens = _fit(self.strokes(text), pens)
         # The characters stand above one another, so that each step is one call for all of them.
-        canvas = np.zeros((len(text) * SIDE * OVERSAMPLING, SIDE * OVERSAMPLING), np.uint8)
+        canvas = np.zeros((len(text) * CANVAS, CANVAS), np.uint8)
         draw_strokes(canvas, strokes, pens * OVERSAMPLING, self)
         return _ink(canvas, self)
 
@@ -461,8 +267,8 @@ def _fit(
     room = np.maximum(size, longer[:, None] / 2).prod(axis=1)
     pens = np.minimum(pens, MOST_INK * scale * room / ink)
     scale = OVERSAMPLING * (EXTENT - pens) / longer
-    middle = np.full((len(pens), 2), (SIDE * OVERSAMPLING - 1) / 2)
-    middle[:, 1] += SIDE * OVERSAMPLING * np.arange(len(pens))
+    middle = np.full((len(pens), 2), (CANVAS - 1) / 2)
+    middle[:, 1] += CANVAS * np.arange(len(pens))
     of = np.repeat(np.arange(len(pens)), lengths)
     path = (path - ((low + high) / 2)[of]) * scale[of, None] + middle[of]
     return np.split(path, np.cumsum([len(s) for s in strokes[:-1]])), np.repeat(pens, pieces)
@@ -470,15 +276,15 @@ def _fit(
 
 @cache
 def _grain() -> np.ndarray:
-    """Paper's grain, uint8 (PAPER_GRAIN, a canvas' width), mean 128: ink spreads along it."""
-    noise = np.random.default_rng(0).normal(0, 1, (PAPER_GRAIN, SIDE * OVERSAMPLING))
+    """Paper's grain, uint8 (PAPER_GRAIN, CANVAS), mean 128: ink spreads along it."""
+    noise = np.random.default_rng(0).normal(0, 1, (PAPER_GRAIN, CANVAS))
     cloud = cv2.GaussianBlur(noise, (0, 0), 2.2, borderType=cv2.BORDER_REFLECT)
     grain: np.ndarray = np.clip(128 + 50 * cloud / np.std(cloud), 0, 255).astype(np.uint8)
     return grain
 
 
 def _ink(canvas: np.ndarray, writer: Writer) -> np.ndarray:
-    """What the pen left on the paper, seen by a scanner: uint8 (k, 28, 28)."""
+    """What the pen left on the paper, seen by a scanner: uint8 (k, SIDE, SIDE)."""
     rng, height = writer.rng, len(canvas)
     start = rng.integers(0, PAPER_GRAIN - height)
     soak = 3 if writer.pen < 1.4 else 5  # there is less ink to spread where the pen is fine
@@ -487,7 +293,8 @@ def _ink(canvas: np.ndarray, writer: Writer) -> np.ndarray:
     soaked = cv2.addWeighted(soaked, 1, grain, writer.bleed, -128 * writer.bleed)
     ink = cv2.threshold(soaked, 127, 255, cv2.THRESH_BINARY)[1]
     softness = writer.softness * np.exp(rng.normal(0, 0.15))
-    ink = cv2.resize(ink, (SIDE, height // OVERSAMPLING), interpolation=cv2.INTER_AREA)
+    softness *= SIDE / EMNIST_SIDE
+    ink = cv2.resize(ink, (SIDE, height // CANVAS * SIDE), interpolation=cv2.INTER_AREA)
     ink = cv2.GaussianBlur(ink, (5, 5), softness).reshape(-1, SIDE, SIDE)
     # A scanner stretches the contrast: thin and blurred strokes come out white, too.
     brightest = ink.max(axis=(1, 2)).astype(np.float32)
@@ -516,7 +323,7 @@ def write(
         processes: how many to share the work, by default one a processor for many characters.
 
     Returns:
-        images: uint8 (33 * per_class, 28, 28), upright, white ink on black, as EMNIST's.
+        images: uint8 (33 * per_class, SIDE, SIDE), upright, white ink on black, as EMNIST's.
         labels: uint8 (33 * per_class,), index into `spec.CHARACTERS`.
         writers: int32 (33 * per_class,), the writer's number; rows are ordered by writer.
 

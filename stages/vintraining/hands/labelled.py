@@ -81,7 +81,7 @@ class Labelled:
 
 
 def is_batch(folder: Path) -> bool:
-    """Whether a labelled folder is one that `collect.py` has written."""
+    """Whether a labelled folder is one that `vin-reader collect` has written."""
     try:
         with (folder / "labels.csv").open(encoding="utf-8-sig") as file:
             return file.readline().rstrip("\r\n") == ",".join(BATCH_COLUMNS)
