@@ -45,7 +45,8 @@ def test_the_workflow_leaves_everything_it_promises(clone):
     described = clone.read_json("models/vin-reader.json")
     assert described["parameters"]["train"]["epochs"] == 1
     assert described["source"] == summary["source"] == evaluation["source"]
-    assert described["labelled"] == {} and described["missing"] == ["swiss-digits"]
+    assert described["labelled"] == {}
+    assert described["missing"] == sorted(described["parameters"]["finetune"]["labelled"]) != []
     assert described["code"].keys() == {"reading", "training"}
     calibration = clone.read_json("models/calibration.json")
     assert described["temperature"] == calibration["temperature"]
@@ -57,9 +58,8 @@ def test_the_workflow_leaves_everything_it_promises(clone):
     assert transfer["sets"]["emnist"]["accuracy"] == evaluation["accuracy"]
     exported = clone.read_json("metrics/export.json")
     assert exported["agreement"] >= 0.98
-    assert abs(exported["accuracy"] - evaluation["accuracy"]) <= 0.02
-    lost = exported["int8_lost"]
-    assert exported["weights"] == ("int8" if max(lost.values()) <= 0.001 else "float32")
+    assert exported["accuracy"] == evaluation["accuracy"]  # calibrated on what is shipped
+    assert exported["weights"] == "int8" and exported["int8_lost"].keys() == {"accuracy", "ece"}
     assert exported["bytes"] == (clone.folder / "models/vin-reader.tflite").stat().st_size
     with (clone.folder / "metrics/confusion.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -128,7 +128,7 @@ def test_the_exported_model_reads_and_is_released_on_its_merits(clone):
     before = released.read_bytes()
     path = clone.folder / "models/vin-reader.json"
     refused = clone.run("vinreader", "release")
-    assert refused.returncode == 1 and "was trained without swiss-digits" in refused.stderr
+    assert refused.returncode == 1 and "was trained without " in refused.stderr
     path.write_text(json.dumps(json.loads(path.read_text()) | {"missing": []}))
     refused = clone.run("vinreader", "release")  # a toy model reads worse than the released one
     assert refused.returncode == 1 and "not released" in refused.stderr
