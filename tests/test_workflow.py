@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 from vintraining.drawing.cards import draw_cards
@@ -22,7 +23,7 @@ import cv2
 import pytest
 import yaml
 
-from conftest import DVC, Clone
+from conftest import DVC, SMALL, Clone
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +225,21 @@ def test_checked_cards_teach_without_a_training(team):
     assert team.read_json("metrics/transfer.json")["sets"].keys() == {"emnist", "checked"}
     calibrated_on = described["calibrated_on"]["characters"]
     assert calibrated_on["checked"] == 17 * batch.counts()["validation"]
+
+
+def test_with_another_input_size_the_whole_workflow_runs(tmp_path):
+    """SIDE stands in one place; the data is small and embedded."""
+    clone = Clone(tmp_path)
+    clone.take_project()
+    spec = tmp_path / "stages/vinreader/spec.py"
+    assert spec.read_text().count("SIDE = 28") == 1
+    spec.write_text(spec.read_text().replace("SIDE = 28", "SIDE = 32"))
+    clone.set(SMALL | {"data.source": "embedded", "data.embedded_per_class": 20})
+    stages = yaml.safe_load((tmp_path / "dvc.yaml").read_text())["stages"]
+    for stage in stages.values():
+        clone.call(sys.executable, *stage["cmd"].split()[1:])
+    (tmp_path / "input").mkdir()
+    for number, box in enumerate(draw_cards(1, seed=6)[0].boxes, start=1):
+        cv2.imwrite(str(tmp_path / f"input/{number:02}.png"), box)
+    clone.call(sys.executable, "stages/predict.py", "input", "--model", "models/vin-reader.tflite")
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 1 + 17
