@@ -32,7 +32,7 @@ def test_a_card_of_one_hand_has_the_digits_of_one_writer_and_other_letters(monke
     monkeypatch.setattr(
         decoding, "decode_batch", lambda _, logs: seen.append(logs) or [decoded] * len(logs)
     )
-    decoded = decoding.Decoding(vin, vin, 0.9, "none", (), "ok", "", "", "", ())
+    decoded = decoding.Decoding(vin, vin, 0.9, "none", (), ())
     digits = np.arange(10)
     others = np.eye(33) * 0.5 + 0.01, np.arange(33)
     hands = [(np.eye(33)[:10] * sure + 0.01, digits) for sure in (0.6, 0.7)]

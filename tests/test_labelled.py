@@ -197,20 +197,19 @@ def test_what_is_saved_is_loaded(tmp_path, boxes, monkeypatch):
     assert labelled.load("train") == {}
 
 
-def put_batch(folder: Path, boxes, parts: str) -> None:
-    """A batch of cards of 17 boxes, each in the part of this initial (f: free)."""
-    names = {name[0]: name for name in (*labelled.PARTS, labelled.UNCHECKED)}
+def put_batch(folder: Path, boxes, *parts: str) -> None:
+    """A batch of cards of 17 boxes, each in one of these parts."""
     lines, images = [",".join(labelled.BATCH_COLUMNS)], {}
     for card, part in enumerate(parts):
         for box in range(17):
             name, (character, image) = f"{card}-{box}.png", boxes[card * 17 + box]
-            lines.append(f"{name},{character},c{card},{box + 1},{names[part]},,,spring")
+            lines.append(f"{name},{character},c{card},{box + 1},{part},,,spring")
             images[name] = image
     put(folder, lines, images)
 
 
 def test_a_batch_is_divided_by_cards_as_it_says(tmp_path, boxes, monkeypatch):
-    put_batch(tmp_path / "data/checked/spring", boxes, "tvf")
+    put_batch(tmp_path / "data/checked/spring", boxes, "test", "validation", labelled.UNCHECKED)
     monkeypatch.chdir(tmp_path)
     found = labelled.read_all(FINETUNE, set())
     labelled.save(found)
@@ -227,8 +226,8 @@ def test_a_batch_is_divided_by_cards_as_it_says(tmp_path, boxes, monkeypatch):
 
 
 def test_several_batches_are_one_set_of_whole_cards(tmp_path, boxes, monkeypatch):
-    put_batch(tmp_path / "data/checked/autumn", boxes[34:], "t")
-    put_batch(tmp_path / "data/checked/spring", boxes, "tt")
+    put_batch(tmp_path / "data/checked/autumn", boxes[34:], "test")
+    put_batch(tmp_path / "data/checked/spring", boxes, "test", "test")
     (tmp_path / "data/checked/spring/images/1-3.png").write_bytes(b"damaged since")
     monkeypatch.chdir(tmp_path)
     labelled.save(labelled.read_all(FINETUNE, set()))
@@ -239,7 +238,7 @@ def test_several_batches_are_one_set_of_whole_cards(tmp_path, boxes, monkeypatch
 
 
 def test_folders_in_the_wrong_place_are_refused_with_the_way_there(tmp_path, boxes):
-    put_batch(tmp_path / "labelled/spring", boxes, "t")
+    put_batch(tmp_path / "labelled/spring", boxes, "test")
     with pytest.raises(dataset.DataError, match=r"mv .*labelled/spring .*checked/"):
         read(tmp_path / "labelled")
     (tmp_path / "labelled").rename(tmp_path / "checked")
