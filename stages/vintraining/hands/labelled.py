@@ -241,8 +241,10 @@ def read_images(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[str], str
     return np.array(kept, int), stack, left, digest.hexdigest()
 
 
-def read_all(how: Finetune, seen: set[bytes]) -> list[Labelled]:
-    """Every folder of `FOLDER`, then of `BATCHES`, by name; none when there is none.
+def read_all(
+    how: Finetune, seen: set[bytes], root: Path = FOLDER, checked: Path = BATCHES
+) -> list[Labelled]:
+    """Every labelled folder, then every batch of checked cards, by name; none when there is none.
 
     An image that stands in several sets stays in one: in the EMNIST part that has it, else in a
     test, else in validation.
@@ -254,13 +256,13 @@ def read_all(how: Finetune, seen: set[bytes]) -> list[Labelled]:
         DataError: a row is wrong, there are too few writers to divide, or a folder lies in the
             wrong place; the text says where and what to do.
     """
-    labelled, batches = folders(FOLDER), folders(BATCHES)
+    labelled, batches = folders(root), folders(checked)
     for folder in labelled:
         if is_batch(folder):
-            raise dataset.DataError(f"{folder} holds checked cards: mv {folder} {BATCHES}/")
+            raise dataset.DataError(f"{folder} holds checked cards: mv {folder} {checked}/")
     names = [folder.name for folder in batches]
     if taken := [f for f in labelled if f.name in (*names, CHECKED)]:
-        raise dataset.DataError(f"{taken[0]}: {BATCHES} has this name, too; rename the folder")
+        raise dataset.DataError(f"{taken[0]}: {checked} has this name, too; rename the folder")
     drafts = [_Draft(folder, how.labelled.get(folder.name)) for folder in labelled]
     drafts += [_Draft(folder, how.checked) for folder in batches]
     for part in PARTS:

@@ -2,7 +2,7 @@
 
 Counted are characters by position after a number's prefix, and how often its check digit
 holds; `vinreader/number/prior.py` says how they make a prior. A count is kept only where at least
-`numbers.least` numbers share it: after prefixes of at most eight characters, at positions 12
+`numbers.min_count` numbers share it: after prefixes of at most eight characters, at positions 12
 and 13 (the first two of most serial numbers) only by maker or region, and at 14 to 17 only over
 all numbers.
 
@@ -104,7 +104,7 @@ def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
     return {
         "numbers": seen,
         **choices,
-        "beginnings": _shared(counted, how.least, _damped(counted, how.damping)),
+        "beginnings": _shared(counted, how.min_count, _damped(counted, how.damping)),
     }
 
 
