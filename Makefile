@@ -41,8 +41,8 @@ setup: .venv/workflow
 
 reproduce: .venv/workflow
 	dvc repro
-	python stages/draw_cards.py input
-	python stages/compare_readers.py input
+	python stages/vinreader samples input
+	python stages/vinreader samples input --compare
 
 verify-reproducible: .venv/workflow
 	python benchmarks/reproducible.py $(SETS)
@@ -54,10 +54,14 @@ test: .venv/dev
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
 
 release: .venv/workflow
-	python stages/release.py
+	python stages/vinreader release
 
-rollback: .venv/workflow
-	python stages/release.py --rollback
+# What was released and is not committed goes; else the reader of the commit before comes back.
+rollback:
+	@commit=$$(git log -2 --format=%H -- models/released | tail -n 1); \
+	git diff --quiet HEAD -- models/released || commit=HEAD; \
+	git checkout $$commit -- models/released && \
+	echo "models/released is as in $$(git log -1 --format='%h %s' $$commit)"
 
 # The tests' packages first; the others take their versions over, so that what is tested is used.
 # LiteRT asks for any backports-strenum. The newest one refuses Python 3.11 and newer, which uv does not
@@ -75,5 +79,5 @@ requirements: | $(BIN)/uv
 
 clean:
 	rm -rf .venv build *.egg-info stages/*.egg-info .pytest_cache .ruff_cache .hypothesis
-	rm -rf predictions.csv predictions.csv.json vins.csv review.html checks.sqlite* dvc_plots
+	rm -rf predictions.csv predictions.csv.json vins.csv vins.xlsx review.html checks.sqlite* dvc_plots
 	find stages tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -191,7 +191,7 @@ def browser(folder: Path) -> Iterator[webdriver.Chrome]:
 @contextmanager
 def station(folder: Path) -> Iterator[str]:
     process = subprocess.Popen(
-        [sys.executable, PROJECT / "stages/check.py", "input", "--port", str(PORT)],
+        [sys.executable, PROJECT / "stages/vinreader", "check", "input", "--port", str(PORT)],
         cwd=folder,
         stdout=subprocess.PIPE,
     )

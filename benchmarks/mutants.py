@@ -5,7 +5,7 @@
 makes so many mutants of every image format (cut off, bits flipped, bytes overwritten, pieces
 repeated or taken away, sizes made absurd), lets `predict.py` read them in folders of 500, and
 reports. Every mutant must have a row: a reading, or an error with a message. Processor time is
-measured, so that a busy machine hangs nothing; a folder that takes more than 5 s is halved and read
+measured, so that a busy machine hangs nothing; a folder that takes too long is halved and read
 again. The same seed makes the same mutants. Exit status 1 when a promise is broken.
 """
 
@@ -26,12 +26,16 @@ from vintraining.data import handwriting
 import numpy as np
 from PIL import Image, features
 
+from vinreader.image.documents import register_heic
+
 PREDICT = PROJECT / "stages/predict.py"
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "AVIF", "PDF", "HEIF")
+ENDINGS = {"JPEG2000": "jp2", "HEIF": "heic"}
 FOLDER = 500  # mutants that are read by one predict.py
-MOST_SECONDS = 5.0  # of the processor, for one file
+STARTING = 2.0  # seconds of the processor that predict.py takes before it reads
+MOST_SECONDS = 2.0  # of the processor, for one file besides that
 PATIENCE = 600  # seconds after which a process hangs without using the processor
-MOST_BYTES = 1 << 30
+MOST_BYTES = 400 << 20
 
 
 def originals(kind: str) -> list[bytes]:
@@ -76,7 +80,13 @@ def originals(kind: str) -> list[bytes]:
         "BMP": [(small, {}), (colour, {}), (see_through, {}), (grey.convert("1"), {})],
         "WEBP": [(small, {}), (see_through, {"lossless": True}), (colour, pages)],
         "GIF": [(small, {}), (grey, pages), (colour.quantize(16), {"interlace": 1})],
+        "JPEG2000": [(small, {}), (colour, {}), (grey, {"no_jp2": True, "irreversible": True})],
+        "AVIF": [(small, {}), (see_through, {}), (colour, pages)],
+        "PDF": [(small, {}), (colour, pages)],
+        "HEIF": [(small, {}), (see_through, {}), (grey, pages)],
     }
+    if kind == "HEIF":
+        register_heic()
     made = []
     for image, options in variants[kind]:
         buffer = io.BytesIO()
@@ -133,7 +143,7 @@ def mutants(kind: str, number: int, seed: int):
         content = mutant(sound[index % len(sound)], rng)
         if kind == "PNG" and rng.random() < 0.7:
             content = with_right_sums(content)
-        yield f"{index:06}.{kind.lower()}", content
+        yield f"{index:06}.{ENDINGS.get(kind, kind.lower())}", content
 
 
 @dataclass
@@ -185,7 +195,7 @@ def read(folder: Path, outcome: Outcome) -> None:
     files = sorted(folder.iterdir())
     status, text, seconds, peak = run(folder, output)
     crashed = status not in (0, 1) or "Traceback" in text or not output.exists()
-    if len(files) > 1 and (crashed or seconds > MOST_SECONDS):
+    if len(files) > 1 and (crashed or seconds > STARTING + MOST_SECONDS):
         for half in (files[::2], files[1::2]):  # which one was it?
             place = folder.with_name(f"{folder.name}-{half[0].stem}")
             place.mkdir()
@@ -199,7 +209,7 @@ def read(folder: Path, outcome: Outcome) -> None:
     if crashed:
         outcome.crashes.append(f"{name}: exit status {status}: {text[-300:]}")
         return
-    if seconds > MOST_SECONDS:
+    if seconds > STARTING + MOST_SECONDS:
         outcome.hangs.append(f"{name}: {seconds:.1f} s")
     with output.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

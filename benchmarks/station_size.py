@@ -3,7 +3,7 @@
     python benchmarks/station_size.py --cards 100000
 
 makes a store of cards whose boxes are drawn and one of ten cards, and opens them in turn with
-`stages/check.py`: from the command to the page, the list and the first card, by the wall clock and
+`vin-reader check`: from the command to the page, the list and the first card, by the wall clock and
 in seconds of processor that the station takes for it. Then it asks of the large one what a page
 asks (times are of the client, memory is the server's resident set), and presses keys in Chromium: a
 key is shown when the frame after it has been drawn.
@@ -35,7 +35,7 @@ from vinreader.review import ReviewCard, entry, picture
 from vinreader.spec import BOXES, CHARACTERS
 from vinreader.tables import VinRow
 
-CHECK = PROJECT / "stages/check.py"
+READER = PROJECT / "stages/vinreader"
 KEYS = 300  # events that are sent one by one
 OPENED = 5  # times
 PORT = 8993
@@ -74,7 +74,7 @@ def build(path: Path, cards: int) -> None:
 def station(folder: Path) -> Iterator[tuple[psutil.Process, requests.Session, float]]:
     """The process, a client who has the page, the list and a card, and the seconds until then."""
     began = time.perf_counter()
-    command = [sys.executable, CHECK, "input", "--port", str(PORT)]
+    command = [sys.executable, READER, "check", "input", "--port", str(PORT)]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout

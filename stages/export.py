@@ -1,13 +1,12 @@
-"""Stage 6: the LiteRT model that readers use, checked against the Keras network it came from.
+"""Stage: the LiteRT model that readers use, checked against the Keras network it came from.
 
-models/vin-reader.tflite and vin-reader.json (labels, input, temperature, review threshold, where
-it came from). Fails when the two networks disagree on the test characters; then the weights are
-brought to 8 bits, if validation characters are read as well with them.
+models/vin-reader.tflite and vin-reader.json (labels, input, temperature, thresholds, where it came
+from). Fails when the two networks disagree on the test characters; then the weights are brought to
+8 bits, if validation characters are read as well with them.
 """
 
+import hashlib
 import json
-import platform
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,25 @@ from typing import Any
 from vintraining import converting
 from vintraining.console import stage
 from vintraining.data import dataset
-from vintraining.hands import adaptation, labelled
+from vintraining.hands import labelled
 from vintraining.model import network, processor
 from vintraining.parameters import Export, load
+from vintraining.scores import accepting
 from vintraining.scores import figures as scores
 
 import numpy as np
-import yaml
 
+from vinreader import provenance
 from vinreader.files import sha256, write_bytes, write_json
 from vinreader.litert import LiteRT, softmax
 from vinreader.spec import CHARACTERS, SIDE, UserError
 
 SPLIT = Path("data/split")
-KERAS = Path("models/adapted.keras")
+KERAS = Path("models/finetuned.keras")
 LITERT = Path("models/vin-reader.tflite")
 NUMBERS = Path("models/vin-numbers.json")
-EVALUATION = Path("metrics/evaluation.json")
+CALIBRATION = Path("models/calibration.json")
 SOURCE = Path("data/raw/source.json")
-TEST_FIGURES = ("accuracy", "balanced_accuracy", "ece", "accepted", "accepted_error", "images")
 # Whose versions can change a weight, a threshold or a byte of the exported model.
 LIBRARIES = (
     "tensorflow",
@@ -47,61 +46,54 @@ LIBRARIES = (
 
 
 def code() -> dict[str, str]:
-    """SHA-256 of every file of code that a model follows from: those this stage depends on."""
-    stages = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
-    files = [name for name in stages["export"]["deps"] if name.startswith("stages/")]
-    return {name: sha256(Path(name).read_bytes()) for name in files}
+    """Digests of the code that reads, and of the code that a model follows from."""
+    files = [*Path("stages").glob("*.py"), *Path("stages/vintraining").rglob("*.*")]
+    found = hashlib.sha256()
+    for path in sorted(path for path in files if path.suffix in (".py", ".yaml")):
+        found.update(f"{path.as_posix()} {sha256(path)}\n".encode())
+    return {"reading": provenance.code_digest(), "training": found.hexdigest()}
 
 
 def describe(
-    model: bytes,
-    numbers: bytes,
-    evaluation: dict[str, Any],
-    source: dict[str, Any],
-    folders: dict[str, Any],
-    archive: dict[str, Any],
-    parameters: dict[str, Any],
-    code: dict[str, str],
+    model: bytes, calibration: dict[str, Any], test: dict[str, Any], parameters: dict[str, Any]
 ) -> dict[str, Any]:
-    """What vin-reader.json says: the same for the same model, data, parameters and code."""
-    origin = {"data": source["sha256"], "parameters": parameters, "code": code}
-    if folders:
-        origin["labelled"] = {name: folder["sha256"] for name, folder in folders.items()}
-    if archive:
-        origin["archive"] = {name: batch["sha256"] for name, batch in archive.items()}
+    """What vin-reader.json says: the same for the same model, data, parameters and code.
+
+    The folders of `labelled` and `archive` are those that the network learned from or was tested
+    with; `missing`: those that params.yaml names and that were not there.
+    """
+    source, record = dataset.load_json(SOURCE), labelled.load_record()
+    origin = {
+        "data": source["sha256"],
+        "parameters": parameters,
+        "code": code(),
+        "labelled": {name: folder["sha256"] for name, folder in record.items()},
+    }
+    batches = {name: folder for name, folder in record.items() if labelled.CHECKED in folder}
     return {
         "labels": CHARACTERS,
         "input": f"float32 (N, {SIDE}, {SIDE}, 1), 0 to 255, white ink on black, "
         "as boxes.py makes it",
         "output": f"float32 (N, {len(CHARACTERS)}) logits; divide by temperature, then softmax",
-        "temperature": evaluation["temperature"],
-        "review_threshold": evaluation["review_threshold"],
-        "vin_review_threshold": evaluation["vin_review_threshold"],
-        "calibrated_on": evaluation["calibrated_on"],
-        "source": evaluation["source"],
-        "test": {key: evaluation[key] for key in TEST_FIGURES},
+        "temperature": calibration["temperature"],
+        "review_threshold": calibration["threshold"],
+        "vin_review_threshold": calibration["vin_threshold"],
+        "target_risk": calibration["target_risk"],
+        "calibrated_on": calibration["computed_on"],
+        "source": source["name"],
+        "test": test,
         "data": source,
-        "labelled": folders,
-        "archive": archive,
+        "labelled": {name: folder for name, folder in record.items() if name not in batches},
+        "archive": batches,
+        "missing": labelled.missing(parameters["finetune"]["labelled"], record),
         "parameters": parameters,
-        "code": code,
+        "code": origin["code"],
         "arithmetic": processor.kernels(parameters["train"]["arithmetic"]),
         "fingerprint": sha256(json.dumps(origin, sort_keys=True).encode()),
-        "versions": {name: version(name) for name in LIBRARIES}
-        | {"python": platform.python_version()},
+        "versions": {name: version(name) for name in LIBRARIES},
         "sha256": sha256(model),
-        "numbers": sha256(numbers),  # of vin-numbers.json beside it
+        "numbers": sha256(NUMBERS),  # of vin-numbers.json beside it
     }
-
-
-def latency(reader: LiteRT, pixels: np.ndarray) -> float:
-    """Median milliseconds of reading a card's 17 boxes, one thread, of 50 runs."""
-    times = []
-    for _ in range(50):
-        start = time.perf_counter()
-        reader.logits(pixels[:17])
-        times.append(time.perf_counter() - start)
-    return float(np.median(times) * 1000)
 
 
 def read(model: bytes, characters: dataset.Characters, temperature: float) -> np.ndarray:
@@ -141,20 +133,22 @@ def refuse_another(agreement: float, difference: float, limits: Export) -> None:
 
 
 def figures(
-    exported: LiteRT, expected: np.ndarray, test: dataset.Characters, temperature: float, bins: int
+    exported: LiteRT, test: dataset.Characters, calibration: dict[str, Any], bins: int
 ) -> dict[str, Any]:
-    """How the exported model reads the test characters, and how far that is from the network."""
-    probabilities = softmax(exported.logits(test.images), temperature)
-    agreement, difference = compare(expected, probabilities)
+    """How the exported model reads the test characters; all classes alike but in `accuracy`."""
+    probabilities = softmax(exported.logits(test.images), calibration["temperature"])
     right = probabilities.argmax(axis=1) == test.labels
     shares = dataset.class_weights(test.labels)
+    accepted = accepting.at(
+        calibration["threshold"], probabilities.max(axis=1), ~right, shares
+    ).figures()
     return {
-        "agreement": agreement,
-        "max_difference": round(difference, 6),
         "accuracy": round(float(right.mean()), 5),
         "balanced_accuracy": round(float(shares @ right), 5),
         "ece": round(scores.calibration_error(probabilities, test.labels, shares, bins), 5),
-        "latency_ms_17_boxes": round(latency(exported, test.images), 3),
+        "accepted": accepted["accepted"],
+        "accepted_error": accepted["accepted_error"],
+        "images": len(test),
     }
 
 
@@ -163,38 +157,38 @@ def main() -> None:
     parameters = load()
     limits, bins = parameters.export, parameters.evaluate.bins
     keras_network = network.load(KERAS)
-    evaluation = dataset.load_json(EVALUATION)
-    source = dataset.load_json(SOURCE)
+    calibration = dataset.load_json(CALIBRATION)
     model = converting.to_litert(keras_network)
     test = dataset.load(SPLIT, "test")
-    temperature = evaluation["temperature"]
+    temperature = calibration["temperature"]
     expected = softmax(network.logits(keras_network, test.images), temperature)
     refuse_another(*compare(expected, read(model, test, temperature)), limits)
     weights, lost = "float32", {}
     if limits.int8:
         int8 = converting.to_litert(keras_network, int8=True)
         lost = loss(model, int8, temperature, bins)
-        if max(lost.values()) <= limits.max_loss:
+        if max(lost.values()) <= limits.max_int8_loss:
             model, weights = int8, "int8"
         else:
             print(f"exported with float32 weights: with int8 they would lose {lost}")
-    measured = figures(LiteRT(model), expected, test, temperature, bins)
+    measured = figures(LiteRT(model), test, calibration, bins)
+    agreement, difference = compare(expected, read(model, test, temperature))
     write_bytes(LITERT, model)
     write_json(
         LITERT.with_suffix(".json"),
-        describe(
-            model,
-            NUMBERS.read_bytes(),
-            evaluation,
-            source,
-            labelled.load_record(),
-            adaptation.load_record()["batches"],
-            parameters.model_dump(mode="json"),
-            code(),
-        ),
+        describe(model, calibration, measured, parameters.model_dump(mode="json")),
     )
-    told = {"bytes": len(model), "weights": weights, "int8_lost": lost}
-    write_json(Path("metrics/export.json"), told | measured)
+    write_json(
+        Path("metrics/export.json"),
+        {
+            "bytes": len(model),
+            "weights": weights,
+            "int8_lost": lost,
+            "agreement": agreement,
+            "max_difference": round(difference, 6),
+        }
+        | measured,
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Stage: the network, trained on for a while: with characters as they are, and with hands that
-EMNIST lacks (labelled folders).
+EMNIST lacks: labelled folders, and cards that the archive has checked.
 
-data/hands has these as the network sees them, by folder and part: only those of the folders that
-`finetune.labelled` names are trained on, and of these the part for training. models/finetuned.keras
-is the network that then reads.
+data/hands has these as the network sees them, by folder and part; only the parts for training of
+the folders that `finetune.labelled` names, and of checked cards, are trained on.
+models/finetuned.keras is the network that then reads.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,36 +32,45 @@ def seen() -> set[bytes]:
     return digests
 
 
-def right(model: Any, sets: dict[str, dataset.Characters]) -> dict[str, float]:
+def recalls(model: Any, sets: dict[str, dataset.Characters]) -> dict[str, float]:
     """Share of each set that a Keras network reads right, all classes alike."""
     shares = {}
-    for name, own in sets.items():
-        hits = network.logits(model, own.images).argmax(axis=1) == own.labels
-        shares[name] = round(float(dataset.class_weights(own.labels) @ hits), 5)
+    for name, characters in sets.items():
+        hits = network.logits(model, characters.images).argmax(axis=1) == characters.labels
+        shares[name] = round(float(dataset.class_weights(characters.labels) @ hits), 5)
     return shares
 
 
 @stage
 def main() -> None:
     parameters = load()
-    trained_on = parameters.finetune.labelled
-    folders = labelled.read_all(labelled.FOLDER, trained_on, seen())
+    how = parameters.finetune
+    folders = labelled.read_all(how, seen())
+    if missing := labelled.missing(how.labelled, [folder.name for folder in folders]):
+        print(
+            f"WARNING: {labelled.FOLDER} lacks {', '.join(missing)}, named in finetune.labelled;\n"
+            "WARNING: the network learns without, and will not be released",
+            file=sys.stderr,
+        )
     labelled.save(folders)
-    for folder in folders:
-        print(f"{labelled.FOLDER / folder.name}: {folder.told()}", flush=True)
+    print("\n".join(map(str, folders)), flush=True)
     network.be_reproducible(parameters.seed, parameters.train)
     model = network.load(TRAINED)
     validation = {"split": dataset.load(SPLIT, "validation")} | labelled.load("validation")
-    before = right(model, validation)
-    shown = labelled.replay(trained_on, dataset.load(SPLIT, "train"))
-    learning.finetune(model, shown, parameters)
+    before = recalls(model, validation)
+    hands = labelled.load("train")
+    checked = hands.pop(labelled.CHECKED, None)
+    sources = learning.mixture(dataset.load(SPLIT, "train"), hands, checked, parameters.train, how)
+    learning.finetune(model, sources, parameters)
     network.save(model, FINETUNED)
     write_json(
         METRICS,
         {
-            "characters": sum(map(len, labelled.load("train").values())),
+            "missing": missing,
+            "characters": sum(map(len, hands.values())),
+            "checked_boxes": len(checked) if checked else 0,
             "validation_before": before,
-            "validation_balanced_accuracy": right(model, validation),
+            "validation_balanced_accuracy": recalls(model, validation),
         },
     )
 

@@ -1,9 +1,10 @@
 """Stage: what vehicle numbers look like, as statistics from which no number can be read.
 
-data/numbers/*.csv, column `vin`, becomes models/vin-numbers.json; without such files, or with too
-few numbers to share anything, the released statistics are taken over. Where there are only those of
-checked cards, these are added to them. metrics/numbers.json says from how many numbers, and how
-many bits a number of a source that was held out has under what the others taught.
+The numbers of data/numbers/*.csv, column `vin`, are added to the released statistics, those of
+checked cards and of any other list; a list that the released statistics were learned from counts
+once. With `numbers.base: none` they are learned from these files alone. The result is
+models/vin-numbers.json; metrics/numbers.json says from how many numbers, and, of those learned from
+files alone, how many bits a number of a source that was held out has under what the others taught.
 """
 
 import json
@@ -46,25 +47,22 @@ def write(table: dict[str, Any]) -> int:
     return len(content)
 
 
-def released(why: str, checked: tuple[str, ...], how: Numbers) -> None:
-    """The released statistics are taken over, with the numbers of `checked` cards, and their
-    picture is drawn from numbers of theirs.
-
-    Raises: UserError if there are none.
-    """
-    if not RELEASED.is_file():
-        raise UserError(f"{why}, and no statistics at {RELEASED}")
-    table = json.loads(RELEASED.read_text("utf-8"))
-    told = {"from": "released", "numbers": table["numbers"]}
-    if checked:
-        print(f"{why}: {len(checked):,} are added to the released statistics")
-        table = number_statistics.with_archive(table, checked, how)
+def with_released(released: dict[str, Any], how: Numbers) -> None:
+    """The released statistics, and with them the numbers of those files that they do not know. The
+    picture is drawn from numbers of theirs."""
+    real = number_statistics.read(FOLDER, without=released.get("lists", ()))
+    table, figures = released, {"from": "released", "numbers": released["numbers"]}
+    if real.vins:
+        print(f"{len(real.vins):,} numbers of {FOLDER}/*.csv are added to the released statistics")
+        if len(real.vins) > released["numbers"] / 2:
+            print("(numbers.base: none learns from them alone; use it if they hold the released)")
+        table = number_statistics.with_archive(released, real.vins, how)
+        figures |= {"archive": len(real.vins), "refused": real.refused}
         write(table)
-        told["archive"] = len(checked)
     else:
-        print(f"{why}: the released statistics are used")
+        print(f"no further numbers in {FOLDER}/*.csv: the released statistics are used")
         write_bytes(MADE, RELEASED.read_bytes())
-    write_json(METRICS / "numbers.json", told)
+    write_json(METRICS / "numbers.json", figures)
     taken = prior.build(table)
     vins = simulate.drawn(taken, DRAWN, np.random.default_rng(0))
     charts.bits(METRICS / "numbers.png", number_statistics.bits(taken, vins))
@@ -73,17 +71,20 @@ def released(why: str, checked: tuple[str, ...], how: Numbers) -> None:
 @stage
 def main() -> None:
     how = load().numbers
+    if how.base == "released":
+        if not RELEASED.is_file():
+            raise UserError(f"no statistics at {RELEASED}; numbers.base: none learns without them")
+        return with_released(json.loads(RELEASED.read_text("utf-8")), how)
     real = number_statistics.read(FOLDER)
-    if not real.vins:
-        return released(f"no numbers in {FOLDER}/*.csv", (), how)
-    if real.only_checked:
-        return released(f"numbers of checked cards only in {FOLDER}/*.csv", real.vins, how)
-    table = number_statistics.learn(real.vins, how)
+    table = number_statistics.learn(real.vins, how) | {"lists": real.lists}
     try:
         prior.build(table)
         bits = held_out(real, how)
     except ValueError:
-        return released(f"{len(real.vins)} numbers in {FOLDER}/*.csv are too few", real.vins, how)
+        raise UserError(
+            f"the {len(real.vins):,} numbers of {FOLDER}/*.csv are too few to learn from alone; "
+            "numbers.base: released adds them to the released statistics"
+        ) from None
     everyone = np.concatenate(list(bits.values())) if bits else np.zeros((0, BOXES))
     write_json(
         METRICS / "numbers.json",

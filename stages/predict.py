@@ -1,8 +1,8 @@
-"""Not a stage: reads images of VIN boxes and cards. The same program as the command vin-reader."""
+"""Not a stage: reads images of VIN boxes and cards. The same as the command `vin-reader read`."""
 
 import sys
 
-from vinreader.command import main
+from vinreader.__main__ import run
 
 if __name__ == "__main__":
-    sys.exit(main(program="predict.py"))
+    sys.exit(run("read", "predict.py", sys.argv[1:]))

@@ -15,13 +15,13 @@ import pytest
 from browsing import Page, in_browser
 from conftest import predict, rows
 from test_review import browser, driver  # noqa: F401 (fixtures)
-from vinreader.command import Cards
 from vinreader.tables import DRAWN, VinRow
+from vinreader.writing import Cards
 
 VIN = "WVWZZZ1JZ3W386752"
 
 
-def row(card: int, message: str = "", confidence: float = 0.99, vin: str = VIN) -> VinRow:
+def row(card: int, confidence: float = 0.99, vin: str = VIN, **person: str) -> VinRow:
     return VinRow(
         f"card-{card}",
         vin=vin,
@@ -29,7 +29,7 @@ def row(card: int, message: str = "", confidence: float = 0.99, vin: str = VIN) 
         status="ok",
         region="Europe",
         manufacturer="Volkswagen",
-        message=message,
+        **person,
     )
 
 
@@ -40,13 +40,14 @@ def write(path: Path, table: list[VinRow]) -> Path:
     return path
 
 
-RIGHT = f"{DRAWN}; checked by a person"
-WRONG = f"{DRAWN}; corrected by a person (box 17: 8 -> 2)"
+OPEN = {"audit": DRAWN}
+RIGHT = {**OPEN, "decision": "confirmed", "read_as": VIN}
+WRONG = {**OPEN, "decision": "corrected", "read_as": VIN[:16] + "8"}
 
 
 def found(tmp_path, right: int, wrong: int, sure_of_wrong: float = 0.99) -> Audited:
-    table = [row(n, RIGHT) for n in range(right)]
-    table += [row(right + n, WRONG, sure_of_wrong) for n in range(wrong)]
+    table = [row(n, **RIGHT) for n in range(right)]
+    table += [row(right + n, sure_of_wrong, **WRONG) for n in range(wrong)]
     return audited(read_table(write(tmp_path / "vins.csv", table)))
 
 
@@ -72,8 +73,8 @@ def test_the_threshold_that_keeps_the_promise_leaves_out_the_wrong_ones(tmp_path
 
 
 def test_the_report_tells_region_maker_and_batch_apart(tmp_path):
-    one = [row(n, RIGHT) for n in range(5)] + [row(9), row(10, DRAWN)]
-    two = [row(n, WRONG)._replace(region="Asia", manufacturer="") for n in range(2)]
+    one = [row(n, **RIGHT) for n in range(5)] + [row(9), row(10, **OPEN)]
+    two = [row(n, **WRONG)._replace(region="Asia", manufacturer="") for n in range(2)]
     tables = {
         name: read_table(write(tmp_path / f"{name}.csv", table))
         for name, table in (("one", one), ("two", two))
@@ -118,7 +119,7 @@ def read_once(tmp_path_factory) -> Path:
 
 def test_drawn_cards_say_so_in_the_table(read_once):
     table = rows(read_once / "vins.csv")
-    drawn = [line for line in table if line["message"].endswith(DRAWN)]
+    drawn = [line for line in table if line["audit"] == DRAWN]
     assert len(drawn) == 2 and all(line["status"] == "ok" for line in drawn)
 
 
@@ -127,7 +128,7 @@ def test_a_drawn_card_is_typed_without_what_was_read(read_once, browser):  # noq
     browser.get((read_once / "review.html").as_uri())
     page = Page(browser)
     table = {line["card"]: line for line in rows(read_once / "vins.csv")}
-    while DRAWN not in table[page.text("name")]["message"]:
+    while table[page.text("name")]["audit"] != DRAWN:
         page.press("\ue00f")  # page down
     line = table[page.text("name")]
     assert page.number == "·" * 17 and page.text("check") == ""
@@ -139,36 +140,36 @@ def test_a_drawn_card_is_typed_without_what_was_read(read_once, browser):  # noq
     page.press(*line["vin"][:-1], wrong, "\ue007")
     (checked,) = [told for told in page.download() if told["card"] == line["card"]]
     assert checked["vin"] == line["vin"][:-1] + wrong
-    told = f"{DRAWN}; corrected by a person (box 17: {line['vin'][-1]} -> {wrong})"
-    assert checked["message"].endswith(told)
+    assert (checked["decision"], checked["read_as"]) == ("corrected", line["vin"])
 
 
 def test_the_audit_writes_its_report_and_warns_loudly(workspace):
-    table = [row(n, RIGHT) for n in range(700)] + [row(n + 700, WRONG, 0.96) for n in range(20)]
+    table = [row(n, **RIGHT) for n in range(700)]
+    table += [row(n + 700, 0.96, **WRONG) for n in range(20)]
     write(workspace.folder / "vins.csv", table)
-    result = workspace.run("audit.py", "vins.csv")
+    result = workspace.run("vinreader", "audit", "vins.csv")
     assert result.returncode == 0, result.stderr
     assert "720 of 720 accepted cards checked blind: 20 wrong (2.78%)" in result.stdout
     assert "WARNING" in result.stderr and "from confidence 0.99 on" in result.stderr
     told = json.loads((workspace.folder / "audit.json").read_text())
     assert told["threshold_that_keeps_it"] == 0.99 and not told["kept"]
     assert cv2.imread(str(workspace.folder / "audit.png")).shape[1] > 500
-    write(workspace.folder / "vins.csv", [row(n, RIGHT) for n in range(600)])
-    result = workspace.run("audit.py", "vins.csv")
+    write(workspace.folder / "vins.csv", [row(n, **RIGHT) for n in range(600)])
+    result = workspace.run("vinreader", "audit", "vins.csv")
     assert result.returncode == 0 and result.stderr == ""
 
 
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        ([row(1)], "predict.py --audit 598"),
-        ([row(1, DRAWN)], "none of the drawn cards was checked"),
-        ([row(1, RIGHT)._replace(confidence="sure")], "line 2: confidence 'sure' is no number"),
+        ([row(1)], "--audit 598"),
+        ([row(1, **OPEN)], "none of the drawn cards was checked"),
+        ([row(1, **RIGHT)._replace(confidence="sure")], "line 2: confidence 'sure' is no number"),
     ],
 )
 def test_tables_without_an_audit_are_refused(workspace, table, says):
     write(workspace.folder / "vins.csv", table)
-    result = workspace.run("audit.py", "vins.csv")
+    result = workspace.run("vinreader", "audit", "vins.csv")
     assert result.returncode == 1 and says in result.stderr and "Traceback" not in result.stderr
     assert not (workspace.folder / "audit.json").exists()
 

@@ -14,7 +14,7 @@ from vinreader import Reader
 from vinreader.image import boxes
 from vinreader.number.vin import check_digit_required, check_digit_status
 
-SCRIPT = Path(__file__).parents[1] / "stages" / "draw_cards.py"
+STAGES = Path(__file__).parents[1] / "stages"
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +54,11 @@ def test_most_cards_are_read_and_the_flawed_ones_are_doubted():
 
 def test_drawing_needs_only_what_reading_needs_and_yaml():
     code = (
-        "import sys; import draw_cards;"
+        "import sys; import vintraining.drawing.samples;"
         "print({'scipy', 'sklearn', 'pandas', 'matplotlib', 'tensorflow'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code]
-    shown = subprocess.run(
-        command, cwd=SCRIPT.parent, capture_output=True, text=True, check=True
-    ).stdout
+    shown = subprocess.run(command, cwd=STAGES, capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "set()"
 
 
@@ -112,11 +110,11 @@ def test_what_is_no_vin_is_refused():
 
 
 def run(*arguments):
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    command = [sys.executable, STAGES / "vinreader", "samples", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_script_writes_folders_and_truth_and_overwrites_nothing(tmp_path):
+def test_the_command_writes_folders_and_truth_and_overwrites_nothing(tmp_path):
     folder = tmp_path / "input"
     first = run(folder, "--cards", 2)
     assert first.returncode == 0, first.stderr
@@ -141,7 +139,7 @@ def test_the_script_writes_folders_and_truth_and_overwrites_nothing(tmp_path):
     assert (folder / "truth.csv").read_text().splitlines()[1:] == rows
 
 
-def test_the_script_says_what_is_wrong(tmp_path):
+def test_the_command_says_what_is_wrong(tmp_path):
     result = run(tmp_path, "--cards", 0)
     assert result.returncode == 1 and "count must be at least 1" in result.stderr
     assert "Traceback" not in result.stderr

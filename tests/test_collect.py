@@ -23,12 +23,10 @@ def check(folder: Path, cards: dict[str, str], audited: tuple[str, ...] = ()) ->
     for row in table:
         if row["card"] not in cards:
             continue
-        pairs = enumerate(zip(row["vin"], cards[row["card"]], strict=True), start=1)
-        changes = ", ".join(f"box {n}: {a} -> {b}" for n, (a, b) in pairs if a != b)
-        done = f"corrected by a person ({changes})" if changes else "checked by a person"
-        drawn = DRAWN if row["card"] in audited else ""
-        row["message"] = "; ".join(filter(None, [row["message"], drawn, done]))
-        row["vin"], row["status"] = cards[row["card"]], "ok"
+        number, row["read_as"] = cards[row["card"]], row["vin"]
+        row["decision"] = "confirmed" if number == row["vin"] else "corrected"
+        row["audit"] = DRAWN if row["card"] in audited else ""
+        row["vin"], row["status"] = number, "ok"
     with (folder / "checked.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, VinRow._fields)
         writer.writeheader()
@@ -77,7 +75,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def collect(archive: Workspace, *arguments: object) -> str:
-    result = archive.run("collect.py", "input", "checked.csv", *arguments)
+    result = archive.run("vinreader", "collect", "input", "checked.csv", *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -85,7 +83,7 @@ def collect(archive: Workspace, *arguments: object) -> str:
 def refused(archive: Workspace, *arguments: object) -> str:
     """What `collect` says when it refuses, having changed nothing."""
     before = tree(archive.folder)
-    result = archive.run("collect.py", *(arguments or ("input", "checked.csv")))
+    result = archive.run("vinreader", "collect", *(arguments or ("input", "checked.csv")))
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert tree(archive.folder) == before and not list(archive.folder.glob("data/.collect*"))
     return result.stderr
@@ -192,16 +190,11 @@ def test_the_same_scan_under_two_names_is_taken_once(archive):
     [
         (lambda text: text.replace("card,vin", "card,number"), "no column vin"),
         (lambda text: text.replace(",", ";"), "with commas between them"),
-        (lambda text: text.replace("checked by a person", ""), "no card with a whole number"),
+        (lambda text: text.replace("confirmed", ""), "no card with a whole number"),
         (lambda text: text + text.splitlines()[1] + "\n", "stands in line 2 already"),
         (lambda text: text.replace(TRUTH[0], TRUTH[0][:-1] + "O"), "O, which no VIN has"),
         (lambda text: "", "no column card"),
-        (
-            lambda text: text.replace(
-                "checked by a person", "corrected by a person (box 99: A -> B)"
-            ),
-            "does not fit",
-        ),
+        (lambda text: text.replace("confirmed", "corrected"), "does not fit"),
     ],
 )
 def test_a_wrong_table_is_refused(archive, damage, says):
@@ -278,7 +271,7 @@ def test_killed_at_any_moment_the_batch_is_the_old_or_the_new_one(archive):
             shutil.rmtree(folder / "data", ignore_errors=True)
             if start == "old":
                 shutil.copytree(before, folder / "data")
-            killed = killed_at(change, "collect.py", "input", table, cwd=folder)
+            killed = killed_at(change, "vinreader", "collect", "input", table, cwd=folder)
             if labels.parent.exists():
                 assert labels.read_bytes() in ((old, new) if start == "old" else (new,))
                 for row in rows(labels):

@@ -197,6 +197,66 @@ def test_broken_images_and_odd_names_stay_loose(tmp_path):
     assert set(loose) == {name.replace("/", "") for name in odd}
 
 
+@pytest.mark.parametrize(
+    ("numbers", "gaps"),
+    [
+        ([*range(1, 5), *range(6, 18)], (4,)),
+        ([*range(1, 17), 18], (16,)),
+        ([*range(1, 19)], ()),
+        ([0, *range(2, 17)], (1,)),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["x_{}.png", "x/{}.png"])
+def test_a_missing_box_keeps_its_place(put, numbers, gaps, pattern):
+    (card,) = folders.find_items(put(*(pattern.format(n) for n in numbers)))
+    assert card.gaps == gaps and card.message
+
+
+def test_of_boxes_without_numbers_the_last_ones_are_missing(put):
+    (card,) = folders.find_items(put(*(f"car/{c}.png" for c in "abcdefghijklmno")))
+    assert card.gaps == (15, 16) and card.message == "15 boxes, a card has 17"
+
+
+def test_no_two_cards_have_the_same_name(put):
+    root = put(
+        *(f"a/b/{i}.png" for i in FIRST_TO_LAST),
+        *(f"a/b_{i:02}.png" for i in FIRST_TO_LAST),
+        *(f"a_b_{i}.png" for i in FIRST_TO_LAST),
+        *(f"{i}.png" for i in FIRST_TO_LAST),
+    )
+    put(*(f"{root.name}/{i}.png" for i in FIRST_TO_LAST))
+    names = [name for name, _, _ in found(root)[0]]
+    assert sorted(names) == sorted([f"../{root.name}", "a/b", "a/b_01.png", "a_b", root.name])
+
+
+def test_what_is_left_aside_is_counted_by_reason_and_folder(put):
+    root = put("a/x.png", "a/y.JPG", "b/z.png")
+    for name, content in (("b/1.zip", b"PK\3\4" + bytes(60)), ("b/2.zip", b"PK\3\4")):
+        (root / name).write_bytes(content)
+    (root / "notes.txt").write_text("text")
+    (root / "a/plain").write_text("text")
+    (root / "a/link").symlink_to(root / "b")
+    os.mkfifo(root / "a/pipe.png")
+    seen = folders.Found()
+    assert len(list(folders.find_items(root, seen))) == 3
+    assert seen.images == {"PNG": 2, "JPG": 1}
+    assert seen.aside == {
+        "ZIP: not read; unpack it": {"b": 2},
+        "no image (.txt)": {".": 1},
+        "no image": {"a": 1},
+        "link to a folder: not followed": {"a": 1},
+        "no file": {"a": 1},
+    }
+
+
+def test_links_that_cannot_be_followed_are_images_whose_rows_say_so(put):
+    root = put("a/x.png")
+    links = {"long.png": "y" * 300, "round-1.png": "round-2.png", "round-2.png": "round-1.png"}
+    for name, target in links.items():
+        (root / "a" / name).symlink_to(target)
+    assert found(root) == ([], [*(f"a/{name}" for name in links), "a/x.png"])
+
+
 def test_links_in_circles_are_not_followed(put):
     root = put("a/x.png")
     (root / "a" / "loop").symlink_to(root)

@@ -24,7 +24,7 @@ environment = dict(os.environ)
 screen = os.fstat(2)
 
 from vinreader import Reader, find_boxes, open_pages
-from vinreader import cluster, command, debug, pipeline
+from vinreader import cluster, command, debug, pipeline, reading
 from vinreader.folders import find_items
 
 root = Path(sys.argv[1])

@@ -9,10 +9,13 @@ import json
 import os
 import re
 import struct
+import subprocess
+import sys
+import time
 import tracemalloc
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vintraining.data import archive, emnist, handwriting
@@ -24,7 +27,7 @@ import pytest
 from PIL import Image
 
 from conftest import PROJECT, archive_bytes, predict, rows
-from vinreader.image import pages as images
+from vinreader.image import kinds, limits, pages
 
 
 @contextmanager
@@ -43,7 +46,7 @@ def little_memory():
 
 def test_every_damaged_image_has_a_row_that_reads_it_or_says_why(tmp_path):
     names = set()
-    for kind in mutants.FORMATS:
+    for kind in kinds.PILLOW:
         for name, content in mutants.mutants(kind, 30, seed=5):
             (tmp_path / "input").mkdir(exist_ok=True)
             (tmp_path / f"input/m{name}").write_bytes(content)
@@ -69,43 +72,118 @@ def png(width: int, height: int, rows_of_data: int, depth: int = 1) -> bytes:
     return content
 
 
+def tiff(tags: dict[int, int]) -> bytes:
+    """A deflated grey TIFF that says so of itself, and holds no pixels."""
+    tags = tags | {258: 8, 259: 8, 262: 1, 277: 1}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+def run_length_bmp(width: int, height: int) -> bytes:
+    header = struct.pack("<I2i2H6I", 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)
+    return b"BM" + struct.pack("<3I", 10**6, 0, 1078) + header + bytes(1024) + b"\1\1" * 1000
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (png(60_000, 60_000, 2_000), "larger than 64 million pixels"),
         (png(2**31 - 1, 2**31 - 1, 1), "larger than 64 million pixels|not an image"),
         (png(1, 70_000_000, 1), "larger than 64 million pixels"),
+        (png(1, 63_999_999, 1), "more than 65,500 pixels long"),
         (png(0, 10, 1), "not an image|damaged"),
         (
             b"BM" + struct.pack("<4I2i2H6I", 10**9, 0, 54, 40, 30_000, -(2**31), 1, 24, *[0] * 6),
             "larger|damaged|not an image",
         ),
+        (b"GIF89a" + bytes(7) + b",", "damaged"),  # nothing says whether a second page follows
         (b"GIF89a" + b"\xff" * 7 + b"," + bytes(4) + b"\xff" * 20, "damaged|larger"),
         (b"II*\0" + struct.pack("<IHI", 8, 0, 8), "damaged|not an image"),  # a circle of pages
         (b"RIFF\xff\xff\xff\xffWEBPVP8L\xff\xff\xff\xff/\xff\xff\xff\xff", "larger|damaged"),
+        (tiff({256: 100, 257: 100, 322: 65_520, 323: 32_000, 324: 8, 325: 500}), "damaged"),
+        (tiff({256: 9000, 257: 9000, 273: 8, 278: 2**32 - 1, 279: 500}), "larger than 64 million"),
+        (run_length_bmp(7900, 8000), "larger than 0.5 million pixels"),
     ],
 )
 def test_absurd_sizes_are_refused_before_any_memory_is_taken(tmp_path, content, says):
     path = tmp_path / "x"
     path.write_bytes(content)
-    with little_memory(), pytest.raises(images.UnreadableImage, match=says):
-        images.open_pages(path)
+    with little_memory(), pytest.raises(pages.UnreadableImage, match=says):
+        pages.open_pages(path)
+
+
+def jpeg(side: int, **options) -> tuple[bytes, int]:
+    """A grey JPEG, and where its last scan begins."""
+    buffer = io.BytesIO()
+    Image.new("L", (side, side), 99).save(buffer, "JPEG", **options)
+    return buffer.getvalue(), buffer.getvalue().rfind(b"\xff\xda")
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded():
+    content, place = jpeg(1000, progressive=True)
+    assert limits.scans_of(content) == 6 and limits.scans_of(jpeg(100)[0]) == 1
+    assert pages.open_pages(io.BytesIO(content))[0].shape == (1000, 1000)
+    bomb = content[:place] + content[place:-2] * 400 + content[-2:]
+    with pytest.raises(pages.UnreadableImage, match="405 scans, too many for its size"):
+        pages.open_pages(io.BytesIO(bomb))
+
+
+@pytest.mark.parametrize("filling", [b"\xff" * 9_000_000, b"\0" * 9_000_000])
+@pytest.mark.parametrize("where", ["before the scan", "in the scan"])
+def test_a_jpeg_filled_with_nothing_takes_no_time(filling, where):
+    content, scan = jpeg(8)
+    at = 2 if where == "before the scan" else scan + 14
+    start = time.process_time()
+    with suppress(pages.UnreadableImage):
+        pages.open_pages(io.BytesIO(content[:at] + filling + content[at:]))
+    assert time.process_time() - start < 1
+
+
+def test_decoding_ends_when_it_takes_too_long(monkeypatch):
+    content, scan = jpeg(8)
+    filled = content[: scan + 14] + (b"\xff" * 60_000 + b"\xd0") * 100 + content[scan + 14 :]
+    pages.open_pages(io.BytesIO(filled))
+    monkeypatch.setattr(limits, "SECONDS", 0)
+    with pytest.raises(pages.UnreadableImage, match="takes too long"):
+        pages.open_pages(io.BytesIO(filled))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells no peak of a process")
+def test_a_large_page_is_held_once_with_its_colours(tmp_path):
+    """Of 25 million pixels, 4 bytes each with colours and 1 as grey; and Python itself."""
+    path = tmp_path / "x.png"
+    Image.new("RGBA", (5000, 5000), (9, 9, 9, 99)).save(path, compress_level=1)
+    code = (
+        "import sys; from vinreader.image import pages; pages.open_pages(sys.argv[1]);"
+        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PROJECT / "stages")}
+    command = [sys.executable, "-c", code, path]
+    result = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert int(result.stdout.split()[1]) * 1024 < 25e6 * 5 + 60e6
+
+
+def test_damaged_tiff_says_nothing_on_standard_error(tmp_path, capfd):
+    for _, content in mutants.mutants("TIFF", 100, seed=1):
+        with suppress(pages.UnreadableImage):
+            pages.open_pages(io.BytesIO(content))
+    assert capfd.readouterr().err == ""
 
 
 def test_many_large_pages_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS_OF_FILE", 100_000)
+    monkeypatch.setattr(limits, "MAX_PIXELS_OF_FILE", 100_000)
     page = Image.new("1", (200, 200))
     page.save(tmp_path / "x.tif", save_all=True, append_images=[page] * 4, compression="group4")
-    with pytest.raises(images.UnreadableImage, match="pages are together larger"):
-        images.open_pages(tmp_path / "x.tif")
+    with pytest.raises(pages.UnreadableImage, match="pages are together larger"):
+        pages.open_pages(tmp_path / "x.tif")
 
 
 def test_a_page_is_as_grey_in_pieces_as_in_one(tmp_path, monkeypatch):
     values = np.random.default_rng(0).integers(0, 4096, (37, 11), dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "x.png")
-    whole = images.open_pages(tmp_path / "x.png")[0]
-    monkeypatch.setattr(images, "ROWS", 5)
-    assert np.array_equal(images.open_pages(tmp_path / "x.png")[0], whole)
+    whole = pages.open_pages(tmp_path / "x.png")[0]
+    monkeypatch.setattr(pages, "ROWS", 5)
+    assert np.array_equal(pages.open_pages(tmp_path / "x.png")[0], whole)
     assert np.array_equal(whole, np.rint(values * (255 / 4095)).astype(np.uint8))
 
 

@@ -57,7 +57,7 @@ def test_no_module_leads_back_to_itself(package):
 
 def test_reading_loads_nothing_of_the_check_station():
     """Which would take as long again as the rest of the reader to load."""
-    assert not loaded_by("vinreader.command") & {"starlette", "uvicorn", "sqlite3", "asyncio"}
+    assert not loaded_by("vinreader.reading") & {"starlette", "uvicorn", "sqlite3", "asyncio"}
 
 
 def test_the_check_station_loads_nothing_that_reads_images():

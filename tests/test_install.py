@@ -64,7 +64,7 @@ def test_a_clerk_s_environment_draws_cards_and_reads_them(checkout, tmp_path):
     def python(*arguments: object) -> str:
         return run(commands / "python", *arguments, cwd=checkout)
 
-    python("stages/draw_cards.py", "input/")
+    python("stages/vinreader", "samples", "input/")
     cards = len(list((checkout / "input").glob("card-*")))
     assert cards and f"{17 * cards} boxes" in python("stages/predict.py", "input/")
     assert len(rows(checkout / "predictions.csv")) == 17 * cards
@@ -78,7 +78,7 @@ def test_a_clerk_s_environment_draws_cards_and_reads_them(checkout, tmp_path):
 
 def test_the_package_is_installed_whole_and_alone(checkout, tmp_path):
     commands = installed(tmp_path / "venv", ".", cwd=checkout)
-    run(sys.executable, PROJECT / "stages/draw_cards.py", tmp_path / "input", cwd=tmp_path)
+    run(sys.executable, PROJECT / "stages/vinreader", "samples", tmp_path / "input", cwd=tmp_path)
     found = run(
         commands / "python", "-c", "import vinreader; print(vinreader.__file__)", cwd=tmp_path
     )

@@ -84,7 +84,7 @@ def test_the_probability_is_that_of_the_mixed_prior(prior):
     for position, character, _ in doubts:
         choices[position - 1].append(character)
     rate, weights = 1e-9, {}
-    boxes = (1 - decoding.STRAY) * np.exp(logs) + decoding.STRAY / 33
+    boxes = (1 - prior.stray) * np.exp(logs) + prior.stray / 33
     for vin in map("".join, itertools.product(*choices)):
         indices = np.array([[INDEX[c] for c in vin]])
         by_statistics = np.exp(prior.log_probabilities(indices).sum())
@@ -97,12 +97,69 @@ def test_the_probability_is_that_of_the_mixed_prior(prior):
     assert found.confidence == pytest.approx(weights[best] / sum(weights.values()), abs=1e-3)
 
 
-def test_the_file_is_read_by_its_column_or_as_a_plain_list(tmp_path):
-    table, plain = tmp_path / "register.csv", tmp_path / "list.txt"
-    table.write_text(f"owner,VIN\nA,{NUMBER}\nB,{NUMBER.lower()}\nC,123\nD,\nE\n")
-    plain.write_text(f"{NUMBER}\n1M8GDM9AXKP042788\n")
-    assert len(known.Known.read(table).numbers) == 1
-    assert len(known.Known.read(plain).numbers) == 2
+OTHER = "1M8GDM9AXKP042788"
+ROWS = [
+    ("Owner", "VIN"),
+    ("Anna", NUMBER),
+    ("Борис", OTHER.lower()),
+    ("C", f" {NUMBER[:3]} {NUMBER[3:9]}\u00a0{NUMBER[9:-1]}3 "),
+    ("D", "123"),
+    ("E", ""),
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("first", ["", "sep"])
+def test_what_spreadsheets_write_is_read_and_what_was_not_used_is_told(
+    tmp_path, encoding, separator, first
+):
+    lines = [separator.join(row) for row in ROWS]
+    text = "\r\n".join([f"sep={separator}", *lines] if first else lines)
+    path = tmp_path / "register.csv"
+    path.write_bytes((text + "\r\n").encode(encoding))
+    found = known.Known.read(path)
+    listed = {NUMBER, OTHER, changed(NUMBER, (17, "3"))}
+    assert {"".join(CHARACTERS[c] for c in row) for row in found.numbers} == listed
+    assert found.summary() == (
+        "3 known numbers; 1 rows are no number of 17 characters and were not used: row 5: '123'"
+    )
+
+
+def test_numbers_are_found_without_a_header_and_in_another_column(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text(f"{NUMBER}\n{OTHER}\n")
+    assert known.Known.read(path).summary() == "2 known numbers"
+    path.write_text(f"1;{NUMBER};x\n2;{OTHER};y\n")
+    assert known.Known.read(path).summary() == "2 known numbers"
+
+
+def test_of_many_rows_that_are_no_numbers_the_first_are_shown(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("vin\n" + "\n".join([NUMBER, *"ABCDE"]))
+    assert known.Known.read(path).summary() == (
+        "1 known numbers; 5 rows are no number of 17 characters and were not used: "
+        "row 3: 'A', row 4: 'B', row 5: 'C', ..."
+    )
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04\0\0", b"\0"])
+def test_a_workbook_is_refused_with_what_to_do(tmp_path, content):
+    path = tmp_path / "known.xlsx"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="save it as CSV"):
+        known.Known.read(path)
+
+
+def test_an_empty_box_stays_empty_though_a_known_number_fits(prior):
+    logs = reading(NUMBER)
+    logs[15] = 0
+    empty = np.arange(17)[None] == 15
+    (found,) = decoding.decode_batch(prior, logs[None], empty=empty)
+    listed = known.Known.of(known.codes([NUMBER]))
+    found, note = known.recognise(listed, prior, found, logs)
+    assert found.vin == changed(NUMBER, (16, "-"))
+    assert note == f"known number {NUMBER} differs in box 16"
 
 
 @pytest.mark.parametrize("content", [b"", b"vin\n123\n", b"\xff\xfe", b"owner\nA\n"])

@@ -6,7 +6,7 @@ from collections import Counter
 from vintraining.numbers import simulate
 from vintraining.numbers import statistics as number_statistics
 from vintraining.numbers.statistics import Real, learn
-from vintraining.parameters import Numbers
+from vintraining.parameters import load
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ from vinreader.number.vin import check_digit
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, DIGITS, UserError
 
-HOW = Numbers(
-    least=3, strength=1.0, diversity=2.0, damping=0.5, unseen=0.05, old_makers=30, fold=10
+HOW = load(PROJECT / "params.yaml").numbers.model_copy(
+    update={"least": 3, "diversity": 2.0, "unseen": 0.05, "fold": 10}
 )
 # Beside the checkout where the project is built, in it where its statistics are learned.
 FOLDERS = PROJECT / "data/numbers", PROJECT.parent / "shared/vins"
@@ -53,39 +53,38 @@ def test_no_real_number_can_be_read_out_of_the_released_table():
     check_shared(table, REAL.vins, table["least"])
 
 
-def put_numbers(folder, batch: bool, name: str, vins: list[str]) -> None:
-    rows = [f"{vin},{name}" if batch else vin for vin in vins]
-    (folder / f"{name}.csv").write_text("\n".join(["vin,batch" if batch else "vin", *rows]))
+def put_numbers(folder, name: str, vins: list[str]) -> None:
+    (folder / f"{name}.csv").write_text("\n".join(["vin", *vins]))
 
 
-def test_numbers_of_checked_cards_are_told_from_all_others(tmp_path, made):
-    put_numbers(tmp_path, True, "spring", made[:10])
-    read = number_statistics.read(tmp_path)
-    assert read.only_checked and read.vins == tuple(made[:10])
-    put_numbers(tmp_path, False, "autumn", made[:3])
-    put_numbers(tmp_path, False, "winter", made[8:12])
-    read = number_statistics.read(tmp_path)
-    assert read.checked == 5 and not read.only_checked
+@pytest.fixture
+def learned_in(workspace):
+    """Learns in a workspace that has the released statistics."""
+    (workspace.folder / "data/numbers").mkdir(parents=True, exist_ok=True)
+    released = workspace.folder / "models/released" / numbers.FILE
+    released.parent.mkdir(parents=True, exist_ok=True)
+    released.write_bytes(RELEASED.with_name(numbers.FILE).read_bytes())
+
+    def learn_numbers(*options):
+        result = workspace.run("learn_numbers.py", *options)
+        assert result.returncode == 0, result.stderr
+        return json.loads((workspace.folder / "models" / numbers.FILE).read_text("utf-8"))
+
+    return workspace, released, learn_numbers
 
 
-def test_a_batch_adds_to_the_released_statistics_and_twice_is_once(workspace, made):
-    released = json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8"))
-    folder = workspace.folder / "data/numbers"
-    folder.mkdir(parents=True, exist_ok=True)
-    place = workspace.folder / "models/released" / numbers.FILE
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(RELEASED.with_name(numbers.FILE).read_bytes())
+def test_a_list_adds_to_the_released_statistics_and_twice_is_once(learned_in, made):
+    workspace, place, learn_numbers = learned_in
+    released = json.loads(place.read_text("utf-8"))
     makes = [vin for vin in made if vin.startswith("XTA")]
     tables = []
     for taught in (makes[:4], makes, makes):
-        put_numbers(folder, True, "spring", taught)
-        result = workspace.run("learn_numbers.py")
-        assert result.returncode == 0, result.stderr
-        written = workspace.folder / "models" / numbers.FILE
-        tables.append(json.loads(written.read_text("utf-8")))
-        place.write_bytes(written.read_bytes())  # as after a release
+        put_numbers(workspace.folder / "data/numbers", "spring", taught)
+        tables.append(learn_numbers())
+        place.write_text(json.dumps(tables[-1]))  # as after a release
         told = workspace.read_json("metrics/numbers.json")
-        assert told == {"from": "released", "numbers": released["numbers"], "archive": len(taught)}
+        assert told["from"] == "released" and told["numbers"] == released["numbers"]
+        assert told["archive"] == len(taught)
     assert tables[1] == tables[2]
     assert tables[1] | {"archive": {}, "archive numbers": 0} == released | {
         "archive": {},
@@ -100,13 +99,37 @@ def test_a_batch_adds_to_the_released_statistics_and_twice_is_once(workspace, ma
     assert abs((after.log_probabilities(other) - before.log_probabilities(other)).sum()) < 0.3
 
 
+def test_a_few_hundred_numbers_do_not_destroy_what_thousands_taught(learned_in, made):
+    workspace, place, learn_numbers = learned_in
+    put_numbers(workspace.folder / "data/numbers", "own", made[:300])
+    before, after = (numbers.build(t) for t in (json.loads(place.read_text()), learn_numbers()))
+    assert set(before.prefixes) <= set(after.prefixes)
+    drawn = simulate.drawn(before, 500, np.random.default_rng(0))
+    bits = [number_statistics.bits(prior, drawn).sum(axis=1).mean() for prior in (before, after)]
+    assert bits[1] - bits[0] < 0.3
+
+
+def test_a_list_that_the_released_statistics_know_counts_once(learned_in, made):
+    workspace, place, learn_numbers = learned_in
+    folder = workspace.folder / "data/numbers"
+    put_numbers(folder, "all", made)
+    list_of = number_statistics.read(folder).lists
+    table = json.loads(place.read_text()) | {"lists": list_of}
+    place.write_text(json.dumps(table))
+    assert learn_numbers() == table
+    put_numbers(folder, "more", made[:10])
+    assert learn_numbers()["archive numbers"] == 10
+
+
 def check_shared(table, vins, least):
     for beginning, tables in table["beginnings"].items():
         sharing = [vin for vin in vins if vin.startswith(beginning)]
         assert len(sharing) >= least and len(beginning) <= 8
         for position, tally in tables.items():
-            if position == numbers.CHECK:
-                assert sum(tally.values()) == len(sharing)
+            if position.startswith(numbers.CHECK):
+                codes = position.removeprefix(numbers.CHECK).strip()
+                told = [vin for vin in sharing if not codes or vin[9] in codes]
+                assert sum(tally.values()) == len(told) >= least
                 continue
             seen = Counter(vin[int(position) - 1] for vin in sharing)
             assert all(least <= seen[c] and 0 < n <= seen[c] for c, n in tally.items() if c)
@@ -165,7 +188,7 @@ def test_numbers_are_read_and_others_counted(tmp_path):
     assert number_statistics.read(tmp_path / "missing") == Real((), (), 0)
 
 
-@pytest.mark.parametrize("content", [b"number\n1\n", b"vin\n\xff\xfe\n"])
+@pytest.mark.parametrize("content", [b"number\n1\n", b"PK\x03\x04\0\0", b"\xff\xfev"])
 def test_a_file_of_numbers_that_is_none_is_named(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.csv"):

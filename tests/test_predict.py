@@ -373,7 +373,7 @@ def test_any_number_of_processes_writes_the_same_bytes(many, tmp_path):
         result = predict(many, "--jobs", jobs, cwd=folder)
         assert result.returncode == 1 and not result.stderr
         written[jobs] = {path.name: path.read_bytes() for path in folder.iterdir()}
-    files = {"predictions.csv", "predictions.csv.json", "vins.csv", "review.html"}
+    files = {"predictions.csv", "predictions.csv.json", "vins.csv", "vins.xlsx", "review.html"}
     assert set(written[1]) == files
     assert written[1] == written[3]
     assert written[1]["predictions.csv"].count(b"\n") == 1 + 1200 + 4 * 17 + 1

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vinreader import command
+from vinreader.files import Csv
 from vinreader.image.boxes import normalise
 from vinreader.number import decoding, vin
 from vinreader.number import prior as numbers
 from vinreader.reader import RELEASED
 from vinreader.spec import CHARACTERS, SIDE
-from vinreader.tables import printable
+from vinreader.tables import printable, read_table
 
 PRIOR = numbers.build(json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8")))
 
@@ -66,7 +66,7 @@ def test_decoding_with_few_doubtful_boxes_is_the_best_of_all_numbers(number, pla
     assert read.vin == read.raw == best
 
     def weight(numbers: np.ndarray) -> np.ndarray:
-        certain = (1 - decoding.STRAY) * boxes + decoding.STRAY / 33
+        certain = (1 - PRIOR.stray) * boxes + PRIOR.stray / 33
         likelihood = np.log(certain[np.arange(17), numbers]).sum(axis=1)
         return likelihood + PRIOR.log_probabilities(numbers).sum(axis=1)
 
@@ -137,8 +137,9 @@ def test_names_come_back_from_a_table_and_start_no_formula(paths):
     with tempfile.TemporaryDirectory() as place:
         table = Path(place, "x.csv")
         with ExitStack() as stack:
-            command.Csv(table, ("path",), stack).writer.writerows([printable(p)] for p in paths)
+            Csv(table, ("path",), stack).write([printable(p)] for p in paths)
         with table.open(newline="", encoding="utf-8") as file:
             _, *read = [row[0] for row in csv.reader(file)]
+        assert [row["path"] for _, row in read_table(table, ("path",))] == read
     assert [cell.removeprefix("./") for cell in read] == [p.removeprefix("./") for p in paths]
     assert not [cell for cell in read if cell[0] in "=+-@\t\r\n"]

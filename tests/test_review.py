@@ -95,7 +95,8 @@ def test_a_correction_is_typed_accepted_kept_and_downloaded(show):
     assert list(sure) == list(VinRow._fields)
     assert (sure["card"], sure["status"]) == ("sure", "ok")
     assert (b["vin"], b["raw"], b["status"], b["check_digit"]) == (RIGHT, READ, "ok", "ok")
-    assert b["message"] == "blurred; corrected by a person (box 12: D -> 0)"
+    assert (b["read_as"], b["decision"], b["message"]) == (READ, "corrected", "blurred")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", b["decided_at"])
     known = vin.region(RIGHT), vin.manufacturer(RIGHT), vin.model_year(RIGHT)
     assert (b["region"], b["manufacturer"], b["model_year"]) == known
     assert (c["vin"], c["status"]) == (EUROPEAN, "review")  # not accepted, so not decided
@@ -204,9 +205,9 @@ def test_cards_that_cannot_be_read_or_need_the_original_stay_for_review(show):
     assert page.text("progress") == "2 of 3 doubtful cards checked"
     a, b, c = page.download()
     assert (a["vin"], a["status"]) == (EUROPEAN, "review")
-    assert a["message"] == "blurred; a person cannot read it"
-    assert (b["status"], b["message"]) == ("review", "needs the original, says a person")
-    assert (c["status"], c["message"]) == ("review", "")
+    assert (a["decision"], a["read_as"], a["message"]) == ("unreadable", EUROPEAN, "blurred")
+    assert (b["status"], b["decision"]) == ("review", "original")
+    assert (c["status"], c["decision"], c["decided_at"]) == ("review", "", "")
     page.press(Keys.PAGE_UP, Keys.F4)  # once more: it is open again
     assert page.text("progress") == "1 of 3 doubtful cards checked"
 
@@ -328,8 +329,8 @@ def test_a_box_settled_among_others_is_no_longer_doubtful_on_its_card(show):
     assert page.selected == "Box 3: W, confirmed"
     page.press(Keys.ENTER)
     a, b = page.download()
-    assert a["message"] == "corrected by a person (box 3: W -> V)"
-    assert b["message"] == "checked by a person"
+    assert (a["decision"], a["read_as"]) == ("corrected", EUROPEAN)
+    assert (b["decision"], b["read_as"]) == ("confirmed", EUROPEAN)
 
 
 @in_browser
@@ -345,7 +346,7 @@ def test_who_confirms_a_planted_wrong_box_sees_it(show):
     page.press(Keys.ENTER)
     assert "known not to show Z" in page.text("missed")
     assert re.search(r"Planted boxes found: 0 of [12]\.", page.text("said"))
-    assert {row["message"] for row in page.download()} == {""}
+    assert {row["decision"] for row in page.download()} == {""}
 
 
 @in_browser
@@ -360,8 +361,8 @@ def test_a_card_of_the_audit_is_typed_blind(show):
     page.press(*EUROPEAN[:16], "3", Keys.ENTER)
     sure, drawn = page.download()
     assert drawn["vin"] == EUROPEAN[:16] + "3"
-    assert drawn["message"] == "corrected by a person (box 17: 2 -> 3)"
-    assert sure["message"] == ""
+    assert (drawn["decision"], drawn["read_as"], drawn["audit"]) == ("corrected", EUROPEAN, "drawn")
+    assert (sure["decision"], sure["audit"]) == ("", "")
 
 
 @in_browser
@@ -409,7 +410,7 @@ def test_the_boxes_that_have_to_be_looked_at_come_first_of_all_characters(show):
     assert "No doubtful box is left" in page.text("said")
     assert page.text("mosaic-place").startswith("Read surely")
     page.press(Keys.F2, Keys.ENTER, Keys.ENTER)
-    assert [row["message"] for row in page.download()] == ["checked by a person"] * 2
+    assert [row["decision"] for row in page.download()] == ["confirmed"] * 2
 
 
 @in_browser
@@ -441,16 +442,16 @@ def test_a_file_that_is_not_complete_says_so(browser, tmp_path):
 
 
 def test_as_few_boxes_are_marked_as_leave_the_others_right():
-    def marked(*sure, status="review", message=""):
+    def marked(*sure, status="review", problems=()):
         likely = [[("5", p), ("S", 1 - p)] for p in sure]
-        row = VinRow("x", status=status, message=message)
+        row, number = VinRow("x", status=status), "5" * len(sure)
         pictures = [PICTURES[0]] * len(sure)
-        return review.marked(review.ReviewCard(pictures, "5" * len(sure), sure, likely, row))
+        return review.marked(review.ReviewCard(pictures, number, sure, likely, row, problems))
 
     assert marked(0.9, 0.998, 0.9999, 0.998) == [0]
     assert marked(0.9, 0.997, 0.9999, 0.997) == [0, 1]  # one of the two can be left out
     assert marked(*[0.9999] * 17) != [] and marked(*[0.9999] * 17, status="ok") == []
-    assert marked(1.0, 1.0, 0.9, message="box 1: blot; box 2: D -> 5 (check digit)") == [0, 2]
+    assert marked(1.0, 1.0, 0.9, problems=[0]) == [0, 2]
     unread = review.ReviewCard([PICTURES[0]], "-", [0.0], [[("5", 0.5)]], VinRow("x"))
     assert review.marked(unread) == [0]
 

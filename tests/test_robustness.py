@@ -1,4 +1,4 @@
-"""The robustness stage with the released model, on a few characters; what it says about them."""
+"""The benchmark of robustness with the released model, on a few characters; what it says about them."""
 
 import json
 import shutil
@@ -14,12 +14,15 @@ import pandas as pd
 import pytest
 
 from conftest import PROJECT, Workspace
-from vinreader.image import pages as images
+from vinreader.image.pages import open_pages
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS
 
 
-def prepared(folder, per_class: int) -> Workspace:
+BENCHMARK = "../benchmarks/robustness.py"
+
+
+def prepared(folder) -> Workspace:
     """A workspace with two test characters of each class and the released model."""
     workspace = Workspace(folder)
     written, labels, _ = handwriting.write(2, writers=2, seed=9, progress=False, processes=1)
@@ -28,15 +31,14 @@ def prepared(folder, per_class: int) -> Workspace:
     (folder / "models").mkdir()
     for name in ("vin-reader.tflite", "vin-reader.json", "vin-numbers.json"):
         shutil.copy(PROJECT / "models/released" / name, folder / "models")
-    workspace.set({"robustness.per_class": per_class})
     return workspace
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """The workspace after the stage, and the stage's result."""
-    workspace = prepared(tmp_path_factory.mktemp("robustness"), per_class=1)
-    result = workspace.run("robustness.py")
+    """The workspace after the benchmark, and its result."""
+    workspace = prepared(tmp_path_factory.mktemp("robustness"))
+    result = workspace.run(BENCHMARK, "--per-class", 1)
     assert result.returncode == 0, result.stderr
     return workspace.folder / "metrics", result
 
@@ -100,7 +102,7 @@ def test_characters_without_disturbance_are_read_as_the_reader_reads_them(measur
 def test_the_pictures_are_there(measured):
     metrics, _ = measured
     for name in ("robustness.png", "disturbances.png"):
-        (page,) = images.open_pages(metrics / name)
+        (page,) = open_pages(metrics / name)
         assert min(page.shape) > 500 and np.ptp(page) > 200
 
 
@@ -146,8 +148,8 @@ def test_no_decent_scan_is_worse_than_the_table_says():
 
 
 def test_without_a_model_it_says_what_to_do(tmp_path):
-    workspace = prepared(tmp_path, per_class=1)
+    workspace = prepared(tmp_path)
     (tmp_path / "models/vin-reader.json").unlink()
-    result = workspace.run("robustness.py")
+    result = workspace.run(BENCHMARK, "--per-class", 1)
     assert result.returncode == 1 and "vin-reader.json" in result.stderr
     assert "Traceback" not in result.stderr and not (tmp_path / "metrics").exists()

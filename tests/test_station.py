@@ -20,9 +20,10 @@ import pytest
 import requests
 
 from conftest import PROJECT, predict, rows, unmeasured
+from vinchecking.building import Building
 from vinchecking.desk import LEASE, Desk
 from vinchecking.events import NONE
-from vinchecking.store import FILE, Building, Store
+from vinchecking.store import FILE, Store
 from vinreader import review
 from vinreader.spec import UserError
 from vinreader.tables import DRAWN, VinRow
@@ -44,7 +45,7 @@ def build(folder, cards, blind=()):
     with Building(folder / FILE) as store:
         for shown in cards:
             store.add(review.entry(shown))
-        store.write(folder / FILE, dict.fromkeys(blind, DRAWN), blind)
+        store.write(folder / FILE, blind=blind)
     return folder / FILE
 
 
@@ -69,7 +70,15 @@ class Station:
     def __init__(self, folder, *arguments):
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, PROJECT / "stages/check.py", "input", "--port", "0", *arguments],
+            [
+                sys.executable,
+                PROJECT / "stages/vinreader",
+                "check",
+                "input",
+                "--port",
+                "0",
+                *arguments,
+            ],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=(folder / "log").open("a"),
@@ -173,7 +182,8 @@ def test_nobody_replaces_a_decision_without_knowing(desk):
     assert at.take_in([event("confirm", 0, "boris", boxes=[1])])["accepted"]
     assert at.take_in([done(0, OTHER, "boris", over=first["id"])])["accepted"]
     (row,) = at.store.rows()
-    assert row.vin == OTHER and row.message == "corrected by a person (box 17: 2 -> 3)"
+    assert (row.vin, row.read_as, row.decision, row.clerk) == (OTHER, READ, "corrected", "boris")
+    assert row.decided_at == "1970-01-12T13:46:40Z"  # an event is not older than its arrival
 
 
 def test_an_event_sent_twice_is_kept_once_and_its_id_is_no_other_event_s(desk):
@@ -243,11 +253,12 @@ def test_audit_cards_stand_among_the_doubtful_ones_and_come_blind(tmp_path):
         assert names[-1] == "sure" and all(one["doubtful"] for one in listed[:-1])
         assert 0 < names.index("a0") < names.index("a1") < 8
         shown = station.ask("/api/cards/6").json()
-        assert shown["blind"] and DRAWN not in json.dumps(shown) and READ not in json.dumps(shown)
+        assert shown["blind"] and shown["row"]["audit"] == "" and READ not in json.dumps(shown)
         assert (shown["confidences"], shown["alternatives"]) == ([], [])
         station.send(done(6, OTHER))
-    found = {row["card"]: row["message"] for row in rows(tmp_path / "vins.csv")}
-    assert found["a0"] == f"{DRAWN}; corrected by a person (box 17: 2 -> 3)"
+    found = {row["card"]: row for row in rows(tmp_path / "vins.csv")}
+    assert [name for name, row in found.items() if row["audit"] == DRAWN] == ["a0", "a1"]
+    assert (found["a0"]["decision"], found["a0"]["read_as"]) == ("corrected", READ)
 
 
 # The mosaic
@@ -313,13 +324,13 @@ def test_a_folder_is_read_served_and_opened_again(tmp_path):
         assert "boxes:" not in "".join(station.said)  # not read again
         vin = station.ask("/api/cards/2").json()["reading"]
         station.send(done(2, vin))
-    assert rows(tmp_path / "vins.csv")[2]["message"].endswith("checked by a person")
+    assert rows(tmp_path / "vins.csv")[2]["decision"] == "confirmed"
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
     assert not (tmp_path / f"{FILE}-wal").exists()  # it was told to end, and closed the store
     (tmp_path / FILE).unlink()  # read anew: vins.csv says what was decided
     told = check(tmp_path, "input", "--report")
     assert "51 boxes" in told.stdout and "1 decisions of persons taken over" in told.stdout
-    assert rows(tmp_path / "vins.csv")[2]["message"].endswith("checked by a person")
+    assert rows(tmp_path / "vins.csv")[2]["decision"] == "confirmed"
 
 
 def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
@@ -340,26 +351,38 @@ def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
         assert station.ask("/api/progress").json()["done"] in (len(kept), len(kept) + 1)
     found = rows(tmp_path / "vins.csv")
     for number, said in kept.items():
-        assert found[number]["vin"] == said["vin"] and "by a person" in found[number]["message"]
+        assert found[number]["vin"] == said["vin"] and found[number]["clerk"] == "anna"
     assert len(kept) > 10 and len(found) == 2000
 
 
-def table_from_disk(folder, *said):
-    """A vins.csv as the page from disk downloads it: of each card its name, number and message."""
-    cells = dict.fromkeys(VinRow._fields, "")
+FORMER = "card vin raw confidence check_digit status region manufacturer model_year message"
+SAYS = {  # in the column of decisions, and before there was one
+    "corrected": "blurred; corrected by a person (box 17: 2 -> 3)",
+    "unreadable": "a person cannot read it",
+    "": "",
+    "original": "needs the original, says a person",
+    "confirmed": "checked by a person",
+}
+
+
+def table_from_disk(folder, *said, former=False):
+    """A vins.csv as the page from disk downloads it, or did before there were columns of
+    decisions: of each card its name, number and decision."""
+    columns = FORMER.split() if former else VinRow._fields
     with (folder / "vins.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, cells, lineterminator="\n")
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
-        for name, vin, message in said:
-            writer.writerow(cells | {"card": name, "vin": vin, "message": message})
+        for name, vin, decision in said:
+            more = {"message": SAYS[decision]} if former else {"decision": decision}
+            writer.writerow({"card": name, "vin": vin, **more})
 
 
-def test_decisions_made_from_disk_are_taken_over_once(tmp_path):
+@pytest.mark.parametrize("former", [False, True])
+def test_decisions_made_from_disk_are_taken_over_once(tmp_path, former):
     path = build(tmp_path, [card(name) for name in "abcdef"])
-    decided = "blurred; corrected by a person (box 17: 2 -> 3)"
-    said = [("a", OTHER, decided), ("b", READ, "a person cannot read it"), ("c", READ, "")]
-    said += [("d", READ, "needs the original, says a person"), ("e", READ, "checked by a person")]
-    table_from_disk(tmp_path, *said)
+    said = [("a", OTHER, "corrected"), ("b", READ, "unreadable"), ("c", READ, "")]
+    said += [("d", READ, "original"), ("e", READ, "confirmed")]
+    table_from_disk(tmp_path, *said, former=former)
     with running(tmp_path) as station:
         assert "4 decisions of persons taken over" in "".join(station.said)
         assert "2 open" in station.said[-2]
@@ -368,7 +391,7 @@ def test_decisions_made_from_disk_are_taken_over_once(tmp_path):
         (first,) = station.ask("/api/cards/0").json()["events"]
         assert (first["clerk"], first["vin"]) == ("from vins.csv", OTHER)
         station.send(event("open", 0, over=first["id"]), done(2))
-    table_from_disk(tmp_path, *said[:2], ("c", OTHER, decided), *said[3:])
+    table_from_disk(tmp_path, *said[:2], ("c", OTHER, "corrected"), *said[3:], former=former)
     told = check(tmp_path, "input", "--report")
     assert "taken over" not in told.stdout  # nor is what somebody took back decided again
     assert "2 decisions in vins.csv are others than those here" in told.stdout
@@ -381,7 +404,7 @@ def test_decisions_made_from_disk_are_taken_over_once(tmp_path):
     assert found["c"]["vin"] == READ
 
     for name, vin, why in (("x", READ, "no card here"), ("f", READ[1:], "vin is missing or wrong")):
-        table_from_disk(tmp_path, (name, vin, "checked by a person"))
+        table_from_disk(tmp_path, (name, vin, "confirmed"), former=former)
         before = (tmp_path / "vins.csv").read_bytes()
         told = check(tmp_path, "input", "--report")
         assert told.returncode == 2 and why in told.stderr and "Traceback" not in told.stderr
@@ -548,7 +571,7 @@ def test_on_other_addresses_a_token_is_needed_and_stays(tmp_path):
 
 def check(folder, *arguments):
     return subprocess.run(
-        [sys.executable, PROJECT / "stages/check.py", *map(str, arguments)],
+        [sys.executable, PROJECT / "stages/vinreader", "check", *map(str, arguments)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -560,9 +583,7 @@ def test_mistakes_are_one_clear_error(tmp_path, shared):
     told = check(tmp_path, "nowhere")
     assert told.returncode == 2 and "nowhere: no such folder" in told.stderr
     assert not list(tmp_path.iterdir())
-    (tmp_path / "vins.csv").write_text(
-        ",".join(VinRow._fields) + "\na,,,,,,,,,checked by a person\n"
-    )
+    (tmp_path / "vins.csv").write_text(",".join(VinRow._fields) + "\na,,,,,,,,,,,confirmed,,,\n")
     before = (tmp_path / "vins.csv").read_bytes()
     told = check(tmp_path, "nowhere")
     assert told.returncode == 2 and "no such folder" in told.stderr

@@ -142,7 +142,7 @@ def test_without_a_connection_decisions_wait_and_are_sent(tmp_path, sits_down):
     found = table(tmp_path)
     for name in ("card 0", "card 1"):
         assert found[name]["vin"] == "X" + READ[1:]
-        assert "corrected by a person (box 1: W -> X)" in found[name]["message"]
+        assert (found[name]["decision"], found[name]["clerk"]) == ("corrected", "Anna")
 
 
 def test_a_station_killed_at_ten_moments_has_every_key_once(tmp_path, sits_down):

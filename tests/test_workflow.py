@@ -104,15 +104,15 @@ def test_the_exported_model_reads_and_is_released_on_its_merits(clone):
     assert read.returncode == 2 and "no images" in read.stderr
     released = clone.folder / "models/released/vin-reader.tflite"
     before = released.read_bytes()
-    refused = clone.run("release.py")  # a toy model reads worse than the released one
+    refused = clone.run("vinreader", "release")  # a toy model reads worse than the released one
     assert refused.returncode == 1 and "not released" in refused.stderr
     assert released.read_bytes() == before
     shutil.rmtree(released.parent)
-    assert clone.run("release.py").returncode == 0
+    assert clone.run("vinreader", "release").returncode == 0
     assert released.read_bytes() == (clone.folder / "models/vin-reader.tflite").read_bytes()
     path = clone.folder / "models/vin-reader.json"
     path.write_text(path.read_text().replace("emnist", "embedded"))
-    refused = clone.run("release.py")
+    refused = clone.run("vinreader", "release")
     assert refused.returncode == 1 and "EMNIST" in refused.stderr
 
 

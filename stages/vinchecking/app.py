@@ -8,6 +8,7 @@ the names of cards.
 import asyncio
 import base64
 import hashlib
+import html
 import json
 import logging
 import re
@@ -31,8 +32,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vinchecking.desk import Desk
-from vinchecking.events import EventError, State, clerk_name
-from vinchecking.store import Card, Store, StoreError
+from vinchecking.events import NAME_LENGTH, EventError, State
+from vinchecking.store import Card, Store, StoreError, StoreGone
 from vinreader import template
 from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
@@ -41,6 +42,7 @@ MOST_BYTES = 1 << 20  # of a request's body
 MOST_EVENTS = 1000  # of a request
 MOST_CARDS = 1000
 MOST_BOXES = 200
+SLOWEST = 30.0  # seconds that a request's body may take
 TABLES_EVERY = 30.0  # seconds between two writings of the tables, if anything has changed
 
 log = logging.getLogger("vinchecking")
@@ -59,7 +61,10 @@ class Access:
     def host(self, host: str) -> bool:
         """Whether a Host header names this machine: another name may have been bound to its
         address by a foreign page (DNS rebinding)."""
-        name = (urlsplit(f"//{host}").hostname or "").lower()
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").lower()
+        except ValueError:  # "[" begins an IPv6 address
+            return False
         return name in self.names or (self.any_address and _is_address(name))
 
 
@@ -108,15 +113,16 @@ class Guard:
         headers, client = request.headers, request.client.host if request.client else "?"
         if not self.access.host(headers.get("host", "")):
             log.warning("%s: refused, host %.100r is not this station", client, headers.get("host"))
-            return _error(403, "host", "this station does not go by that name; see --name")
+            return _refuse(request, 403, "host")
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
+        own = (f"{scheme}://{headers.get('host')}" for scheme in ("http", "https"))
+        foreign = origin is not None and origin not in own
         foreign |= headers.get("sec-fetch-site") in ("cross-site", "same-site") and (
             request.url.path != "/"
         )
         if foreign:
             log.warning("%s: refused, from the foreign origin %.100r", client, origin)
-            return _error(403, "origin", "only the station's own page may ask this")
+            return _refuse(request, 403, "origin")
         if not self.access.token:
             return None
         given = request.query_params.get("token") if request.url.path == "/" else None
@@ -140,9 +146,10 @@ class Guard:
         ):
             return None
         log.warning("%s: refused, without the token or with a wrong one", client)
-        return _error(
-            401, "token", "open the address with ?token=... that the station printed when it began"
-        )
+        if request.url.path == "/":  # a person, with a browser
+            why = html.escape(told(request, "token"))
+            return HTMLResponse(f"<!doctype html><title>VIN</title><p>{why}</p>", 401)
+        return _refuse(request, 401, "token")
 
 
 def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> Starlette:
@@ -165,14 +172,16 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
             Route("/api/release", station.release, methods=["POST"]),
             Route("/api/mosaic", station.mosaic),
             Route("/api/events", station.events, methods=["POST"]),
+            Route("/api/sign-in", station.sign_in, methods=["POST"]),
             Route("/api/progress", station.progress),
             Route("/api/vins.csv", station.table),
         ],
         middleware=[Middleware(Guard, access=access, policy=policy(page))],
         exception_handlers={
             HTTPException: _http_error,
-            EventError: lambda _, error: _error(400, "invalid", str(error)),
+            EventError: lambda request, _: _refuse(request, 400, "clerk", most=NAME_LENGTH),
             StoreError: _store_error,
+            StoreGone: _store_error,
             OSError: _store_error,
             Exception: _failure,
         },
@@ -223,11 +232,11 @@ class _Station:
     def cards(self, request: Request) -> Response:
         start, count = _number(request, "from", 0), _number(request, "count", 100, MOST_CARDS)
         find = request.query_params.get("find", "")[:200]
-        found = self.desk.list_cards(_clerk(request), start, count, find)
+        found = self.desk.list_cards(self._clerk(request), start, count, find)
         return JSONResponse({"total": self.store.cards, "cards": found})
 
     def card(self, request: Request) -> Response:
-        clerk, card = _clerk(request), self._card(request.path_params["card"])
+        clerk, card = self._clerk(request), self._card(request.path_params["card"])
         view = self.store.view(card, clerk)
         entry = card.entry | {"doubtful": card.doubtful, "row": card.row._asdict()}
         if view.blind:
@@ -250,7 +259,7 @@ class _Station:
         )
 
     def next(self, request: Request) -> Response:
-        clerk = _clerk(request)
+        clerk = self._clerk(request)
         after = _number(request, "after", -1) if "after" in request.query_params else None
         number = self.desk.next(clerk, after)
         if number is None:
@@ -261,49 +270,68 @@ class _Station:
 
     async def lease(self, request: Request) -> Response:
         card = self._card_in(await _body(request))
-        return JSONResponse(await run_in_threadpool(self.desk.lease, card, _clerk(request)))
+        return JSONResponse(await run_in_threadpool(self.desk.lease, card, self._clerk(request)))
 
     async def release(self, request: Request) -> Response:
         card = self._card_in(await _body(request))
-        await run_in_threadpool(self.desk.release, card, _clerk(request))
+        await run_in_threadpool(self.desk.release, card, self._clerk(request))
         return JSONResponse({"ok": True})
 
     def mosaic(self, request: Request) -> Response:
-        clerk, character = _clerk(request), request.query_params.get("character")
+        clerk, character = self._clerk(request), request.query_params.get("character")
         if character is None:
             return JSONResponse(
                 {"all": self.desk.left(), "doubtful": self.desk.left(doubtful=True)}
             )
         if len(character) != 1 or character not in CHARACTERS:
-            raise HTTPException(400, "character is none of the 33")
+            raise _not_so(400, "invalid", why="character is none of the 33")
         count, doubtful = _number(request, "count", 80, MOST_BOXES), _number(request, "doubtful", 0)
         return JSONResponse(self.desk.mosaic(clerk, character, count, bool(doubtful)))
 
     async def events(self, request: Request) -> Response:
         sent = await _body(request)
         if not isinstance(sent, list) or len(sent) > MOST_EVENTS:
-            raise HTTPException(400, f"not a list of at most {MOST_EVENTS} events")
+            raise _not_so(400, "invalid", why=f"not a list of at most {MOST_EVENTS} events")
+        if "x-clerk" in request.headers:
+            self._clerk(request)
         answer = await run_in_threadpool(self.desk.take_in, sent)
         for refusal in answer["refused"]:
-            log.warning("an event was refused: %.200s", refusal["why"])
+            why = refusal["why"]
+            log.warning("an event was refused: %.200s", why)
+            refusal["why"] = told(request, **{"by": "", **refusal})
         return JSONResponse(answer)
 
+    def sign_in(self, request: Request) -> Response:
+        """The clerk's name as it is used here, from now on in this browser."""
+        return JSONResponse({"clerk": self._clerk(request, "take" in request.query_params)})
+
     def progress(self, request: Request) -> Response:
-        return JSONResponse(self.desk.progress(_clerk(request)))
+        return JSONResponse(self.desk.progress(self._clerk(request)))
 
     def table(self, _: Request) -> Response:
         return FileResponse(self.write_tables(), media_type="text/csv", filename="vins.csv")
 
+    def _clerk(self, request: Request, take: bool = False) -> str:
+        """The clerk who asks.
+
+        Raises: EventError, HTTPException if the name is none, or another browser's.
+        """
+        name = self.desk.name(unquote(request.headers.get("x-clerk", "")))
+        browser = request.headers.get("x-browser")
+        if browser and not self.desk.greet(name, browser, take):
+            raise _not_so(409, "name", name=name)
+        return name
+
     def _card(self, number: int) -> Card:
         card = self.store.card(number) if number < 1 << 53 else None
         if card is None:
-            raise HTTPException(404, "there is no such card")
+            raise _not_so(404, "missing")
         return card
 
     def _card_in(self, body: Any) -> int:
         number = body.get("card") if isinstance(body, dict) else None
         if type(number) is not int or not 0 <= number < self.store.cards:
-            raise HTTPException(404, "there is no such card")
+            raise _not_so(404, "missing")
         return number
 
 
@@ -328,48 +356,72 @@ def _state(state: State) -> dict[str, Any]:
     }
 
 
-def _clerk(request: Request) -> str:
-    return clerk_name(unquote(request.headers.get("x-clerk", "")))
-
-
 def _number(request: Request, name: str, default: int, most: int = 1 << 53) -> int:
     text = request.query_params.get(name, str(default))
     if not re.fullmatch(r"[0-9]{1,15}", text) and text != str(default):
-        raise HTTPException(400, f"{name} is no number")
+        raise _not_so(400, "invalid", why=f"{name} is no number")
     return min(int(text), most)
 
 
 async def _body(request: Request) -> Any:
     """The JSON of a request's body, of which never more than `MOST_BYTES` are held."""
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        raise HTTPException(415, "the body has to be application/json")
+        raise _not_so(415, "type")
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"the body is larger than {MOST_BYTES:,} bytes")
     try:
-        return json.loads(bytes(body))
+        async with asyncio.timeout(SLOWEST):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise _not_so(413, "size", most=f"{MOST_BYTES:,}")
+    except TimeoutError:
+        raise _not_so(408, "slow") from None
+    try:
+        return json.loads(bytes(body), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise HTTPException(400, "the body is no JSON") from None
+        raise _not_so(400, "invalid", why="the body is no JSON") from None
 
 
-def _error(status: int, code: str, text: str) -> JSONResponse:
-    return JSONResponse({"error": text, "code": code}, status)
+def _no_constant(name: str) -> None:
+    """Raises: ValueError: Python reads NaN and Infinity, which are no JSON."""
+    raise ValueError(name)
+
+
+def _refuse(request: Request, status: int, code: str, **values: object) -> JSONResponse:
+    """An answer that says in the clerk's language why there is no other."""
+    return JSONResponse({"error": told(request, code, **values), "code": code}, status)
+
+
+def told(request: Request, code: str, **values: object) -> str:
+    """What a refusal says in the language of who asks."""
+    asked = request.headers.get("x-language") or request.headers.get("accept-language", "")
+    language = next((one for one in template.LANGUAGES if asked.startswith(one)), "en")
+    said: str = template.texts(language)[f"refusal_{code}"]
+    return said.format(**values)
+
+
+def _not_so(status: int, code: str, **values: object) -> HTTPException:
+    return HTTPException(status, {"code": code, **values})  # type: ignore[arg-type]
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    codes = {404: "missing", 405: "method", 413: "size"}
+    codes = {404: "missing", 405: "method"}
+    detail: Any = error.detail
+    if not isinstance(detail, dict):  # Starlette's own
+        detail = {"code": codes.get(error.status_code, "invalid"), "why": detail}
     if error.status_code == 413:
         log.warning("a body of more than %d bytes was refused", MOST_BYTES)
-    return _error(error.status_code, codes.get(error.status_code, "invalid"), error.detail)
+    return _refuse(request, error.status_code, **detail)
 
 
 def _store_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, StoreGone):
+        log.error("%s: nothing is kept until the station is started again", error)
+        return _refuse(request, 503, "gone")
     log.warning("%s", error)
-    return _error(503, "store", "the station cannot keep this now (is its disk full?); try again")
+    return _refuse(request, 503, "store")
 
 
 def _failure(request: Request, error: Exception) -> Response:
-    return _error(500, "failure", "an error in the station; its window says more")
+    return _refuse(request, 500, "failure")

@@ -9,26 +9,27 @@ a browser, and writes vins.csv with what was decided every now and then and at t
 import argparse
 import json
 import logging
-import secrets
-import signal
-import socket
 import sqlite3
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from ipaddress import ip_address
+from importlib.util import find_spec
 from pathlib import Path
 
+from vinchecking.building import Building
 from vinchecking.events import Event
-from vinchecking.former import Taken, decisions, take_over
+from vinchecking.former import Taken, decisions, take_over, upgrade
 from vinchecking.report import report, told
-from vinchecking.store import FILE, Building, Store, StoreError
+from vinchecking.store import FILE, Store, StoreError
 from vinreader.files import Csv, sha256, write_json
 from vinreader.options import EXIT_CANNOT_RUN, EXIT_READ, OPTIONS, share
 from vinreader.spec import UserError
 from vinreader.tables import VinRow
 
 PORT = 8017
+MINUTE = 60.0
 READING = (
     "--output",
     "--model",
@@ -36,6 +37,8 @@ READING = (
     "--rules",
     "--known",
     "--known-rate",
+    "--years",
+    "--years",
     "--audit",
     "--jobs",
 )
@@ -111,6 +114,7 @@ def open_store(options: argparse.Namespace) -> Store:
     if path.exists():
         store = Store(path)
         try:
+            upgrade(store)
             with store.writing() as db:
                 found = take_over(db, said, vins)
         except BaseException:
@@ -140,7 +144,7 @@ def _record(output: Path) -> Path:
 
 def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Taken:
     """Read the folder into the tables and a store at `path`, with what persons have said of it."""
-    from vinreader import command, provenance  # what reads images is not needed otherwise
+    from vinreader import provenance, reading  # what reads images is not needed otherwise
 
     vins, found = options.output.with_name("vins.csv"), Taken(0, 0)
 
@@ -148,16 +152,40 @@ def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Ta
         nonlocal found
         found = take_over(db, said, vins)
 
-    counts = command.Counts()
-    reader = command.open_reader(options)
-    print(command.introduction(reader))
-    with closing(command.read(reader, options)) as results:
-        tables = command.write_files(
-            results, options.output, counts, options.audit or 0, Building(path, then)
+    from vinreader.summary import Summary
+    from vinreader.writing import write_files
+
+    summary = Summary()
+    reader = reading.open_reader(options)
+    print(reading.introduction(reader))
+    with closing(reading.read(reader, options, summary.found)) as results:
+        tables = write_files(
+            results, options.output, summary, options.audit or 0, Building(path, then)
         )
-    provenance.write_record(reader, options.rules, tables)
-    print(command.summary(counts, None))
+    provenance.write_record(reader, options.rules, tables, summary.record())
+    print(summary.lines())
     return found
+
+
+class Seldom(logging.Filter):
+    """Lets one line a minute through for one cause, and tells how many there were more."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = clock
+        self._last: dict[object, tuple[float, int]] = {}  # of a cause: when, and how many since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now, cause = self._now(), (record.name, record.msg)
+        last, more = self._last.get(cause, (now - 2 * MINUTE, 0))
+        if now - last < MINUTE:
+            self._last[cause] = last, more + 1
+            return False
+        self._last[cause] = now, 0
+        if more:
+            record.msg = f"{record.getMessage()} ({more:,} more like it before)"
+            record.args = ()
+        return True
 
 
 class Tables:
@@ -181,7 +209,7 @@ class Tables:
             events = self._store.count_events()
             if events != self._events or not self.path.exists():
                 with ExitStack() as stack:
-                    Csv(self.path, VinRow._fields, stack).writer.writerows(self._store.rows())
+                    Csv(self.path, VinRow._fields, stack).write(self._store.rows())
                 with suppress(FileNotFoundError, ValueError, KeyError):
                     record = json.loads(self._record.read_text("utf-8"))
                     record["tables"][self.path.name] = sha256(self.path)
@@ -190,68 +218,19 @@ class Tables:
         return self.path
 
 
-def serve(store: Store, tables: Tables, options: argparse.Namespace) -> None:
-    """Answers until it is told to stop.
-
-    Raises: UserError if the address cannot be had.
-    """
-    import uvicorn  # its import takes longer than a card is read
-
-    from vinchecking.app import Access, make_app
-    from vinchecking.desk import Desk
-
-    listening = _listen(options.host, options.port)
-    address, used = listening.getsockname()[:2]
-    token = "" if ip_address(address).is_loopback else _token(store, options.new_token)
-    names = {"localhost", "127.0.0.1", "::1", options.host, socket.gethostname(), *options.name}
-    access = Access(
-        frozenset(name.lower() for name in names),
-        ip_address(address).is_unspecified,
-        token,
-        f"token-{used}",
-    )
-    app = make_app(Desk(store), access, tables.write)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        ssl_certfile=options.certificate,
-        ssl_keyfile=options.certificate_key,
-    )
-    called = socket.gethostname() if ip_address(address).is_unspecified else options.host
-    called = f"[{called}]" if ":" in called else called
-    url = f"{'https' if options.certificate else 'http'}://{called}:{used}/"
-    print(f"Open {url}{f'?token={token}' if token else ''} in a browser. Ctrl+C ends.", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the store is to be closed then, too
-    with listening, suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run([listening])
-
-
-def _token(store: Store, new: bool) -> str:
-    token = None if new else store.meta("token")
-    if not token:
-        token = secrets.token_urlsafe(24)
-        store.set_meta("token", token)
-    return token
-
-
-def _listen(host: str, wanted: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, wanted), family=family)
-        # An answer is not to wait for the acknowledgement of its headers (40 ms); inherited.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
-    except OSError as error:
+def can_serve() -> None:
+    """Raises: UserError where what serves the page is not installed."""
+    missing = [name for name in ("starlette", "uvicorn") if not find_spec(name)]
+    if missing:
         raise UserError(
-            f"{host}:{wanted} cannot be listened on ({error.strerror or error}); "
-            "name another --port or --host"
-        ) from None
+            f"{' and '.join(missing)} is not installed, and the check station needs it: "
+            "pip install 'vinreader[check]', or pip install '.[check]' in the project's folder"
+        )
 
 
 def run(options: argparse.Namespace) -> int:
+    if not options.report:
+        can_serve()
     with closing(open_store(options)) as store:
         tables = Tables(store, options.output)
         if options.second is not None:
@@ -260,17 +239,22 @@ def run(options: argparse.Namespace) -> int:
             work = store.tallies("status")
             checked = sum(work.values())
             print(f"{checked:,} of {store.cards:,} cards to check, {work.get('open', 0):,} open")
-            serve(store, tables, options)
+            from vinchecking.serving import serve  # its import takes longer than a card is read
+
+            serve(store, tables.write, options)
         path = tables.write()
         print(told(report(store)))
         print(f"See {path}.")
     return EXIT_READ
 
 
-def main(argv: list[str], program: str = "vin-reader check") -> int:
-    """The command; gives its exit status."""
-    options = parse(argv, program)
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
+def main() -> int:
+    """The command, with the process's arguments; gives its exit status."""
+    program = Path(sys.argv[0]).name
+    options = parse(sys.argv[1:], program)
+    said = logging.StreamHandler()
+    said.addFilter(Seldom())
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING, handlers=[said])
     try:
         return run(options)
     except (UserError, StoreError) as error:

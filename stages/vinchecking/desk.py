@@ -14,12 +14,20 @@ from typing import Any
 
 from vinchecking import events
 from vinchecking.answers import Outcome, outcome
-from vinchecking.events import CLOSING, DECIDING, Event, EventError
+from vinchecking.events import CLOSING, DECIDING, Event, EventError, clerk_name
 from vinchecking.store import Card, Store, append, events_of, find_card, picture, settle
 
 LEASE = 600.0  # seconds
 PLANTED = 0.02  # of the boxes of a mosaic, those known to be wrong
 HOUR = 3600.0
+PRESENT = 60.0  # seconds for which a name belongs to the browser that last used it
+_STARTED = time.time() - time.monotonic()
+
+
+def steady() -> float:
+    """Seconds since 1970, which go on evenly when the machine's clock is set."""
+    return _STARTED + time.monotonic()
+
 
 _FREE = "NOT EXISTS (SELECT 1 FROM leases WHERE card = {} AND clerk != :clerk AND until > :now)"
 
@@ -35,9 +43,34 @@ class Refused(Exception):
 class Desk:
     """What clerks ask of the store. clock: seconds since 1970."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time):
+    def __init__(self, store: Store, clock: Callable[[], float] = steady):
         self.store = store
         self._now = clock
+        self._browsers: dict[str, tuple[str, float]] = {}  # of a clerk: which, and seen when
+        longest = self._now() + LEASE
+        with store.writing() as db:
+            for table in ("leases", "reserved"):  # of before a clock was set back
+                db.execute(f"DELETE FROM {table} WHERE until > ?", (longest,))
+            names = db.execute("SELECT DISTINCT clerk FROM events ORDER BY seq").fetchall()
+        self._names: dict[str, str] = {name.casefold(): name for (name,) in reversed(names)}
+
+    def name(self, text: object) -> str:
+        """A clerk's name as it was first written: large and small letters make no other clerk.
+
+        Raises: EventError if it is none.
+        """
+        name = clerk_name(text)
+        return self._names.setdefault(name.casefold(), name)
+
+    def greet(self, clerk: str, browser: str, take: bool = False) -> bool:
+        """Whether a clerk's name is this browser's to use: it is another's that was here a moment
+        ago, unless it is taken."""
+        now = self._now()
+        other, seen = self._browsers.get(clerk, (browser, now))
+        if other != browser and now - seen < PRESENT and not take:
+            return False
+        self._browsers[clerk] = browser, now
+        return True
 
     def lease(self, card: int, clerk: str) -> dict[str, Any]:
         """Give a card to a clerk, or say who has it and until when."""
@@ -97,6 +130,7 @@ class Desk:
                     accepted.append(self._take_in(db, event))
                 except Refused as refusal:
                     number = event.get("id") if isinstance(event, dict) else None
+                    number = number if isinstance(number, str) else None
                     refused.append({"id": number, **refusal.answer})
                     db.execute(
                         "INSERT INTO refused (received, why, body) VALUES (?, ?, ?)",
@@ -199,6 +233,7 @@ class Desk:
     def _take_in(self, db: sqlite3.Connection, sent: object) -> str:
         try:
             event = events.checked(sent, self.store.boxes)
+            event["clerk"] = self.name(event["clerk"])
         except EventError as error:
             raise Refused("invalid", str(error)) from None
         kept = db.execute("SELECT body FROM events WHERE id = ?", (event["id"],)).fetchone()
@@ -229,10 +264,12 @@ class Desk:
         holder = self._holder(db, card.id, clerk)
         if holder:
             raise Refused("leased", f"{holder[0]} has this card now", by=holder[0])
+        before = events_of(db, card.id)
+        found = outcome(card.keyed, before)
         if kind == "undo":
             _refuse_undo(db, event)
-            return
-        found = outcome(card.keyed, events_of(db, card.id))
+            if outcome(card.keyed, [*before, event]).state == found.state:
+                return
         if found.stage == "decided" and found.state.by != clerk:
             _refuse_unknowing(card, found, event)
         elif card.keyed.second and found.stage != "decided" and event.get("over"):

@@ -5,7 +5,7 @@ An event is a JSON object, made by the page, with a random `id`, the time `at`, 
 
     box         box (from 0), character, view: `card` or `mosaic`
     confirm     boxes: looked at in the mosaic and found right as shown
-    done        vin: the characters as the clerk leaves them
+    done        vin: the characters as the clerk leaves them, a number but for boxes left out
     unreadable, original, open      the statuses: cannot be read, needs the original, open again
     undo        undoes: the id of an event of the same clerk
     planted     box, found, token: a wrong box shown on purpose was marked, or was overlooked
@@ -15,11 +15,13 @@ events by the same rules.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from vinreader.number.vin import is_number
 from vinreader.spec import CHARACTERS
 
 Event = dict[str, Any]
@@ -29,6 +31,7 @@ CLOSING = ("done", "unreadable", "original")
 DECIDING = (*CLOSING, "open")
 NAME_LENGTH = 60  # characters of a clerk's name at most
 NONE = "-"  # in place of a character that nobody has read
+LEFT_OUT = "_"  # in place of that of a box which is none of the number's
 
 
 class EventError(ValueError):
@@ -90,18 +93,25 @@ def _after(state: State, event: Event) -> State:
         return replace(state, settled=state.settled | set(event["boxes"]))
     if kind == "open":
         return replace(state, status=kind, by=None, decision=None)
+    if kind == "done" and not is_number(number(event["vin"])):
+        return state  # once there were such
     if kind in DECIDING:
         reading = event["vin"] if kind == "done" else state.reading
         return State(kind, reading, event["clerk"], event["id"], state.settled)
     return state
 
 
+def number(reading: str) -> str:
+    """The number that characters, one a box, make: without boxes that are left out."""
+    return reading.replace(LEFT_OUT, "")
+
+
 def clerk_name(text: object) -> str:
-    """A clerk's name, without spaces around it.
+    """A clerk's name, composed (NFC), without needless spaces.
 
     Raises: EventError.
     """
-    name = text.strip() if isinstance(text, str) else ""
+    name = " ".join(unicodedata.normalize("NFC", text).split()) if isinstance(text, str) else ""
     if not (0 < len(name) <= NAME_LENGTH and name.isprintable()):
         raise EventError(f"a clerk's name has 1 to {NAME_LENGTH} printable characters")
     return name
@@ -168,7 +178,7 @@ def _are_boxes(value: object, count: int) -> bool:
 
 
 def _are_characters(value: object, count: int) -> bool:
-    return isinstance(value, str) and len(value) == count and set(value) <= set(CHARACTERS + NONE)
+    return isinstance(value, str) and len(value) == count and is_number(number(value))
 
 
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -186,7 +196,7 @@ _CHECKS: dict[str, Callable[[object, int], bool]] = {
     "at": _is_time,
     "box": _is_box,
     "character": lambda value, _: (
-        isinstance(value, str) and len(value) == 1 and value in CHARACTERS
+        isinstance(value, str) and len(value) == 1 and value in CHARACTERS + LEFT_OUT
     ),
     "view": lambda value, _: value in ("card", "mosaic"),
     "boxes": _are_boxes,

@@ -1,28 +1,26 @@
-"""Decisions in a vins.csv that no station wrote: the page from disk downloads such.
+"""What was decided elsewhere, or before: taken over into the store.
 
-They come into the store as events of a clerk of no name, `CLERK`, each once: a card on which
-anybody has decided in the store already stays as it is there.
+Decisions in a vins.csv that the store does not know (the page from disk downloads such) become
+events of the clerk named there, or of `CLERK`, each once: a card on which anybody has decided in
+the store already stays as it is there.
 """
 
-import csv
+import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from vinchecking.events import Event, EventError, checked
-from vinchecking.store import append, find_card, settle
+from vinchecking.events import LEFT_OUT, Event, EventError, checked
+from vinchecking.store import FORMAT, FORMER, Store, append, as_json, find_card, settle
+from vinreader.decisions import as_column, read_vins
 from vinreader.spec import UserError
+from vinreader.tables import ACCEPTED, VinRow
 
 CLERK = "from vins.csv"
-_SAID = {  # how the last part of a decided row's message begins, and the kind of its event
-    "checked by a person": "done",
-    "corrected by a person (": "done",
-    "a person cannot read it": "unreadable",
-    "needs the original, says a person": "original",
-}
 
 
 class Taken(NamedTuple):
@@ -37,25 +35,21 @@ def decisions(path: Path) -> dict[str, Event]:
 
     Raises: UserError if it is there and is no table of cards.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
-            rows = [
-                (row["card"], row["vin"] or "", row["message"] or "")
-                for row in csv.DictReader(file)
-            ]
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise UserError(f"{path} is no table of cards ({error!r}): move it away") from None
+    try:
+        rows = read_vins(path)
+        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
+    except UserError as error:
+        raise UserError(f"{error}; or move it away") from None
     found: dict[str, Event] = {}
-    for name, vin, message in rows:
-        said = message.rpartition("; ")[2]
-        kind = next((kind for start, kind in _SAID.items() if said.startswith(start)), None)
-        if kind:
-            event = {"kind": kind, "clerk": CLERK, "at": at.replace("+00:00", "Z")}
-            number = sha256("\0".join((name, kind, vin)).encode()).hexdigest()[:32]
-            found[name] = event | {"id": number} | ({"vin": vin} if kind == "done" else {})
+    for _, row in rows:
+        if row.decision:
+            kind = "done" if row.decision in ACCEPTED else row.decision
+            at = row.decided_at or changed.replace("+00:00", "Z")
+            event = {"kind": kind, "clerk": row.clerk or CLERK, "at": at}
+            number = sha256("\0".join((row.card, kind, row.vin)).encode()).hexdigest()[:32]
+            found[row.card] = event | {"id": number} | ({"vin": row.vin} if kind == "done" else {})
     return found
 
 
@@ -78,10 +72,15 @@ def take_over(db: sqlite3.Connection, said: Mapping[str, Event], path: Path) -> 
             raise UserError(
                 f"{path} holds a decision on {name!r}, which is no card here: move the table away"
             )
+        if event["kind"] == "done":
+            event = {**event, "vin": by_box(event["vin"], card.keyed.reading)}
         try:
             kept = checked({**event, "card": card.id}, sizes.get)
         except EventError as error:
-            raise UserError(f"{path}: {name}: {error}; mend the row, or move it away") from None
+            raise UserError(
+                f"{path}: {name}: {error}; only 17 characters can be accepted: mend the row, or "
+                "move the table away"
+            ) from None
         decided = db.execute(
             "SELECT status, reading FROM cards WHERE id = ? AND EXISTS "
             "(SELECT 1 FROM events WHERE card = cards.id AND decides = 1)",
@@ -94,3 +93,39 @@ def take_over(db: sqlite3.Connection, said: Mapping[str, Event], path: Path) -> 
         elif decided != (event["kind"], event.get("vin", card.keyed.reading)):
             other += 1
     return Taken(taken, other)
+
+
+def by_box(vin: str, reading: str) -> str:
+    """A number as characters, one a box, where a card has more boxes: those left out for which the
+    others are most like what was read."""
+    extra = len(reading) - len(vin)
+    if extra <= 0:
+        return vin
+    found = []
+    for out in combinations(range(len(reading)), extra):
+        characters = iter(vin)
+        found.append(
+            "".join(LEFT_OUT if at in out else next(characters) for at in range(len(reading)))
+        )
+    return max(found, key=lambda one: sum(a == b for a, b in zip(one, reading, strict=True)))
+
+
+def upgrade(store: Store) -> None:
+    """Bring a store of the former format to the present one; its events stay as they are.
+
+    Raises: StoreError; the store is as it was then.
+    """
+    if store.format != FORMER:
+        return
+    with store.writing() as db:
+        for number, cells in db.execute("SELECT id, row FROM cards").fetchall():
+            row = as_column(VinRow(*json.loads(cells)))
+            if not row.confidence:
+                row = row._replace(vin="")  # it held what was read of some of the boxes
+            db.execute("UPDATE cards SET row = ? WHERE id = ?", (as_json(row), number))
+        for (number,) in db.execute("SELECT id FROM cards WHERE status = 'done'").fetchall():
+            card = find_card(db, number)
+            assert card
+            settle(db, card)  # what is no number is not accepted any more
+        db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
+    store.format = FORMAT

@@ -1,12 +1,15 @@
 """How the work at a check station went, by clerk: speed, agreement, wrong boxes overlooked."""
 
+import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 from vinchecking.answers import outcome
+from vinchecking.events import clerk_name
 from vinchecking.store import Store, events_of, find_card
 
 PAUSE = 120.0  # seconds without an event after which a clerk is taken to have left
@@ -31,10 +34,9 @@ def report(store: Store) -> dict[str, Any]:
             "SELECT clerk, count(found), sum(found) FROM plants WHERE found NOT NULL GROUP BY clerk"
         ):
             clerks[clerk].update(planted=shown, found=found)
-        for (body,) in db.execute(
-            "SELECT json_extract(body, '$.clerk') FROM refused WHERE json_valid(body)"
-        ):
-            clerks[str(body)]["refused"] += 1
+        for (body,) in db.execute("SELECT body FROM refused"):
+            with suppress(ValueError, TypeError, KeyError):  # anything may have been sent
+                clerks[clerk_name(json.loads(body)["clerk"])]["refused"] += 1
         _agreement(db, clerks)
         hours = {clerk: _hours(db, clerk) for clerk in clerks}
         audit = db.execute(

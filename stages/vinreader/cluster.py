@@ -4,9 +4,9 @@
     SHARDS/vins/000012-<key>.parquet          the rows of vins.csv for their cards
     SHARDS/review/000012-<key>.parquet        what the review page shows of these
 
-The key follows from the images' names, the reader and its options, and a shard is done when its
-predictions are there. So a reading that was interrupted goes on where it stopped, and a task that
-is done twice, because its worker was lost, writes the same file twice.
+The key follows from the images' names, sizes and times, the reader and its options, and a shard is
+done when its files are there and whole. So a reading that was interrupted goes on where it stopped,
+and a task that is done twice, because its worker was lost, writes the same file twice.
 """
 
 import hashlib
@@ -32,11 +32,13 @@ from vinreader.litert import notes_held
 from vinreader.pipeline import Result, chunks, read_chunk
 from vinreader.processes import cores
 from vinreader.reader import Reader
+from vinreader.scans import OpenImage
 from vinreader.spec import UserError
 from vinreader.tables import Row, VinRow
 from vinreader.template import Entry
 
 PIECES = 8  # in a shard: about 1,000 images, a second's work or two
+CARDS = b"cards"  # in the metadata of a shard's predictions: how many cards it has
 DOWNLOADS = 16  # files that a worker fetches at a time
 
 Items = list[Card | Path]
@@ -44,10 +46,11 @@ Items = list[Card | Path]
 
 @dataclass(frozen=True)
 class Shard:
-    """What one task reads. name: of its files."""
+    """What one task reads. name: of its files. states: of each image, how it was at the start."""
 
     name: str
     items: Items
+    states: dict[str, str]
 
 
 def location(text: str) -> Path:
@@ -91,7 +94,7 @@ def read_items(
     if waiting:
         model = str(reader.path.absolute()), reader.threshold, reader.description["sha256"]
         tasks = [
-            {"name": shard.name, "work": pickle.dumps((model, shard.items, root, rules, shards))}
+            {"name": shard.name, "work": pickle.dumps((model, shard, root, rules, shards))}
             for shard in waiting
         ]
         for count in _read(tasks, jobs):
@@ -109,16 +112,29 @@ def _plan(items: Iterable[Card | Path], root: Path, identity: str) -> Iterator[S
     number = 0
     while content := list(chain.from_iterable(islice(pieces, PIECES))):
         key = hashlib.sha256(identity.encode())
+        states: dict[str, str] = {}
         for item in content:
             paths = item.images if isinstance(item, Card) else [item]
             name = (item.name, item.message) if isinstance(item, Card) else ()
-            key.update(repr((*name, *(p.relative_to(root).as_posix() for p in paths))).encode())
-        yield Shard(f"{number:06}-{key.hexdigest()[:16]}", content)
+            now = {str(path): _state(path) for path in paths}
+            states |= now
+            names = (path.relative_to(root).as_posix() for path in paths)
+            key.update(repr((*name, *zip(names, now.values(), strict=True))).encode())
+        yield Shard(f"{number:06}-{key.hexdigest()[:16]}", content, states)
         number += 1
 
 
+def _state(path: Path) -> str:
+    """What shows that a file has changed: its size and its time, or that it cannot be looked at."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        return type(error).__name__
+    return f"{state.st_size} {state.st_mtime}"
+
+
 def _done(shards: Path, plan: list[Shard]) -> set[str]:
-    """Names of the shards that are there already."""
+    """Names of the shards that are there already, whole."""
     folder = shards / "predictions"
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     found = {  # a killed worker may have left a hidden file, as `files.replacing` begins them
@@ -131,7 +147,7 @@ def _done(shards: Path, plan: list[Shard]) -> set[str]:
             f"{shards} holds a reading of other images, or with another model, threshold or rules; "
             "name another folder with --shards, or remove it"
         )
-    return found
+    return {name for name in found if _is_whole(shards, name)}
 
 
 def _read(tasks: list[dict[str, Any]], jobs: int | None) -> Iterator[int]:
@@ -179,17 +195,30 @@ def _reader(model: str, threshold: float, sha256: str) -> Reader:
 
 def _read_shard(task: dict[str, Any]) -> dict[str, str]:
     # Made by this program a moment ago: Ray hands tasks on as it hands on everything, as pickles.
-    model, items, root, rules, shards = pickle.loads(task["work"])
+    model, shard, root, rules, shards = pickle.loads(task["work"])
     reader = _reader(*model)
     results: list[Result] = []
-    for chunk in chunks(items):
+    for chunk in chunks(shard.items):
         open_image = open_pages if isinstance(root, os.PathLike) else _fetched(chunk)
-        results += read_chunk(reader, chunk, root, rules, open_image=open_image)
+        unchanged = _unchanged(shard.states, open_image)
+        results += read_chunk(reader, chunk, root, rules, open_image=unchanged)
     _save(shards, task["name"], results)
     return {"name": task["name"]}
 
 
-def _fetched(items: Items) -> Callable[[Path], list[np.ndarray]]:
+def _unchanged(states: dict[str, str], open_image: OpenImage) -> OpenImage:
+    """`open_image` for files that are as they were when the reading began."""
+
+    def open_if_unchanged(path: Path, most: int | None) -> list[np.ndarray]:
+        images = open_image(path, most)
+        if _state(path) != states[str(path)]:
+            raise UnreadableImage("the file has changed since the reading began; read it anew")
+        return images
+
+    return open_if_unchanged
+
+
+def _fetched(items: Items) -> OpenImage:
     """`open_pages` for files that are far away, all of which are fetched at once."""
     paths = [p for item in items for p in (item.images if isinstance(item, Card) else [item])]
 
@@ -202,11 +231,11 @@ def _fetched(items: Items) -> Callable[[Path], list[np.ndarray]]:
     with ThreadPoolExecutor(DOWNLOADS) as pool:
         contents = dict(zip(map(str, paths), pool.map(fetch, paths), strict=True))
 
-    def open_image(path: Path) -> list[np.ndarray]:
+    def open_image(path: Path, most: int | None) -> list[np.ndarray]:
         content = contents[str(path)]
         if isinstance(content, str):
             raise UnreadableImage(content)
-        return open_pages(io.BytesIO(content))
+        return open_pages(io.BytesIO(content), most)
 
     return open_image
 
@@ -219,28 +248,46 @@ def _save(shards: Path, name: str, results: list[Result]) -> None:
     if vins:
         _write(shards / "vins" / f"{name}.parquet", VinRow._fields, vins)
         _write(shards / "review" / f"{name}.parquet", Entry._fields, entries)
-    _write(shards / "predictions" / f"{name}.parquet", Row._fields, rows)
+    _write(shards / "predictions" / f"{name}.parquet", Row._fields, rows, cards=len(vins))
+
+
+def _is_whole(shards: Path, name: str) -> bool:
+    """Whether all files of a shard are there, as far as they tell without being read."""
+    from pyarrow import ArrowException, parquet
+
+    def opened(table: str) -> Any:
+        return parquet.ParquetFile(io.BytesIO((shards / table / f"{name}.parquet").read_bytes()))
+
+    try:
+        cards = int(opened("predictions").schema_arrow.metadata[CARDS])
+        tables = [opened(table) for table in ("vins", "review")] if cards else []
+        return all(table.metadata.num_rows == cards for table in tables)
+    except (OSError, ArrowException, KeyError, TypeError, ValueError):
+        return False
 
 
 def _load(shards: Path, name: str) -> Iterator[Result]:
-    rows = _table(shards / "predictions" / f"{name}.parquet")
+    rows, cards = _table(shards / "predictions" / f"{name}.parquet")
     yield Result([Row(*row) for row in rows], 0)
-    if (shards / "vins" / f"{name}.parquet").exists():
-        vins = _table(shards / "vins" / f"{name}.parquet")
-        entries = _table(shards / "review" / f"{name}.parquet")
+    if cards:
+        vins, _ = _table(shards / "vins" / f"{name}.parquet")
+        entries, _ = _table(shards / "review" / f"{name}.parquet")
         for vin, entry in zip(vins, entries, strict=True):
             yield Result([], 0, VinRow(*vin), Entry(*entry))
 
 
-def _write(path: Path, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+def _write(
+    path: Path, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], cards: int = 0
+) -> None:
+    """cards: how many the shard has in other tables, for its predictions."""
     import pyarrow
     from pyarrow import parquet
 
     content = io.BytesIO()
     values = zip(*rows, strict=True) if rows else [[]] * len(columns)
-    parquet.write_table(
-        pyarrow.table({c: list(v) for c, v in zip(columns, values, strict=True)}), content
-    )
+    table = pyarrow.table({c: list(v) for c, v in zip(columns, values, strict=True)})
+    table = table.replace_schema_metadata({CARDS: str(cards)})
+    parquet.write_table(table, content, write_page_checksum=True)
     if isinstance(path, os.PathLike):
         write_bytes(Path(path), content.getvalue())
     else:  # stores of objects show an object when it is whole
@@ -248,15 +295,26 @@ def _write(path: Path, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
         path.write_bytes(content.getvalue())
 
 
-def _table(path: Path) -> Iterator[tuple[Any, ...]]:
+def _table(path: Path) -> tuple[Iterator[tuple[Any, ...]], int]:
+    """The rows of a file, and how many cards it says its shard has.
+
+    Raises: UserError where it is damaged.
+    """
     import pyarrow
     from pyarrow import parquet
 
     # In this thread and out of Arrow's own memory: `read_table` leaves threads behind that still
     # let go of Python's when the interpreter has ended, which aborts the program.
-    with parquet.ParquetFile(pyarrow.BufferReader(path.read_bytes())) as file:
-        table = file.read(use_threads=False)
-    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+    try:
+        content = pyarrow.BufferReader(path.read_bytes())
+        with parquet.ParquetFile(content, page_checksum_verification=True) as file:
+            table = file.read(use_threads=False)
+            cards = int(table.schema.metadata[CARDS])
+    except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError):
+        raise UserError(
+            f"{path} is missing or damaged; remove it, and the same command reads its images again"
+        ) from None
+    return zip(*(column.to_pylist() for column in table.columns), strict=True), cards
 
 
 def _missing() -> UserError:

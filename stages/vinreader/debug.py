@@ -5,12 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vinreader.files import write_bytes
+from vinreader.files import sha256, write_bytes
 from vinreader.image.boxes import steps
 from vinreader.tables import Row
 
 TILE = 224  # pixels to which the longer side of each step is enlarged
 GAP = 8
+LONGEST_NAME = 200  # bytes; file systems have 255, of which a temporary file's ending needs some
 LINE = 22  # pixels a line of text
 
 
@@ -21,7 +22,8 @@ def write_steps(folder: Path, grey: np.ndarray, row: Row) -> Path:
         folder: where to; made if need be.
         grey: uint8 (height, width), the box's image.
         row: its row of predictions.csv. Its path names the picture: `a/b.png.png` for `a/b.png`,
-            `a/b.tif#page=2.png` for `a/b.tif#page=2`, so two boxes never share one.
+            `a/b.tif#page=2.png` for `a/b.tif#page=2`, so two boxes never share one. Of a name that
+            no file could have with such an ending the start and a digest are taken.
 
     Returns:
         The picture's path.
@@ -35,7 +37,10 @@ def write_steps(folder: Path, grey: np.ndarray, row: Row) -> Path:
     foot = np.full((2 * LINE + GAP, strip.shape[1]), 255, np.uint8)
     for number, text in enumerate((reading, status), start=1):
         _write(foot, text, number * LINE)
-    path = folder / f"{row.path}.png"
+    place, slash, name = row.path.rpartition("/")
+    if len(name.encode()) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME // 4]}-{sha256(name.encode())[:16]}"
+    path = folder / f"{place}{slash}{name}.png"
     write_bytes(path, cv2.imencode(".png", np.vstack([strip, foot]))[1].tobytes())
     return path
 

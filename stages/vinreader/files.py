@@ -6,14 +6,16 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from vinreader.console import text
 from vinreader.spec import UserError
+from vinreader.tables import guarded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,16 +98,20 @@ class Csv:
     """A CSV file that takes the place of an older one only when it is whole."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], stack: ExitStack):
+        path = path.resolve() if path.is_symlink() else path  # the link stays
         if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no ordinary file"
-            raise UserError(f"{path} is {kind}; --output names the file to write")
+            raise UserError(text("is_folder" if path.is_dir() else "no_file", path=path))
         file = stack.enter_context(
             stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8")
         )
         # csv quotes a line end within a cell only if it is in its own; the file's lines end in LF.
         lines = SimpleNamespace(write=lambda row: file.write(row.removesuffix("\r\n") + "\n"))
-        self.writer = csv.writer(lines, lineterminator="\r\n")
-        self.writer.writerow(columns)
+        self._writer = csv.writer(lines, lineterminator="\r\n")
+        self._writer.writerow(columns)
+
+    def write(self, rows: Iterable[Sequence[str]]) -> None:
+        """Adds rows, whose cells no spreadsheet will take for formulas."""
+        self._writer.writerows(map(guarded, row) for row in rows)
 
 
 def save_array(path: Path, array: "np.ndarray") -> None:

@@ -11,6 +11,7 @@ People miscount, so what is nearly a card is taken for one and reported, not rea
   25 files `0_01` to `0_25` are samples of one character, and stay loose;
 - a folder below the one asked for with 15 to 19 images, or with images named by nothing but a
   number, 1 to 5 up to 1 to 20 (numbers from before 1981 have fewer than 17 characters).
+A missing box keeps its place (`Card.gaps`), so that the others keep theirs.
 
 An archive has millions of files: only the names of one folder are held at a time, and an image is
 opened here only where its shape decides what the files around it are.
@@ -20,16 +21,16 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
-from vinreader.image.pages import SUFFIXES, begins_as_image
+from vinreader.image.kinds import START, SUFFIXES, kind_of, why_not_read
+from vinreader.image.pages import UnreadableImage, size_seen
 from vinreader.spec import BOXES
 
 NEARLY = range(BOXES - 2, BOXES + 3)  # counts that were meant as a card's
 SHORTEST = 5  # characters of the shortest numbers from before 1981
+LINKED, SPECIAL = "link to a folder: not followed", "no file"  # why something is left aside
 WIDE = 4.0  # width / height; 17 boxes make 8 to 20, a single box hardly 2
 _NUMBERED = re.compile(r"(.+)_(\d{1,3})", re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
@@ -40,31 +41,51 @@ _DIGITS = re.compile(r"\d+", re.ASCII)
 class Card:
     """A card as it lies on disk.
 
-    name: the folder, or file name without box number, relative to the folder asked for, with /.
+    name: the folder, or file name without box number, relative to the folder asked for, with /. No
+        two cards of a folder asked for have the same.
     images: its files, the boxes in order.
     message: why it cannot be read as a whole, else "".
+    gaps: places, from 0, among all its boxes at which one is missing.
     """
 
     name: str
     images: tuple[Path, ...]
     message: str = ""
+    gaps: tuple[int, ...] = ()
 
 
-def find_items(folder: Path) -> Iterator[Card | Path]:
+@dataclass
+class Found:
+    """What lies in a folder and all folders below it, as far as `find_items` has come.
+
+    images: files by kind (the ending of their names). aside: files that are not read, by the
+    reason and by the folder, relative to the one asked for. unlisted: how many folders cannot be
+    listed.
+    """
+
+    images: Counter[str] = field(default_factory=Counter)
+    aside: dict[str, Counter[str]] = field(default_factory=dict)
+    unlisted: int = 0
+
+
+def find_items(folder: Path, found: Found | None = None) -> Iterator[Card | Path]:
     """The cards and the images by themselves in a folder and all folders below it.
 
     In natural order of their names, folder by folder. Links to folders are not followed. A folder
     that cannot be listed becomes a card without images, with the reason as its message.
 
+    found: takes up what is there.
+
     Raises: OSError if `folder` itself cannot be listed.
     """
-    waiting = [_items(folder, folder)]
+    found = found or Found()
+    waiting = [_items(folder, folder, found)]
     while waiting:
         item = next(waiting[-1], None)
         if item is None:
             waiting.pop()
         elif isinstance(item, _Subfolder):
-            waiting.append(_items(folder, item.path))
+            waiting.append(_items(folder, item.path, found))
         else:
             yield item
 
@@ -74,18 +95,19 @@ class _Subfolder:
     path: Path
 
 
-def _items(root: Path, here: Path) -> Iterator["Card | Path | _Subfolder"]:
+def _items(root: Path, here: Path, found: Found) -> Iterator["Card | Path | _Subfolder"]:
     """The items of one folder, with a `_Subfolder` where that one's items belong."""
     try:
-        images, subfolders = _list(here)
+        images, subfolders = _list(root, here, found)
     except OSError as error:
         if here == root:
             raise
+        found.unlisted += 1
         reason = f"folder cannot be listed: {error.strerror}"
         yield Card(here.relative_to(root).as_posix(), (), reason)
         return
-    loose, groups = _numbered_cards(root, here, images)
-    card, loose = _folder_card(root, here, loose)
+    loose, groups = _numbered_cards(root, here, images, {*images, *subfolders})
+    card, loose = _folder_card(root, here, loose, subfolders)
     if card:
         yield card
     # No name ends so: a group has its place where a file of its name would have it.
@@ -104,43 +126,69 @@ def _items(root: Path, here: Path) -> Iterator["Card | Path | _Subfolder"]:
             yield here / entry
 
 
-def _list(here: Path) -> tuple[list[str], list[str]]:
+def _list(root: Path, here: Path, found: Found) -> tuple[list[str], list[str]]:
     """Names of the images and of the folders in a folder."""
     images: list[str] = []
     subfolders: list[str] = []
-    if not isinstance(here, Path):  # on a file system of fsspec's, in one request
-        for entry in here.fs.ls(here.path, detail=True):
-            name = entry["name"].rstrip("/").rpartition("/")[2]
-            if entry["name"].strip("/") == here.path.strip("/"):
-                continue  # stores of objects list a folder among its content
-            if entry["type"] == "directory":
-                subfolders.append(name)
-            elif looks_like_image(here, name):
-                images.append(name)
-        return images, subfolders
-    with os.scandir(here) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                subfolders.append(entry.name)
-            elif _is_file(entry) and looks_like_image(here, entry.name):
-                images.append(entry.name)
+    for name, kind in _entries(here):
+        if kind == "folder":
+            subfolders.append(name)
+            continue
+        aside = _why_aside(here, name) if kind == "file" else LINKED if kind == "link" else SPECIAL
+        if aside:
+            folder = here.relative_to(root).as_posix()
+            found.aside.setdefault(aside, Counter())[folder] += 1
+        else:
+            images.append(name)
+            found.images[_suffix(name).removeprefix(".").upper()] += 1
     return images, subfolders
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """True for a file, and for a link that leads nowhere or in a circle: its row says so."""
-    return (entry.is_symlink() and not Path(entry.path).exists()) or entry.is_file()
+def _entries(here: Path) -> Iterator[tuple[str, str]]:
+    """The name of everything in a folder, and what it is: `folder`, `file`, `link` (to a folder) or
+    `special` (a pipe, a device)."""
+    if not isinstance(here, Path):  # on a file system of fsspec's, in one request
+        for entry in here.fs.ls(here.path, detail=True):
+            # Stores of objects list a folder among its content.
+            if entry["name"].strip("/") != here.path.strip("/"):
+                name = entry["name"].rstrip("/").rpartition("/")[2]
+                yield name, "folder" if entry["type"] == "directory" else "file"
+        return
+    with os.scandir(here) as entries:
+        for entry in entries:
+            yield entry.name, _kind(entry)
 
 
-def looks_like_image(here: Path, name: str) -> bool:
-    """Whether a file is meant as an image: by its ending, or by how its content begins."""
-    if os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 (Path takes 10 times as long)
-        return True
+def _kind(entry: os.DirEntry[str]) -> str:
+    """What an entry is. A link that leads nowhere, in a circle or where one may not look is a file:
+    its row says so."""
+    try:
+        if entry.is_dir():
+            return "link" if entry.is_symlink() else "folder"
+        if entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path)):  # noqa: PTH110
+            return "file"
+    except OSError:
+        return "file"
+    return "special"
+
+
+def _why_aside(here: Path, name: str) -> str:
+    """Why a file is not read, or "" for one that is meant as an image: by its ending, or by how its
+    content begins."""
+    suffix = _suffix(name)
+    if suffix in SUFFIXES:
+        return ""
     try:
         with (here / name).open("rb") as file:
-            return begins_as_image(file.read(12))
-    except OSError:
-        return False
+            start = file.read(START)
+    except OSError as error:
+        return f"cannot be opened: {error.strerror}"
+    kind = kind_of(start)
+    return why_not_read(kind) if kind else f"no image{f' ({suffix})' if suffix else ''}"
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (Path takes 10 times as long)
 
 
 def natural(names: Iterable[str]) -> list[str]:
@@ -153,8 +201,14 @@ def _natural_key(name: str) -> str:
     return _DIGITS.sub(lambda m: f"\0{len(m[0].lstrip('0')):03}{m[0].lstrip('0')}", name.casefold())
 
 
-def _numbered_cards(root: Path, here: Path, names: list[str]) -> tuple[list[str], dict[str, Card]]:
-    """Cards of files `<card>_<number>`: (the names that belong to none, cards by name)."""
+def _numbered_cards(
+    root: Path, here: Path, names: list[str], taken: set[str]
+) -> tuple[list[str], dict[str, Card]]:
+    """Cards of files `<card>_<number>`: (the names that belong to none, cards by name).
+
+    taken: names of all files and folders: what one of them has is no card's, which is then named
+    by the whole name of its first file.
+    """
     place = here.relative_to(root)
     loose: list[str] = []
     groups: dict[str, list[tuple[int, str]]] = {}
@@ -170,7 +224,8 @@ def _numbered_cards(root: Path, here: Path, names: list[str]) -> tuple[list[str]
         if boxes:
             paths = tuple(here / name for _, name in boxes)
             numbers = [number for number, _ in boxes]
-            cards[card] = Card((place / card).as_posix(), paths, _miscount(numbers))
+            name = (place / (boxes[0][1] if card in taken else card)).as_posix()
+            cards[card] = Card(name, paths, _miscount(numbers), _gaps(numbers))
         loose += {name for _, name in group} - {name for _, name in boxes}
     return loose, cards
 
@@ -186,7 +241,9 @@ def _boxes_of_group(here: Path, group: list[tuple[int, str]]) -> list[tuple[int,
     return sorted(boxes, key=lambda box: (box[0], place[box[1]])) if len(boxes) in NEARLY else []
 
 
-def _folder_card(root: Path, here: Path, names: list[str]) -> tuple[Card | None, list[str]]:
+def _folder_card(
+    root: Path, here: Path, names: list[str], subfolders: list[str]
+) -> tuple[Card | None, list[str]]:
     """The card that a folder's images make together, or None, and the names that stay loose."""
     if len(names) < SHORTEST:
         return None, names
@@ -198,11 +255,17 @@ def _folder_card(root: Path, here: Path, names: list[str]) -> tuple[Card | None,
             strange |= not _NUMBER.fullmatch(_stem(name)) or int(_stem(name)) > NEARLY[-1]
             if strange and len(boxes) > NEARLY[-1]:
                 return None, names
-    message = _message_of_folder([_stem(name) for name in boxes], here != root)
+    stems = [_stem(name) for name in boxes]
+    message = _message_of_folder(stems, here != root)
     if message is None:
         return None, names
     name = here.relative_to(root).as_posix() if here != root else here.resolve().name
-    card = Card(name, tuple(here / box for box in boxes), message)
+    if here == root and name in subfolders:
+        name = f"../{name}"
+    numbered = all(map(_NUMBER.fullmatch, stems))
+    # Of boxes without numbers nobody can tell which is missing: those at the end.
+    gaps = _gaps([int(stem) for stem in stems]) if numbered else tuple(range(len(boxes), BOXES))
+    card = Card(name, tuple(here / box for box in boxes), message, gaps)
     return card, list({*names} - {*boxes})
 
 
@@ -219,6 +282,13 @@ def _message_of_folder(stems: list[str], below: bool) -> str | None:
     elif below and len(stems) in NEARLY:
         return f"{len(stems)} boxes, a card has {BOXES}"
     return None
+
+
+def _gaps(numbers: list[int]) -> tuple[int, ...]:
+    """The places of missing boxes among all, in order of their numbers."""
+    start = 0 if 0 in numbers else 1
+    missing = {*range(start, start + BOXES)} - {*numbers}
+    return tuple(at for at, number in enumerate(sorted([*numbers, *missing])) if number in missing)
 
 
 def _miscount(numbers: list[int]) -> str:
@@ -247,14 +317,6 @@ def is_wide(height: int, width: int) -> bool:
 def _is_wide_file(path: Path) -> bool:
     """What cannot be opened is not wide: its reader will say why."""
     try:
-        with path.open("rb") as file:
-            start = file.read(24)
-            if start[:8] == b"\x89PNG\r\n\x1a\n" and start[12:16] == b"IHDR":
-                width, height = (int.from_bytes(start[i : i + 4]) for i in (16, 20))
-            else:  # a PNG tells its size at once, Pillow takes ten times as long
-                file.seek(0)
-                with Image.open(file) as image:
-                    width, height = image.size
-    except Exception:  # decoders raise all kinds of errors for broken files
+        return is_wide(*size_seen(path))
+    except UnreadableImage:
         return False
-    return is_wide(height, width)

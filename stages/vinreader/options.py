@@ -3,8 +3,12 @@
 Apart from what reads, so that a command that only serves what was read begins at once.
 """
 
+import argparse
+import sys
 from pathlib import Path
 from typing import Any
+
+from vinreader.console import LANGUAGES, choose, text
 
 EXIT_READ, EXIT_SOME_UNREADABLE, EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -21,6 +25,14 @@ def number(text: str) -> int:
     if value < 1:
         raise ValueError
     return value
+
+
+def years(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    found = int(first), int(last or first)
+    if not 1900 <= found[0] <= found[1] <= 2039:
+        raise ValueError
+    return found
 
 
 # What is read, how, and where with: each option with the arguments of `add_argument`.
@@ -66,11 +78,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "strength of --known: the share of all cards that have a certain number of the "
         "list; 0: they are named only (default: 1e-08)",
     },
+    "--years": {
+        "type": years,
+        "metavar": "FIRST-LAST",
+        "help": "model years that the vehicles can be of, such as 1975-2001: others are ruled out, "
+        "and of two years 30 apart it is settled which is meant (default: none after the next)",
+    },
     "--audit": {
         "type": number,
         "metavar": "N",
         "help": "draw N of the accepted cards into review.html, to be checked without what was "
-        "read; stages/audit.py tells from the answers how many of all accepted cards are wrong",
+        "read; vin-reader audit tells from the answers how many of all accepted cards are wrong",
     },
     "--jobs": {
         "type": number,
@@ -81,6 +99,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": Path,
         "metavar": "DIR",
         "help": "write a picture of each box into DIR: how it was read",
+    },
+    "--language": {
+        "choices": LANGUAGES,
+        "help": "of what is said here (default: the system's)",
     },
     "--version": {
         "action": "store_true",
@@ -98,3 +120,28 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "read again (default: %(default)s)",
     },
 }
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The options of a reading, by default of the process's arguments; sets the language.
+
+    Raises: SystemExit where they are wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog=Path(sys.argv[0]).name,
+        description="Reads images of VIN boxes, one handwritten character in each, and whole "
+        "cards, into CSV files.",
+    )
+    for name, settings in OPTIONS.items():
+        parser.add_argument(name, **settings)
+    options = parser.parse_args(argv)
+    choose(options.language)
+    if not (options.input or options.version):
+        parser.error(text("no_input"))
+    if options.engine == "local":
+        options.output = options.output or Path("predictions.csv")
+    elif options.debug or options.known or options.years or options.audit:
+        parser.error("--debug, --known, --years and --audit are for --engine local")
+    if options.audit and options.format == "ascii":
+        parser.error("--audit is for --format csv, which writes the page")
+    return options

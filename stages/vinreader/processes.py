@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
+from vinreader.console import text
 from vinreader.spec import UserError
 
 Piece = TypeVar("Piece")
@@ -97,10 +98,7 @@ def _shared(
                 yield result
     except BrokenProcessPool:
         if not interrupted():
-            raise UserError(
-                "a process was ended from outside, perhaps for want of memory; nothing was "
-                "changed. Try again with fewer of them (--jobs 1)"
-            ) from None
+            raise UserError(text("ended")) from None
     finally:
         if interrupted():  # what is being done may take long, and nobody wants it
             for worker in multiprocessing.active_children():

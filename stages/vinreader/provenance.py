@@ -1,10 +1,12 @@
 """Where a reading comes from: the model's data, parameters, code and libraries, from its .json."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 from vinreader.files import sha256, write_json
 from vinreader.reader import Reader
@@ -28,9 +30,11 @@ def origin(reader: Reader) -> str:
     """What the model was made from, and what reads here: lines for `--version`."""
     description = reader.description
     data = description.get("data", {})
-    code = f"{len(description.get('code', {}))} files, SHA-256 of each in {reader.description_path}"
-    if changed := changed_code(reader):
-        code += f"; not as they are here: {', '.join(changed)}"
+    code = {
+        None: f"the model does not tell; SHA-256 of what reads here: {code_digest()}",
+        False: f"{code_digest()}, as it is here",
+        True: f"{description.get('code', {}).get('reading')}; not as it is here: {code_digest()}",
+    }[changed_code(reader)]
     trained_on = [
         f"{folder['parts']['train']['images']:,} images of the labelled folder {name}"
         for name, folder in description.get("labelled", {}).items()
@@ -57,31 +61,49 @@ def origin(reader: Reader) -> str:
     return "\n".join(f"{name:12} {text}" for name, text in lines)
 
 
-def changed_code(reader: Reader) -> list[str]:
-    """Files of this package that are not those which the model was made with, sorted.
-
-    Its thresholds were chosen with what was read then. Only files that the model's description
-    lists and that are here are compared, whatever folder they were in; line ends do not count.
-    """
+def code_digest() -> str:
+    """SHA-256, hexadecimal, of the code that makes a reading of an image: names and contents of its
+    files, in their order; line ends do not count. A model's thresholds hold for what reads so."""
     here = Path(__file__).parent
-    found = []
-    for path, digest in reader.description.get("code", {}).items():
-        file = here / PurePosixPath(path).name
-        if file.is_file() and sha256(file.read_bytes().replace(b"\r\n", b"\n")) != digest:
-            found.append(file.name)
-    return sorted(found)
+    files = [path for folder in ("image", "number") for path in (here / folder).glob("*.py")]
+    files += [here / f"{name}.py" for name in ("litert", "reader", "spec")]
+    joined = hashlib.sha256()
+    for name, path in sorted((path.relative_to(here).as_posix(), path) for path in files):
+        content = path.read_bytes().replace(b"\r\n", b"\n")
+        joined.update(f"{name} {sha256(content)}\n".encode())
+    return joined.hexdigest()
+
+
+def changed_code(reader: Reader) -> bool | None:
+    """Whether the code that reads here is not that which the model was made with; None where the
+    model's description does not tell."""
+    made_with = reader.description.get("code", {}).get("reading")
+    return None if made_with is None else made_with != code_digest()
+
+
+def code_digest() -> str:
+    """SHA-256, hexadecimal, of this package's code: names and contents of its Python files.
+
+    Line ends do not count, nor does the folder that the package is in.
+    """
+    here, found = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(here.rglob("*.py")):
+        digest = sha256(path.read_bytes().replace(b"\r\n", b"\n"))
+        found.update(f"{path.relative_to(here).as_posix()} {digest}\n".encode())
+    return found.hexdigest()
 
 
 def _list(found: dict[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
-def write_record(reader: Reader, rules: str, tables: list[Path]) -> None:
+def write_record(reader: Reader, rules: str, tables: list[Path], found: dict[str, Any]) -> None:
     """The record beside a table, `<table>.json`: which model made its rows, and how.
 
     Args:
         tables: the first one gives the record its name. The SHA-256 of each is in it, so a table
             that was changed afterwards, or made by another run, does not match its record.
+        found: `Summary.record`: what lay in the folder and was left aside.
     """
     write_json(
         tables[0].with_name(f"{tables[0].name}.json"),
@@ -95,6 +117,7 @@ def write_record(reader: Reader, rules: str, tables: list[Path]) -> None:
             "rules": rules,
             "versions": versions(),
             "changed_code": changed_code(reader),
+            "found": found,
             "tables": {table.name: sha256(table) for table in tables},
         },
     )

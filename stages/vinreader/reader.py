@@ -19,6 +19,7 @@ from vinreader.image.pages import open_pages
 from vinreader.litert import LiteRT, softmax
 from vinreader.number import decoding
 from vinreader.number import prior as numbers
+from vinreader.number import vin as facts
 from vinreader.number.known import Known, recognise
 from vinreader.spec import BOXES, CHARACTERS, ModelError
 
@@ -64,16 +65,16 @@ class CardReading:
     """One card, read: its 17 boxes, and the number they make under the rules.
 
     Attributes:
-        vin: the most probable number, 17 characters; raw: the reading box by box, `-` for an
-            empty one.
-        confidence: probability that all of `vin` is right, 0 to 1, calibrated.
+        vin: the most probable number, 17 characters; raw: the reading box by box. Both have `-`
+            for an empty box.
+        confidence: probability that all of `vin` is right, 0 to 1, calibrated; 0 with an empty box.
         status: `ok`, or `review` when a person should look; message: why, and what the rules
             changed.
-        check_digit: `ok`, `wrong` or `not required`.
+        check_digit: `ok`, `wrong` or `not required`; empty with an empty box.
         region, manufacturer, model_year: what the number tells, else empty.
         changed: the boxes in which `vin` differs from the plain reading, and by which rule.
         alternatives: of each box the few likeliest characters under the rules, best first, with
-            their probabilities.
+            their probabilities; none of an empty box.
         boxes: the 17 readings.
     """
 
@@ -100,6 +101,7 @@ class Reader:
             chosen on validation characters, when not given.
         threads: processor threads of the interpreter.
         known: numbers that the archive already has; see `known.py`.
+        years: the first and the last model year that the vehicles can be of; see `prior.build`.
 
     Raises:
         ModelError: a file is missing, damaged, changed after its export, or no VIN reader's.
@@ -111,20 +113,23 @@ class Reader:
         threshold: float | None = None,
         threads: int = 1,
         known: Known | None = None,
+        years: facts.Years | None = None,
     ):
         self.path = Path(model) if model is not None else RELEASED
-        self.known = known
+        self.known, self.years = known, years
         self.description = self._load_description()
         self.threshold = self.description["review_threshold"] if threshold is None else threshold
         try:
             content = self.path.read_bytes()
         except OSError as error:
             raise ModelError(
-                f"no model at {self.path} ({error.strerror}); name one with --model, "
-                "or make one with dvc repro"
+                f"no model at {self.path} ({error.strerror}); {self._remedy}"
             ) from None
         if sha256(content) != self.description["sha256"]:
-            raise ModelError(f"{self.path} is not the model that {self.description_path} describes")
+            raise ModelError(
+                f"{self.path} is not the model that {self.description_path} describes; "
+                f"{self._remedy}"
+            )
         try:
             self._litert = LiteRT(content, threads)
         except (ValueError, RuntimeError) as error:
@@ -141,7 +146,19 @@ class Reader:
         Raises:
             ModelError: they are missing, damaged, or not those that the model's description names.
         """
-        return numbers.load(self.path.with_name(numbers.FILE), self.description["numbers"])
+        try:
+            return numbers.load(
+                self.path.with_name(numbers.FILE), self.description["numbers"], self.years
+            )
+        except ModelError as error:
+            raise ModelError(f"{error}; {self._remedy}") from None
+
+    @property
+    def _remedy(self) -> str:
+        """What to do where the model's files are missing or do not belong together."""
+        if self.path.parent.name == "released":
+            return "put the released reader back with: git checkout models/released"
+        return "name one with --model, or make one with dvc repro"
 
     def _load_description(self) -> dict[str, Any]:
         path = self.description_path
@@ -149,11 +166,13 @@ class Reader:
             description: dict[str, Any] = json.loads(path.read_text("utf-8"))
             labels, temperature = description["labels"], description["temperature"]
             texts = [description[key] for key in ("source", "sha256", "fingerprint", "numbers")]
-            vin_thresholds = description["vin_review_threshold"]
+            # Readers made before have one for each kind of evidence.
+            vin_threshold = description["vin_review_threshold"]
+            by_kind = vin_threshold if isinstance(vin_threshold, dict) else {}
             shares = [
                 temperature,
                 description["review_threshold"],
-                *(vin_thresholds[kind] for kind in decoding.KINDS),
+                *([by_kind[kind] for kind in decoding.KINDS] if by_kind else [vin_threshold]),
                 description["test"]["balanced_accuracy"],
                 *(
                     part["images"]
@@ -165,8 +184,7 @@ class Reader:
             origin.append(origin[0].get("sha256", {}))
         except OSError as error:
             raise ModelError(
-                f"no {path} beside the model ({error.strerror}); name a model with "
-                "--model, or make one with dvc repro"
+                f"no {path} beside the model ({error.strerror}); {self._remedy}"
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{path} does not describe a VIN reader: {error!r}") from None
@@ -230,7 +248,8 @@ class Reader:
         probabilities = np.stack([[box.probabilities for box in boxes] for boxes in cards])
         with np.errstate(divide="ignore"):
             logs = np.log(probabilities)
-        found = [(one, "") for one in decoding.decode_batch(self.prior, logs, rules)]
+        empty = np.array([[not box.character for box in boxes] for boxes in cards])
+        found = [(one, "") for one in decoding.decode_batch(self.prior, logs, rules, empty)]
         if self.known and rules == "auto":
             found = [
                 recognise(self.known, self.prior, one, log)
@@ -266,21 +285,30 @@ class Reader:
     def _card_reading(
         self, boxes: Sequence[Reading], found: decoding.Decoding, note: str
     ) -> CardReading:
-        threshold = self.description["vin_review_threshold"][found.evidence]
+        threshold = self.description["vin_review_threshold"]
+        if isinstance(threshold, dict):
+            threshold = threshold[found.evidence]
         problems = [
             f"box {number}: {box.message}" for number, box in enumerate(boxes, 1) if box.message
         ]
+        if (
+            self.years
+            and facts.model_year(found.vin)
+            and not facts.model_year(found.vin, self.years)
+        ):
+            first, last = self.years
+            problems.append(f"box {facts.YEAR_POSITION}: no model year from {first} to {last}")
         sure = found.confidence >= threshold and not problems
         return CardReading(
             found.vin,
-            "".join(box.character or "-" for box in boxes),
+            found.raw,
             found.confidence,
             "ok" if sure else "review",
             "; ".join([*problems, *map(str, found.changed), *([note] if note else [])]),
-            found.check_digit,
-            found.region,
-            found.manufacturer,
-            found.model_year,
+            facts.check_digit_status(found.vin),
+            facts.region(found.vin),
+            facts.manufacturer(found.vin),
+            facts.model_year(found.vin, self.years),
             found.changed,
             found.alternatives,
             tuple(boxes),

@@ -6,7 +6,6 @@ serves the same page without cards, which it asks for one by one.
 
 import base64
 import hashlib
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -27,16 +26,16 @@ ALTERNATIVES = 4  # of a box, on the page
 PART = 16  # cards of one script element: as many as the browser turns into text at once
 IN_MEMORY = 8 << 20  # bytes of a page in the making that need no file
 UNMARKED = 0.005  # chance that a box which is not marked is wrong, of a whole card at most
-# In a message: of a box with a blot, say, and of none that the rules changed.
-_PROBLEM = re.compile(r"\bbox (\d+): (?!. -> )")
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewCard:
     """A card (or a single loose box) as a person shall see it; doubtful unless its row is `ok`.
 
-    boxes: `picture` of each, any number. reading: one character a box. confidences: of each, 0 to
-    1. alternatives: for each box (character, probability), best first. row: of vins.csv.
+    boxes: `picture` of each, any number; "" for one that cannot be opened. reading: one character
+    a box, - for none. confidences: of each, 0 to 1. alternatives: for each box (character,
+    probability), best first. row: of vins.csv. problems: boxes, from 0, of which something is
+    wrong besides what was read, as with a blot.
     """
 
     boxes: Sequence[str]
@@ -44,6 +43,7 @@ class ReviewCard:
     confidences: Sequence[float]
     alternatives: Sequence[Sequence[tuple[str, float]]]
     row: VinRow
+    problems: Collection[int] = ()
 
 
 class Review:
@@ -132,7 +132,7 @@ def entry(card: ReviewCard) -> Entry:
         "alternatives": [
             [[c, round(float(p), 4)] for c, p in box[:ALTERNATIVES]] for box in card.alternatives
         ],
-        "row": card.row._replace(vin=card.reading)._asdict(),
+        "row": card.row._asdict(),
         "doubtful": doubtful,
         "marked": marked(card),
         "boxes": card.boxes,
@@ -152,8 +152,7 @@ def marked(card: ReviewCard) -> list[int]:
     least = card.row.status != "ok"
     while len(left) > least and (chance := chance + wrong[left[0]]) <= UNMARKED:
         left.pop(0)
-    problems = (int(number) - 1 for number in _PROBLEM.findall(card.row.message))
-    return sorted({*left, *(box for box in problems if box < len(wrong))})
+    return sorted({*left, *card.problems})
 
 
 def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:

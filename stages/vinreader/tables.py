@@ -1,12 +1,26 @@
-"""The rows of the files that a reading writes: predictions.csv and vins.csv.
+"""The tables that a reading writes, predictions.csv and vins.csv: their rows, and reading them.
 
 A column is a field here; its cell is the attribute of that name of a `Reading` or `CardReading`.
 """
 
+import csv
+import io
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-DRAWN = "drawn for audit"  # note of an accepted card that a person is to check blind
+from vinreader.spec import UserError
+
+# What a person decides of a card (column `decision`).
+CONFIRMED, CORRECTED, UNREADABLE, ORIGINAL = "confirmed", "corrected", "unreadable", "original"
+ACCEPTED = (CONFIRMED, CORRECTED)
+DRAWN = "drawn"  # column `audit` of an accepted card that a person is to check blind
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that a spreadsheet would run begins with
+
+
+class TableError(UserError):
+    """A table cannot be used; the text says which, where and what to do."""
 
 
 class Row(NamedTuple):
@@ -23,7 +37,12 @@ class Row(NamedTuple):
 
 
 class VinRow(NamedTuple):
-    """A row of vins.csv: a card."""
+    """A row of vins.csv: a card.
+
+    The last five are of what persons do (see `decisions.py`). read_as: the number as the reader
+    read it, once a person has decided; decision: `confirmed`, `corrected`, `unreadable`, `original`
+    or empty; clerk: who; decided_at: ISO 8601, UTC; audit: `drawn` or empty.
+    """
 
     card: str
     vin: str = ""
@@ -35,6 +54,11 @@ class VinRow(NamedTuple):
     manufacturer: str = ""
     model_year: str = ""
     message: str = ""
+    read_as: str = ""
+    decision: str = ""
+    clerk: str = ""
+    decided_at: str = ""
+    audit: str = ""
 
 
 def cells(source: object, row: type[Row] | type[VinRow]) -> dict[str, str]:
@@ -47,12 +71,55 @@ def cells(source: object, row: type[Row] | type[VinRow]) -> dict[str, str]:
 
 
 def printable(path: str) -> str:
-    """A path as text for a CSV cell that a spreadsheet does not take for a formula.
+    """A path as text for a cell, which `guarded` leaves as it is.
 
     `=x.png` becomes `./=x.png`, the same file; bytes that are no UTF-8 become `\\xNN`.
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return f"./{text}" if text[:1] in "=+-@\t\r\n" else text
+    return f"./{text}" if text.startswith((*FORMULA, "\n", "'")) else text
+
+
+def guarded(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: `'-4` for `-4`. `read_table` takes it off."""
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file that has these columns, each with the line it ends in.
+
+    Cells of all its columns by name, without the guard against formulas; empty where a row is
+    short. UTF-8, with a byte order mark or without.
+
+    Raises: OSError where it cannot be read, TableError where it is no such file.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            text = file.read()
+    except UnicodeDecodeError:
+        raise TableError(
+            f"{path}: not UTF-8; take the table as it was written or downloaded"
+        ) from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
+            raise TableError(
+                f"{path}: no column {', '.join(missing)} in its first line, which has to be "
+                f"{','.join(columns)}, with commas between them; a spreadsheet may have saved it "
+                "otherwise: take the table as it was written or downloaded"
+            )
+        return [
+            (reader.line_num, {name: _unguarded(cell or "") for name, cell in row.items() if name})
+            for row in reader
+        ]
+    except csv.Error as error:
+        raise TableError(
+            f"{path}, line {reader.line_num}: {error}; take the table as it was written or "
+            "downloaded"
+        ) from None
+
+
+def _unguarded(cell: str) -> str:
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
 
 
 def ascii_code(character: str) -> str:

@@ -8,8 +8,9 @@ only sets text.
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vinreader.number import vin
 from vinreader.number.makers import MODEL_YEAR_MAKERS
@@ -17,11 +18,20 @@ from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
 
 UNSURE = 0.95  # confidence under which the page says that an image alone is not clear
-PAGE = resources.files("vinreader") / "page"
+_PACKAGE = resources.files("vinreader")
+PAGE = _PACKAGE / "page"
+LANGUAGES = ("en", "uk")
 _SCRIPTS = (
     *("basics", "texts", "numbers", "typing", "events", "kept", "table", "disk", "station"),
     *("list", "card", "mosaic", "main"),
 )
+
+
+@cache
+def texts(language: str) -> dict[str, Any]:
+    """All that the page and the station say in one of `LANGUAGES`."""
+    found: dict[str, Any] = json.loads((_PACKAGE / "texts" / f"{language}.json").read_text("utf-8"))
+    return found
 
 
 class Entry(NamedTuple):
@@ -67,7 +77,7 @@ def template(values: Mapping[str, object]) -> tuple[bytes, bytes, bytes]:
     parts = {
         "connect": "; connect-src 'self'" if values.get("served") else "",
         "style": read["page.css"].rstrip(),
-        "texts": json_text(json.loads(read["texts.json"])),
+        "texts": json_text({language: texts(language) for language in LANGUAGES}),
         "settings": json_text(values),
         "script": "\n".join(read[f"{name}.js"] for name in _SCRIPTS).rstrip(),
     }

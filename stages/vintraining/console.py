@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
+from vinreader.console import lines
 from vinreader.spec import UserError
 
 
@@ -17,7 +18,7 @@ def stage(main: Callable[[], None]) -> Callable[[], None]:
         try:
             main()
         except UserError as error:
-            sys.exit(f"{name}: {error}")
+            sys.exit(f"{name}: {lines(error)}")
         except OSError as error:
             sys.exit(f"{name}: {error.filename or 'input/output'}: {error.strerror or error}")
         except KeyboardInterrupt:

@@ -4,7 +4,11 @@ import contextlib
 import io
 import tempfile
 
-from vintraining.model.network import keras, tf
+from vintraining.model.quiet import quiet_start
+
+with quiet_start():
+    import keras
+    import tensorflow as tf
 
 from vinreader.files import naming
 

@@ -19,6 +19,18 @@ from pydantic_core import ErrorDetails
 from vinreader.spec import CHARACTERS, UserError
 
 PARAMS_FILE = Path("params.yaml")
+# What parameters were called before, and what has taken their place.
+RENAMED = {
+    "train.weight_average": "train.ema_share",
+    "finetune.as_written": "finetune.unaugmented_share",
+    "finetune.rate": "finetune.learning_rate, which is no longer a share of train.learning_rate",
+    "adapt": "finetune.checked: kept is holdout, free is pseudo_label_threshold",
+    "evaluate.accepted_error": "evaluate.target_risk",
+    "evaluate.certainty": "evaluate.target_risk alone",
+    "evaluate.margin": "evaluate.target_risk alone",
+    "export.max_loss": "export.max_int8_loss",
+    "robustness": "an option of benchmarks/robustness.py",
+}
 
 
 class ParameterError(UserError):
@@ -108,23 +120,21 @@ def _leave_room(folders: dict[str, LabelledFolder]) -> dict[str, LabelledFolder]
     return folders
 
 
-class Finetune(Section):
-    labelled: Annotated[dict[str, LabelledFolder], AfterValidator(_leave_room)]
-    steps: Annotated[int, Field(ge=1, le=1_000_000)]
-    rate: Annotated[Number, Field(gt=0, le=1)]
-    unaugmented_share: Share
-
-
-class Adapt(Section):
-    kept: Annotated[Number, Field(gt=0, le=0.5)]
-    few: Annotated[int, Field(ge=1)]
-    many: Annotated[int, Field(ge=1)]
-    bias: Annotated[Number, Field(gt=0, le=10)]
+class CheckedCards(Section):
     share: Annotated[Number, Field(gt=0, lt=1)]
     passes: Annotated[int, Field(ge=1, le=1000)]
+    holdout: Annotated[Number, Field(gt=0, le=0.5)]
+    pseudo_label_threshold: Share
+
+
+class Finetune(Section):
+    labelled: Annotated[dict[str, LabelledFolder], AfterValidator(_leave_room)]
+    checked: CheckedCards
     steps: Annotated[int, Field(ge=1, le=1_000_000)]
-    rate: Annotated[Number, Field(gt=0, le=1)]
-    free: Share
+    learning_rate: Annotated[Number, Field(gt=0, le=1)]
+    unaugmented_share: Share
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)]
+    class_prior: Literal["mixture", "source"]
 
 
 class Numbers(Section):
@@ -134,13 +144,17 @@ class Numbers(Section):
     damping: Annotated[Number, Field(ge=0, le=1)]
     unseen: Annotated[Number, Field(ge=0, le=0.5)]
     old_makers: Annotated[Number, Field(ge=0, le=100_000)]
+    habit: Annotated[Number, Field(ge=0, le=100_000)]
+    outside: Annotated[Number, Field(gt=0, le=1)]
+    stray: Annotated[Number, Field(gt=0, le=0.1)]
+    usual_check: Share
+    known_maker: Annotated[int, Field(ge=1)]
+    base: Literal["released", "none"]
     fold: Annotated[int, Field(ge=1)]
 
 
 class Evaluate(Section):
-    accepted_error: Annotated[Number, Field(gt=0, lt=1)]
-    certainty: Annotated[Number, Field(ge=0.5, lt=1)]
-    margin: Annotated[Number, Field(ge=1, le=100)]
+    target_risk: Annotated[Number, Field(gt=0, lt=1)]
     bins: Annotated[int, Field(ge=2, le=100)]
     pairs: Annotated[int, Field(ge=1, le=528)]
     cards: Annotated[int, Field(ge=10, le=100_000)]
@@ -150,11 +164,7 @@ class Export(Section):
     min_agreement: Share
     max_difference: Share
     int8: bool
-    max_loss: Share
-
-
-class Robustness(Section):
-    per_class: Annotated[int, Field(ge=1, le=10_000)]
+    max_int8_loss: Share
 
 
 class Parameters(Section):
@@ -164,16 +174,16 @@ class Parameters(Section):
     split: Split
     train: Train
     finetune: Finetune
-    adapt: Adapt
     numbers: Numbers
     evaluate: Evaluate
     export: Export
-    robustness: Robustness
 
 
 def _explain(error: ErrorDetails) -> str:
     name = ".".join(str(part) for part in error["loc"])
     kind, context = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden" and name in RENAMED:
+        return f"{name}: no longer a parameter; it has become {RENAMED[name]}"
     if kind == "extra_forbidden":
         model: Any = Parameters
         for part in error["loc"][:-1]:

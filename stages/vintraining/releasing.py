@@ -1,90 +1,71 @@
-"""The released reader's folder: three files that belong together, and those of the reader before.
+"""The command `release`: makes the exported model the released one, which clerks read with.
 
-models/released/ is exchanged as a whole, so a reader finds one model or the other, never files of
-two. Where the system cannot exchange folders in one step, a process killed between two renamings
-leaves none there; `recover` puts it back.
+Refused, with the table, when the model was not trained on EMNIST, or when it reads a test set of
+data/split, or the archive's cards held out for testing, worse than the released one, beyond chance.
+
+The reader is three files. The new ones are written whole beside the old ones and then take their
+names, one after the other; the description names the SHA-256 of the other two, so that a release
+interrupted between two names is refused by the reader, which tells how to put it right. The way
+back is git's: `make rollback`.
 """
 
-import ctypes
-import json
-import os
+import argparse
 import shutil
-import sys
+from contextlib import ExitStack
 from pathlib import Path
 
-from vinreader.number import prior as numbers
+from vintraining.console import stage
+
+from vinreader.files import replacing
+from vinreader.number import prior
+from vinreader.reader import Reader
 from vinreader.spec import UserError
 
 EXPORTED = Path("models/vin-reader.tflite")
 RELEASED = Path("models/released/vin-reader.tflite")
-FILES = (numbers.FILE, RELEASED.name, RELEASED.with_suffix(".json").name)
-PREVIOUS = "previous"
-_NEXT = RELEASED.parent.with_name(".released.next")
-_EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE and AT_FDCWD of Linux' renameat2
+FILES = (prior.FILE, RELEASED.name, RELEASED.with_suffix(".json").name)
+
+
+@stage
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.parse_args()
+    from vintraining.scores import gate  # takes long to load
+
+    candidate = exported()
+    if RELEASED.exists():
+        table = gate.compare(candidate, Reader(RELEASED))
+        print("\n".join(str(line) for line in table))
+        if any(line.worse for line in table):
+            raise UserError(f"not released: {EXPORTED} is worse than the released reader")
+    release()
+    made = candidate.description
+    print(
+        f"released: {RELEASED}, trained on {made['source']}, fingerprint {made['fingerprint'][:12]}"
+    )
+
+
+def exported() -> Reader:
+    """The model of the last dvc repro.
+
+    Raises: UserError where it was not trained on EMNIST.
+    """
+    reader = Reader(EXPORTED)
+    source = reader.description["source"]
+    if not source.startswith("emnist"):
+        raise UserError(
+            f"{EXPORTED} was trained on {source}; only a model trained on EMNIST is released. Put "
+            "NIST's archive at data.archive and run dvc repro"
+        )
+    return reader
 
 
 def release() -> None:
-    """Releases the exported model; the one released so far becomes the previous one.
+    """Releases the exported model.
 
     Raises: OSError where a file is missing or cannot be written; the old reader stays.
     """
-    _exchange(EXPORTED.parent)
-
-
-def rollback() -> None:
-    """Brings the previous reader back; the one released so far becomes the previous one.
-
-    Raises: UserError where there is none.
-    """
-    previous = RELEASED.parent / PREVIOUS
-    if not all((previous / name).is_file() for name in FILES):
-        raise UserError(f"{previous} holds no reader to go back to; nothing was changed")
-    _exchange(previous)
-
-
-def recover() -> None:
-    """Ends what a killed release has left: the reader that was released is there again."""
-    if not RELEASED.parent.exists() and (_NEXT / PREVIOUS / RELEASED.name).exists():
-        shutil.copytree(_NEXT / PREVIOUS, RELEASED.parent)
-    shutil.rmtree(_NEXT, ignore_errors=True)
-
-
-def told() -> str:
-    """What the released reader was made from, for people."""
-    description = json.loads(RELEASED.with_suffix(".json").read_text("utf-8"))
-    return f"trained on {description['source']}, fingerprint {description['fingerprint'][:12]}"
-
-
-def _exchange(source: Path) -> None:
-    """Puts a folder in the released one's place that holds the source's files, and what was
-    released so far as the previous ones."""
-    shutil.rmtree(_NEXT, ignore_errors=True)
-    _copy(source, _NEXT)
-    if RELEASED.exists():
-        _copy(RELEASED.parent, _NEXT / PREVIOUS)
-        _swap(RELEASED.parent, _NEXT)
-    else:
-        shutil.rmtree(RELEASED.parent, ignore_errors=True)
-        _NEXT.rename(RELEASED.parent)
-    shutil.rmtree(_NEXT, ignore_errors=True)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """The three files, on the disk before the folder takes its place."""
-    target.mkdir(parents=True)
-    for name in FILES:
-        with (source / name).open("rb") as file, (target / name).open("wb") as copy:
-            shutil.copyfileobj(file, copy)
-            os.fsync(copy.fileno())
-
-
-def _swap(one: Path, other: Path) -> None:
-    """Exchanges two folders, in one step where the system can."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if hasattr(libc, "renameat2"):
-            names = os.fsencode(one), os.fsencode(other)
-            if libc.renameat2(_HERE, names[0], _HERE, names[1], _EXCHANGE) == 0:
-                return
-    shutil.rmtree(one)
-    other.rename(one)
+    with ExitStack() as stack:
+        for name in FILES:
+            temporary = stack.enter_context(replacing(RELEASED.with_name(name)))
+            shutil.copyfile(EXPORTED.with_name(name), temporary)

@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[Any]  # uint8 (height, width), 1 where there is ink
-Flags = NDArray[np.bool_]
+from vinreader.image.arrays import Flags, Grey, Mask, Stack, rectangles
 
 # A printed line may lean up to 4 degrees, rise over run.
 SLOPES = np.array([0, 0.012, -0.012, 0.025, -0.025, 0.037, -0.037, 0.05, -0.05, 0.065, -0.065])
@@ -31,6 +30,7 @@ THICK = 0.2  # share of the height: what is thicker is no line
 THIN = 0.08  # a broken line is told from strokes by being thinner than a pen's, too
 ALONG = 0.25  # share of the width: ink touching a line for longer is a stroke along it
 CORNER = 0.2  # share of the width: how far a corner reaches along its two lines
+FAINT = 24  # of 255: ink of a printed line far paler than the pen
 
 
 @dataclass(slots=True)
@@ -60,8 +60,100 @@ class Line:
         band[:, self.end + 1 :] = False
         return band
 
+    def inside(self, view: NDArray[Any], distance: int = 2) -> NDArray[Any]:
+        """What lies so many pixels from the line on its inner side: (width,) of (height, width)."""
+        return self._beside(view, self.bottom + distance)
 
-def turned(image: NDArray[Any], side: int) -> NDArray[Any]:
+    def outside(self, view: NDArray[Any]) -> NDArray[Any]:
+        """What lies two pixels from the line on its outer side: (width,) of (height, width)."""
+        return self._beside(view, self.top - 2)
+
+    def _beside(self, view: NDArray[Any], row: int) -> NDArray[Any]:
+        height, width = view.shape
+        beside: NDArray[Any] = view[(row + self.shift).clip(0, height - 1), np.arange(width)]
+        return beside
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The printed lines found in a mask of `shape`, by their side (see `_turned`)."""
+
+    sides: dict[int, Line]
+    shape: tuple[int, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.sides)
+
+    @property
+    def whole(self) -> bool:
+        """Whether none of them is broken."""
+        return all(line.whole for line in self.sides.values())
+
+    @property
+    def certain(self) -> bool:
+        """Whether no strokes were taken for lines: these are full, at the edge, half of them
+        sharp."""
+        return 2 * sum(line.sharp for line in self.sides.values()) >= len(self.sides) and all(
+            line.inked.mean() >= FULL and line.bottom < OUTER * self.shape[side % 2]
+            for side, line in self.sides.items()
+        )
+
+    @property
+    def inset(self) -> bool:
+        """Whether one of them keeps away from the image's edge."""
+        return any(line.top > 0.1 * self.shape[side % 2] for side, line in self.sides.items())
+
+    def met_by(self, ink: Flags) -> int:
+        """How many of them have ink of a bool mask on them."""
+        views = ((_turned(ink, side), line) for side, line in self.sides.items())
+        return sum(bool((view & line.band(view.shape, 0)).any()) for view, line in views)
+
+    def erasable(self, mask: Mask) -> Flags:
+        """Where the lines are, as a bool mask, except where a stroke meets them from inside."""
+        bands = [
+            (side, line, line.band(_turned(mask, side).shape, 1))
+            for side, line in self.sides.items()
+        ]
+        erased = np.zeros(mask.shape, bool)
+        for side, _, band in bands:
+            _turned(erased, side)[band] = True
+        rest = np.where(erased, 0, mask)
+        for side, line, band in bands:
+            view = _turned(rest, side)
+            touched = line.inside(view)
+            crossed = (touched > 0) & (line.outside(view) > 0)
+            # A stroke along the line is as long as a pen is not wide; it keeps what it shares.
+            deeper = touched & line.inside(view, 3)
+            length = np.ones((1, round(ALONG * len(deeper))), np.uint8)
+            along = cv2.morphologyEx(deeper[None], cv2.MORPH_OPEN, length)[0]
+            thin = line.bottom - line.top < max(3, THIN * len(view))
+            if thin and np.count_nonzero(along) < 0.85 * (line.end - line.start):
+                crossed |= along > 0
+            _turned(erased, side)[band & crossed] = False
+        return erased
+
+    def crossings(self, writing: Mask) -> Flags:
+        """Where strokes go through the lines, straight or aslant, as a bool mask.
+
+        Args:
+            writing: uint8 (height, width), 1 where there is ink beside the lines, however light.
+        """
+        found = np.zeros(writing.shape, bool)
+        for side, line in self.sides.items():
+            view = _turned(writing, side)
+            inside, outside = line.inside(view)[None], line.outside(view)[None]
+            if not outside.any():
+                continue
+            # Within a line a stroke goes aside by no more than the line is thick, and a little.
+            reach = line.bottom - line.top + 4
+            near = np.ones((1, 2 * reach + 1), np.uint8)
+            through = inside & cv2.dilate(outside, near) | outside & cv2.dilate(inside, near)
+            through = cv2.morphologyEx(through, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8))[0]
+            _turned(found, side)[line.band(view.shape, 1) & (through > 0)] = True
+        return found
+
+
+def _turned(image: NDArray[Any], side: int) -> NDArray[Any]:
     """A view of an image with its side 0 (top), 1 (right), 2 (bottom) or 3 (left) up."""
     if side == 0:
         return image
@@ -70,23 +162,65 @@ def turned(image: NDArray[Any], side: int) -> NDArray[Any]:
     return image[::-1, ::-1] if side == 2 else image[::-1].swapaxes(0, 1)
 
 
-def find_lines(mask: Mask) -> dict[int, Line]:
-    """Lines of the box around a character.
+def may_have_lines(inks: Stack, masks: Stack) -> Flags:
+    """Cheap first, for every image of a stack: ink that reaches the image's edge, or goes into the
+    corners of its rectangle, and even with faint ink reaches far enough to be anchored, or may be
+    a box.
 
     Args:
-        mask: uint8 (height, width), 1 where there is ink.
-
-    Returns:
-        Dict of `Line` by side (see `turned`).
+        inks: uint8 (N, height, width), ink in full strength, 255, on paper, 0.
+        masks: bool of the same shape, where there is ink to be followed.
     """
+    height, width = masks.shape[1:]
+    x, y = np.arange(width), np.arange(height)
+    left, top, right, bottom = (side[:, None] for side in rectangles(masks))
+    high, wide = (bottom - top) // 8 + 1, (right - left) // 8 + 1
+    corners = np.zeros(len(masks), int)
+    for band in ((y >= top) & (y < top + high), (y >= bottom - high) & (y < bottom)):
+        inked = (masks & band[:, :, None]).any(1)
+        corners += (inked & (x >= left) & (x < left + wide)).any(1)
+        corners += (inked & (x >= right - wide) & (x < right)).any(1)
+    slack = max(height, width) // 40
+    may = _reach_edge(masks, slack) | (corners >= 3)
+    faint = inks > FAINT
+    return may & (_reach_edge(faint, slack + _leaning(max(height, width))) | _may_be_boxed(faint))
+
+
+def _reach_edge(masks: Stack, slack: int) -> Flags:
+    """Whether there is ink so many pixels from the image's edge, or none at all."""
+    height, width = masks.shape[1:]
+    left, top, right, bottom = rectangles(masks)
+    nearest = np.minimum.reduce([left, top, width - right, height - bottom])
+    near: Flags = nearest <= slack
+    return near
+
+
+def find_lines(ink: Grey, mask: Mask) -> Lines:
+    """Lines of the box around a character, faint ones too where these are full: together they make
+    it certain.
+
+    Args:
+        ink: uint8 (height, width), ink in full strength, 255, on paper, 0.
+        mask: uint8 (height, width), 1 where there is ink to be followed.
+    """
+    lines = Lines(_search(mask), mask.shape)
+    if len(lines.sides) == 4:
+        return lines
+    faint = (ink > FAINT).view(np.uint8)
+    more = Lines(_search(faint), mask.shape)
+    return more if len(more.sides) > len(lines.sides) and more.certain else lines
+
+
+def _search(mask: Mask) -> dict[int, Line]:
+    """The lines around a character by side."""
     height, width = mask.shape
     x, y, w, h = cv2.boundingRect(mask)
     longer = max(height, width)
     # Away from the edge nothing but all four lines can anchor one of them.
-    boxed_only = min(x, y, width - x - w, height - y - h) > longer // 40 + leaning(longer)
+    boxed_only = min(x, y, width - x - w, height - y - h) > longer // 40 + _leaning(longer)
     found: dict[int, Line] = {}
     for side in range(4):
-        if line := _line_at_top(turned(mask, side)):
+        if line := _line_at_top(_turned(mask, side)):
             found[side] = line
         elif boxed_only:
             return {}
@@ -103,20 +237,20 @@ def find_lines(mask: Mask) -> dict[int, Line]:
     return found
 
 
-def leaning(width: int) -> int:
+def _leaning(width: int) -> int:
     """By how many rows a line may be off at the ends of so many columns."""
     return int(np.rint(SLOPES.max() * (width - 1) / 2))
 
 
-def may_be_boxed(masks: NDArray[Any]) -> Flags:
+def _may_be_boxed(masks: NDArray[Any]) -> Flags:
     """Cheap first: whether each side of masks, (N, height, width), has rows that a line, leaning
     as it may, could fill as far as a broken one does."""
     channels = np.ascontiguousarray(masks.transpose(1, 2, 0)).view(np.uint8)
     boxed = np.ones(len(masks), bool)
     for side in range(4):
-        view = turned(channels, side)
+        view = _turned(channels, side)
         height, width = view.shape[:2]
-        reach = leaning(width) + 1
+        reach = _leaning(width) + 1
         part = np.ascontiguousarray(view[: round(DEPTH * height) + reach])
         rows = cv2.dilate(part, np.ones((2 * reach + 1, 1), np.uint8)).reshape(part.shape)
         boxed &= rows.sum(1, dtype=np.int32).max(0) >= PIECES * width
@@ -257,60 +391,3 @@ def _ends_well(start: int, inked: Flags, crossing: Line | None, column: int, sla
     outer, inner = (row + int(crossing.shift[column]) for row in (crossing.top, crossing.bottom))
     comes_out = bool(inked[inner + 2 : inner + 4 + slack].any())
     return comes_out and (start <= slack or abs(outer - start) <= slack + 1)
-
-
-def erasable(mask: Mask, lines: dict[int, Line]) -> Flags:
-    """Where the lines are, as a bool mask, except where a stroke meets them from inside."""
-    bands = [(side, line, line.band(turned(mask, side).shape, 1)) for side, line in lines.items()]
-    erased = np.zeros(mask.shape, bool)
-    for side, _, band in bands:
-        turned(erased, side)[band] = True
-    rest = np.where(erased, 0, mask)
-    for side, line, band in bands:
-        view = turned(rest, side)
-        column = np.arange(view.shape[1])
-        inner = (line.bottom + 2 + line.shift).clip(0, view.shape[0] - 1)
-        outer = (line.top - 2 + line.shift).clip(0, view.shape[0] - 1)
-        touched = view[inner, column]
-        crossed = (touched > 0) & (view[outer, column] > 0)
-        # A stroke along the line is as long as a pen is not wide; it keeps what it shares.
-        deeper = touched & view[(inner + 1).clip(max=view.shape[0] - 1), column]
-        length = round(ALONG * len(deeper))
-        along = cv2.morphologyEx(deeper[None], cv2.MORPH_OPEN, np.ones((1, length), np.uint8))[0]
-        thin = line.bottom - line.top < max(3, THIN * len(view))
-        if thin and np.count_nonzero(along) < 0.85 * (line.end - line.start):
-            crossed |= along > 0
-        turned(erased, side)[band & crossed] = False
-    return erased
-
-
-def are_certain(lines: dict[int, Line], shape: tuple[int, ...]) -> bool:
-    """Whether no strokes were taken for lines: these are full, at the edge, half of them sharp."""
-    return 2 * sum(line.sharp for line in lines.values()) >= len(lines) and all(
-        line.inked.mean() >= FULL and line.bottom < OUTER * shape[side % 2]
-        for side, line in lines.items()
-    )
-
-
-def crossings(writing: Mask, lines: dict[int, Line]) -> Flags:
-    """Where strokes go through the lines, straight or aslant, as a bool mask.
-
-    Args:
-        writing: uint8 (height, width), 1 where there is ink beside the lines, however light.
-    """
-    found = np.zeros(writing.shape, bool)
-    for side, line in lines.items():
-        view = turned(writing, side)
-        column = np.arange(view.shape[1])
-        inner = (line.bottom + 2 + line.shift).clip(0, view.shape[0] - 1)
-        outer = (line.top - 2 + line.shift).clip(0, view.shape[0] - 1)
-        inside, outside = view[inner, column][None], view[outer, column][None]
-        if not outside.any():
-            continue
-        # Within a line a stroke goes aside by no more than the line is thick, and a little.
-        reach = line.bottom - line.top + 4
-        near = np.ones((1, 2 * reach + 1), np.uint8)
-        through = inside & cv2.dilate(outside, near) | outside & cv2.dilate(inside, near)
-        through = cv2.morphologyEx(through, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8))[0]
-        turned(found, side)[line.band(view.shape, 1) & (through > 0)] = True
-    return found

@@ -4,98 +4,128 @@ Files come from scanners, phones and other people's programs: the content decide
 never its name, and whatever is wrong with it ends in `UnreadableImage` with a sentence for a clerk.
 """
 
+import ctypes
+import io
+import logging
 import os
 import re
 import warnings
-import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
-import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, _imaging
 
-
-class Format(NamedTuple):
-    """suffixes: of its files' names, in lower case. beginning: pattern of their first 12 bytes."""
-
-    suffixes: tuple[str, ...]
-    beginning: bytes
-
-
-# By Pillow's name. Pillow itself knows the suffixes after a tenth of a second, which is longer
-# than a card takes to read.
-FORMATS = {
-    "PNG": Format((".png", ".apng"), rb"\x89PNG\r\n"),
-    "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff"),
-    "BMP": Format((".bmp", ".dib"), rb"BM.{4}\0{4}"),
-    "TIFF": Format((".tif", ".tiff"), rb"II\*\0|MM\0\*"),
-    "WEBP": Format((".webp",), rb"RIFF.{4}WEBP"),
-    "GIF": Format((".gif",), rb"GIF8"),
-}
-SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind.suffixes)
-_BEGINNINGS = re.compile(b"|".join(kind.beginning for kind in FORMATS.values()), re.DOTALL)
-MAX_PIXELS = 64_000_000  # of one page: two times an A4 sheet at 600 dpi, 64 MB as grey
-MAX_PIXELS_OF_FILE = 2 * MAX_PIXELS
-MAX_PAGES = 1000
-DAMAGED = "the image is damaged or incomplete"
-
-# Where Pillow finds EXIF notes in a PNG; looking for them takes as long as decoding a small one.
-_NOTES = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
-# How a grey PNG of 8 bits begins; its largest that is worth a way of its own, in pixels and bytes.
-_GREY_PNG = re.compile(
-    rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR(?P<width>.{4})(?P<height>.{4})\x08\0{4}", re.DOTALL
+from vinreader.image import documents, limits
+from vinreader.image.kinds import (
+    PILLOW,
+    START,
+    SUFFIXES,
+    begins_as_image,
+    kind_of,
+    why_not_read,
 )
-_END = b"\0\0\0\0IEND\xaeB`\x82"
-SMALL = 1 << 20
-ROWS = 256  # of a deep image that are made grey at a time: as floats they take 8 bytes a pixel
+from vinreader.image.limits import MAX_PIXELS_OF_BOX, TimedFile, UnreadableImage, decoding
+
+__all__ = [
+    "MAX_PIXELS_OF_BOX",
+    "START",
+    "SUFFIXES",
+    "UnreadableImage",
+    "begins_as_image",
+    "kind_of",
+    "open_pages",
+    "size_seen",
+    "why_not_read",
+]
+
+ROWS = 256  # of an image that are made grey at a time: as floats they take 8 bytes a pixel
+SECONDS_TO_OPEN = 2.0  # of the processor, in which a file must tell its size
+
+# Where Pillow finds EXIF notes in a PNG; looking for them elsewhere means decoding it.
+_NOTES = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
+_NOTE = re.compile(rb"eXIf|(tEXt|zTXt|iTXt)(Raw profile type exif|XML:com\.adobe\.xmp)")
+# Formats of which further images are previews, depths and gains of the first.
+_SINGLE = {"MPO", "HEIF"}
+_NEW_SUBFILE_TYPE = 254  # TIFF: of its bits 1 is set for a reduced image, 4 for a mask
+_SIDEWAYS = 5, 6, 7, 8  # orientations in which EXIF has height and width exchanged
 
 
-class UnreadableImage(ValueError):
-    """A file that cannot be read as an image; `str(error)` tells a clerk what is wrong with it."""
-
-
-def begins_as_image(start: bytes) -> bool:
-    """Whether a file whose first 12 bytes these are is of one of `FORMATS`."""
-    return _BEGINNINGS.match(start) is not None
-
-
-def open_pages(path: Path | IO[bytes]) -> list[np.ndarray]:
+def open_pages(path: Path | IO[bytes], most: int | None = None) -> list[np.ndarray]:
     """Read an image file.
 
     Args:
-        path: file in one of `FORMATS`, recognised by its content, or such a file opened for
-            reading bytes.
+        path: file of a kind that is read (`kinds.why_not_read`), recognised by its content, or such
+            a file opened for reading bytes.
+        most: pixels that a page may have, by default `limits.MAX_PIXELS`.
 
     Returns:
         One uint8 array (height, width) a page, 0 black to 255 white as scanned: rotated as its
         EXIF orientation says, transparency laid on white paper, colour and depth reduced to grey.
+        Previews, gain maps and masks are no pages.
 
     Raises:
-        UnreadableImage: missing, empty, damaged, not an image or larger than `MAX_PIXELS`.
+        UnreadableImage: missing, empty, damaged, no image, of a kind that is not read, or one that
+            costs more to decode than `limits` allow.
     """
+    most = most or limits.MAX_PIXELS
+    with _opened(path) as file:
+        kind = _kind(file)
+        if kind == "PDF":
+            return documents.pdf_pages(file, most)
+        file, scans = _whole(file, kind)
+        with _quiet():
+            image = _image(TimedFile(file, limits.SECONDS), kind)
+            return [_grey(page) for page in _decoded(image, most, scans)]
+
+
+def size_seen(path: Path | IO[bytes]) -> tuple[int, int]:
+    """(height, width) of an image file's first page as `open_pages` gives it: turned as its EXIF
+    orientation says. Nothing is decoded, but a PNG that says so only after its pixels.
+
+    Raises:
+        UnreadableImage: as `open_pages`, as far as that shows without decoding.
+    """
+    with _opened(path) as file:
+        kind = _kind(file)
+        if kind == "PDF":
+            return documents.pdf_size(file)
+        if kind == "PNG" and (size := _size_of_png(file)):
+            return size
+        with _quiet():
+            page = next(_pages(_image(TimedFile(file, SECONDS_TO_OPEN), kind)))
+            if kind == "PNG" and _NOTES.isdisjoint(page.info):  # they follow the pixels
+                limits.check_page(page, limits.MAX_PIXELS)
+                with decoding():
+                    page.load()
+            with decoding():
+                # Pillow itself turns the size of a TIFF that has the tag.
+                turned = ExifTags.Base.Orientation in getattr(page, "tag_v2", {})
+                if _orientation(page) in _SIDEWAYS and not turned:
+                    return page.width, page.height
+        return page.height, page.width
+
+
+@contextmanager
+def _opened(path: Any) -> Iterator[IO[bytes]]:
+    """A file for reading; one that is open already stays so. A path may be a text, or any other
+    kind that `Path` takes. What the disk, the network and the memory raise becomes
+    `UnreadableImage`."""
     try:
-        plain = _plain_png(path)
-        if plain is not None:
-            return [plain]
-        with warnings.catch_warnings():
-            # Pillow warns about damage it can live with (odd EXIF, bad palette bytes). The pixels
-            # decide; its size limit is replaced by our own, checked before anything is decoded.
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=list(FORMATS)) as image:
-                return [_grey(page) for page in _pages(image)]
+        opened: AbstractContextManager[IO[bytes]]
+        if hasattr(path, "read"):
+            opened = nullcontext(path)
+        elif isinstance(path, (str, os.PathLike)):
+            opened = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+        else:  # of a file system of fsspec's
+            opened = path.open("rb")
+        with opened as file:
+            yield file
     except UnreadableImage:
         raise
-    except UnidentifiedImageError:
-        raise UnreadableImage(
-            "the file is empty"
-            if _is_empty(path)
-            else "not an image of a known kind, or damaged at its start"
-        ) from None
-    except Image.DecompressionBombError:
-        raise UnreadableImage(_too_large(MAX_PIXELS)) from None
     except FileNotFoundError:
         raise UnreadableImage("the file does not exist") from None
     except IsADirectoryError:
@@ -104,105 +134,158 @@ def open_pages(path: Path | IO[bytes]) -> list[np.ndarray]:
         raise UnreadableImage("no permission to read the file") from None
     except MemoryError:
         raise UnreadableImage("the image needs more memory than there is") from None
-    except OSError as error:  # of the disk or the network if it has a number, else of a decoder
-        why = f"the file cannot be read: {error.strerror}" if error.errno else DAMAGED
-        raise UnreadableImage(why) from None
-    except Exception:
-        # Decoders meet damaged bytes with whatever exception comes first (struct.error, KeyError,
-        # SyntaxError, OverflowError ...); to the reader of the message they all mean one thing.
-        raise UnreadableImage(DAMAGED) from None
+    except OSError as error:
+        raise UnreadableImage(f"the file cannot be read: {error.strerror or error}") from None
 
 
-def _plain_png(path: Path | IO[bytes]) -> np.ndarray | None:
-    """The page of a small PNG that is grey, whole and sound, as nearly all boxes are; None of any
-    other file. OpenCV takes a quarter of the time in which Pillow opens it, but it also takes
-    damaged files for whole ones: everything is checked before."""
-    with _opened(path) as file:
-        content = file.read(33)
-        found = _GREY_PNG.match(content)
-        content += file.read(SMALL) if found else b""
-        file.seek(0)
-    if not found:
-        return None
-    width, height = (int.from_bytes(found[side]) for side in ("width", "height"))
-    if not 0 < width * height <= SMALL:
-        return None
-    data, place = [], 8
-    while content[place:] != _END:  # chunks: length and kind, data, checksum
-        end = place + 12 + int.from_bytes(content[place : place + 4])
-        begin, checksum = content[place : place + 8], int.from_bytes(content[end - 4 : end])
-        if end > len(content) or zlib.crc32(content[place + 4 : end - 4]) != checksum:
-            return None
-        if begin[4:] == b"IDAT":
-            data.append(content[place + 8 : end - 4])
-        elif place > 8 and (data or begin != b"\0\0\0\x09pHYs"):  # dots per inch may be noted
-            return None
-        place = end
-    inflate = zlib.decompressobj()
-    try:
-        rows = inflate.decompress(b"".join(data), height * (width + 1) + 1)
-    except zlib.error:
-        return None
-    whole = inflate.eof and not inflate.unused_data and len(rows) == height * (width + 1)
-    if not whole or max(rows[:: width + 1]) > 4:  # the kinds of rows there are
-        return None
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a file; a pipe that took its place is empty, and not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _opened(path: Any) -> AbstractContextManager[IO[bytes]]:
-    """A file for reading; one that is open already stays so. A path may be a text, or any other
-    kind that `Path` takes."""
-    return nullcontext(path) if hasattr(path, "read") else Path(path).open("rb")
+def _quiet() -> AbstractContextManager[Any]:
+    """Pillow warns about damage it can live with (odd EXIF, bad palette bytes): the pixels decide;
+    and about sizes: our own limits are checked before anything is decoded."""
+    return warnings.catch_warnings(action="ignore")
 
 
-def _is_empty(path: Path | IO[bytes]) -> bool:
-    if hasattr(path, "seek"):
-        return path.seek(0, os.SEEK_END) == 0
-    try:
-        return Path(path).stat().st_size == 0
-    except OSError:  # deleted since it was opened
-        return False
+def _kind(file: IO[bytes]) -> str:
+    """The kind of a file, "" if it is none that is known.
+
+    Raises:
+        UnreadableImage: empty, or a kind that is known and not read.
+    """
+    file.seek(0)
+    start = file.read(START)
+    if not start:
+        raise UnreadableImage("the file is empty")
+    kind = kind_of(start)
+    if kind and (reason := why_not_read(kind)):
+        raise UnreadableImage(reason)
+    return kind
 
 
-def _too_large(most: int) -> str:
-    return f"the image is larger than {most // 1_000_000} million pixels"
+def _whole(file: IO[bytes], kind: str) -> tuple[IO[bytes], int]:
+    """A file whose decoder reads all of it, once it is known not to be too long; scans of a JPEG,
+    else 1."""
+    if kind not in ("JPEG", "WEBP", "AVIF", "HEIC"):
+        return file, 1
+    content = limits.content_of(file)
+    return io.BytesIO(content), limits.scans_of(content) if kind == "JPEG" else 1
+
+
+def _image(file: Any, kind: str) -> Image.Image:
+    """The file as an image of Pillow's, not decoded yet.
+
+    It is opened as a file, never by its name: by name Pillow maps uncompressed TIFF into memory,
+    and takes one that is to be turned for as wide as it is seen.
+    """
+    formats = list(PILLOW)
+    if kind == "HEIC":
+        documents.register_heic()
+        formats = ["HEIF"]
+    elif kind == "TIFF":
+        _silence_libtiff()
+    with decoding():
+        return Image.open(file, formats=formats)
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Else it writes on standard error what it thinks of damaged files, and Pillow does for want of
+    a handler."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with suppress(AttributeError, OSError):  # where libtiff is a hidden part of Pillow's library
+        library = ctypes.CDLL(_imaging.__file__)
+        for handler in (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler):
+            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            handler(None)
 
 
 def _pages(image: Image.Image) -> Iterator[Image.Image]:
+    """The image at each of its pages in turn; at the first image of all if none is a page."""
+    # Most files hold one page, for which seeking takes longer than decoding it.
+    with decoding():
+        single = image.format in _SINGLE or not getattr(image, "is_animated", False)
+    if single:
+        yield image
+        return
+    found = False
+    for number in range(limits.MAX_PAGES + 1):
+        with decoding():
+            try:
+                image.seek(number)
+            except EOFError:
+                break
+            is_page = not getattr(image, "tag_v2", {}).get(_NEW_SUBFILE_TYPE, 0) & (1 | 4)
+        if is_page:
+            found = True
+            yield image
+    if not found:
+        with decoding():
+            image.seek(0)
+        yield image
+
+
+def _decoded(image: Image.Image, most: int, scans: int) -> Iterator[Image.Image]:
+    """The pages with their pixels, as they are seen."""
     pixels = 0
-    # Most files hold one page, for which the iterator's seeking takes longer than decoding it.
-    pages = ImageSequence.Iterator(image) if getattr(image, "is_animated", False) else [image]
-    for number, page in enumerate(pages):
-        if number == MAX_PAGES:
-            raise UnreadableImage(f"the file has more than {MAX_PAGES} pages")
-        # The decoder of WebP takes 16 bytes a pixel, the others at most 8.
-        most = MAX_PIXELS // 2 if page.format == "WEBP" else MAX_PIXELS
-        if page.width * page.height > most:
-            raise UnreadableImage(_too_large(most))
+    for number, page in enumerate(_pages(image), start=1):
+        limits.check_page(page, most, scans)
         pixels += page.width * page.height
-        if pixels > MAX_PIXELS_OF_FILE:
-            raise UnreadableImage(
-                f"the pages are together larger than {MAX_PIXELS_OF_FILE // 1_000_000} million "
-                "pixels"
-            )
-        yield page
+        limits.check_file(number, pixels)
+        with decoding():
+            page.load()  # notes may follow the pixels
+            # A phone stores its pictures lying down and notes in EXIF how to turn them.
+            turned = _orientation(page) != 1
+            seen = ImageOps.exif_transpose(page) if turned else page  # which would copy it
+        yield seen
+
+
+def _orientation(page: Image.Image) -> int:
+    """EXIF's, 1 to 8. Pillow decodes a PNG to look for it, unless it stands before the pixels."""
+    if page.format == "PNG" and _NOTES.isdisjoint(page.info):
+        return 1
+    return int(page.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def _size_of_png(file: IO[bytes]) -> tuple[int, int] | None:
+    """(height, width) of a PNG without notes how to turn it; Pillow takes ten times as long."""
+    file.seek(16)
+    width, height = int.from_bytes(file.read(4)), int.from_bytes(file.read(4))
+    file.seek(8)
+    while len(chunk := file.read(32)) >= 12:  # length, kind, and how its content begins
+        if _NOTE.match(chunk, 4):
+            return None
+        file.seek(int.from_bytes(chunk[:4]) + 12 - len(chunk), os.SEEK_CUR)
+    return height, width
 
 
 def _grey(page: Image.Image) -> np.ndarray:
     """One Pillow page as uint8 (height, width)."""
-    page.load()  # notes may follow the pixels
-    # A phone stores its pictures lying down and notes in EXIF how to turn them.
-    noted = page.format != "PNG" or not _NOTES.isdisjoint(page.info)
-    if noted and page.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied
-        page = ImageOps.exif_transpose(page)
     if page.mode.startswith(("I", "F")):
         return _eight_bits(page)
-    if page.has_transparency_data:
+    if page.mode == "L" and not page.has_transparency_data:
+        return np.array(page)
+    grey = np.empty((page.height, page.width), np.uint8)
+    for start, rows in _bands(page):
+        grey[start : start + ROWS] = np.asarray(_grey_band(rows))
+    return grey
+
+
+def _grey_band(page: Image.Image) -> Image.Image:
+    """A page of any mode but deep grey, as one of mode L."""
+    with decoding():  # palettes may be damaged
+        if page.mode == "LAB":
+            return page.getchannel("L")
+        if page.mode == "La":  # which Pillow turns into nothing but this
+            page = page.convert("LA")
+        if not page.has_transparency_data:
+            return page.convert("L")
         page = page.convert("RGBA")
         paper = Image.new("L", page.size, "white")
         paper.paste(page.convert("L"), mask=page.getchannel("A"))
-        page = paper
-    return np.array(page if page.mode == "L" else page.convert("L"))
+        return paper
 
 
 def _eight_bits(page: Image.Image) -> np.ndarray:
@@ -217,6 +300,13 @@ def _eight_bits(page: Image.Image) -> np.ndarray:
 
 def _deep(page: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
     """A page's values in pieces of `ROWS` rows: (first row, float64 (rows, width), 0 and more)."""
-    for start in range(0, page.height, ROWS):
-        rows = page.crop((0, start, page.width, min(start + ROWS, page.height)))
+    for start, rows in _bands(page):
         yield start, np.nan_to_num(np.asarray(rows, np.float64)).clip(min=0)
+
+
+def _bands(page: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """A page in pieces of `ROWS` rows: (first row, piece)."""
+    for start in range(0, page.height, ROWS):
+        whole = page.height <= ROWS
+        box = 0, start, page.width, min(start + ROWS, page.height)
+        yield start, page if whole else page.crop(box)

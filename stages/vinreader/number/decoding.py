@@ -1,33 +1,38 @@
 """17 uncertain boxes read as one number: the most probable one, and exactly how probable it is.
 
-The prior (`numbers.py`) parts all numbers into cells. Within a cell everything is a product but
-for the check digit, so positions are folded one by one into a table over the 11 remainders of the
-check sum: once with `max` (the best number), and once with `sum` (the total, and every
-character's posterior), as a product of discrete Fourier transforms. Most cells weigh nothing on a
-given card: those that together weigh at most `NEGLIGIBLE` of the total, by an upper bound, are
-left out.
+The prior (`prior.py`) parts all numbers into cells. A cell is two chains here: its numbers with
+the right check digit, and those without. In a chain every position has its own weights, prior
+times likelihood, and position 9 those that belong to the remainder of all others in the check sum.
+So the sum over all numbers of a chain is a product of discrete Fourier transforms over the 11
+remainders (sum-product), and its best number a Viterbi path over them (max-product). Cells are
+taken heaviest first, by an upper bound, until the rest weighs less than `NEGLIGIBLE` of the total.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vinreader.number import vin as facts
-from vinreader.number.prior import CHECK_INDEX, DEPTH, MODULUS, REMAINDERS, Floats, Indices, Prior
+from vinreader.number.prior import (
+    CHECK_INDEX,
+    DEPTH,
+    MODULUS,
+    REMAINDERS,
+    Floats,
+    Indices,
+    Prior,
+)
 from vinreader.spec import BOXES, CHARACTERS, DIGITS, INDEX
 
 Complex = NDArray[np.complex128]
 
-STRAY = 1e-5  # share of boxes that show something the network does not believe in at all
-NEGLIGIBLE = 1e-6  # of all numbers' weight, that of those which are not looked at
-BLOCK = 256  # cards decoded together
+NEGLIGIBLE = 1e-7  # share of all numbers' weight that may be left out
+BLOCK = 64  # cards whose bounds are computed together
+_CHUNK = 48  # cells weighed together
 _ALTERNATIVES = 5
 _NINE = facts.CHECK_POSITION - 1
-_OTHERS = [i for i in range(1, BOXES + 1) if i != facts.CHECK_POSITION]
+_TEN = facts.YEAR_POSITION - 1
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,14 @@ class Decoding:
     """17 boxes read as one number.
 
     vin: the most probable number; raw: the most probable character of every box by itself.
-    confidence: probability that the whole of `vin` is right, 0 to 1.
-    evidence: what vouches for it: "check digit", "known maker" or "none".
-    changed: what the rules changed. check_digit: `check_digit_status(vin)`.
-    region, manufacturer, model_year: what `vin` tells, else "".
+    In a card with empty boxes both have `-` there, and each other box of `vin` the character that
+    is most probable whatever the empty ones would be.
+    confidence: probability that the whole of `vin` is right, 0 to 1; 0 with an empty box.
+    evidence: what vouches for it: one of `KINDS`.
+    changed: what the rules changed, in boxes that are not empty.
     alternatives: for every box the few most probable characters under the rules, best first,
-        as (character, probability). The first is nearly always the one in `vin`.
+        as (character, probability); none for an empty one. The first is nearly always that of
+        `vin`.
     """
 
     vin: str
@@ -61,10 +68,6 @@ class Decoding:
     confidence: float
     evidence: str
     changed: tuple[Change, ...]
-    check_digit: str
-    region: str
-    manufacturer: str
-    model_year: str
     alternatives: tuple[tuple[tuple[str, float], ...], ...]
 
 
@@ -74,7 +77,10 @@ def decode(prior: Prior, log_probabilities: np.ndarray, rules: str = "auto") -> 
 
 
 def decode_batch(
-    prior: Prior, log_probabilities: np.ndarray, rules: str = "auto"
+    prior: Prior,
+    log_probabilities: np.ndarray,
+    rules: str = "auto",
+    empty: NDArray[np.bool_] | None = None,
 ) -> list[Decoding]:
     """Read cards as numbers, each as the most probable one of all 33**17.
 
@@ -83,6 +89,7 @@ def decode_batch(
             character in every box, from a reader to which all characters are equally likely.
             They need not be normalised; -inf is allowed.
         rules: "auto" knows what numbers look like; "none" takes every box by itself.
+        empty: (N, 17) bool, boxes without a character; none when not given.
 
     Raises:
         ValueError: another shape, NaN, +inf, or a box without any probability.
@@ -92,267 +99,32 @@ def decode_batch(
         raise ValueError(f"expected (N, 17, 33) log probabilities, got {logs.shape}")
     if rules not in ("auto", "none"):
         raise ValueError(f"rules must be 'auto' or 'none', not {rules!r}")
-    peaks = logs.max(axis=2, keepdims=True, initial=-np.inf)
+    boxes = normalised(logs)
+    raw = boxes.argmax(axis=2)
+    if rules == "none":
+        best, confidence, marginals = raw, boxes.max(axis=2).prod(axis=1), boxes
+    else:
+        best, confidence, marginals = posterior(prior, likelihoods(prior, boxes))
+    if empty is None:
+        empty = np.zeros(raw.shape, dtype=bool)
+    each = zip(best, raw, confidence.tolist(), marginals, empty, strict=True)
+    return [_decoding(prior, *card) for card in each]
+
+
+def normalised(log_probabilities: np.ndarray) -> Floats:
+    """(..., 33) probabilities that sum to 1. Raises ValueError where there are none."""
+    peaks = log_probabilities.max(axis=-1, keepdims=True, initial=-np.inf)
     if not np.isfinite(peaks).all():
         raise ValueError("every box needs finite log probabilities (NaN, +inf or all -inf found)")
-    boxes = np.exp(logs - peaks)
-    boxes /= boxes.sum(axis=2, keepdims=True)
-    raw = boxes.argmax(axis=2)
-    found: list[Decoding] = []
-    for start in range(0, len(boxes), BLOCK):
-        part, plain = boxes[start : start + BLOCK], raw[start : start + BLOCK]
-        if rules == "none":
-            found += _decodings(prior, plain, plain, part.max(axis=2).prod(axis=1), part)
-            continue
-        # From here on no probability is 0, and no product of 17 underflows.
-        part = (1 - STRAY) * part + STRAY / len(CHARACTERS)
-        best, confidence, marginals = posterior(prior, part)
-        found += _decodings(prior, best, plain, confidence, marginals)
-    return found
+    boxes: Floats = np.exp(log_probabilities - peaks)
+    boxes /= boxes.sum(axis=-1, keepdims=True)
+    return boxes
 
 
-# Tables over the remainders of the check sum
-
-
-def best_by_remainder(position: int, weights: Floats) -> Floats:
-    """(N, 33) weights of the characters at a position (1-17) as (N, 11): the largest of those that
-    add the same remainder."""
-    padded = np.concatenate([weights, np.zeros((len(weights), 1))], axis=1)
-    largest: np.ndarray = padded[:, _SHARING[position - 1]].max(axis=2)
-    return largest
-
-
-def fold(before: Floats, table: Floats) -> Floats:
-    """Two (N, 11) tables of largest weights over remainders as the one of their sum."""
-    largest: np.ndarray = (before[:, None, :] * table[:, _DIFFERENCE]).max(axis=2)
-    return largest
-
-
-def spectrum(weights: Floats, position: int | None = None) -> Complex:
-    """(N, 33) weights of the characters at a position (1-17), or (N, 11) weights by remainder, as
-    complex (N, 6): the discrete Fourier transform of the weights summed by remainder.
-
-    The table of a sum of remainders is the cyclic convolution of their tables, and so its
-    spectrum the product of theirs. That of `sum(before[r] * after[r + added])`, over r and by what
-    is added, is `before.conj() * after`.
-    """
-    found: Floats = weights @ (_WAVES if position is None else _SPECTRA[position - 1])
-    return found.view(complex)
-
-
-def by_remainder(spectra: Complex) -> Floats:
-    """(N, 11): the weights that have this spectrum, complex (N, 6)."""
-    weights: np.ndarray = spectra.view(float) @ _BACK
-    return weights
-
-
-def by_character(spectra: Complex, position: int) -> Floats:
-    """(N, 33): the same, by the remainder that each character adds at a position (1-17)."""
-    weights: np.ndarray = spectra.view(float) @ _BACK[:, REMAINDERS[position - 1]]
-    return weights
-
-
-def _sharing(remainders: np.ndarray) -> np.ndarray:
-    """(11, most) characters that add a remainder, filled up with 33, which weighs nothing."""
-    groups = [np.flatnonzero(remainders == r).tolist() for r in range(MODULUS)]
-    most = max(map(len, groups))
-    return np.array([group + [len(CHARACTERS)] * (most - len(group)) for group in groups])
-
-
-_DIFFERENCE = np.subtract.outer(np.arange(MODULUS), np.arange(MODULUS)) % MODULUS
-_SHARING = [_sharing(remainders) for remainders in REMAINDERS]
-_WAVES = np.fft.rfft(np.eye(MODULUS)).view(float)  # (11, 12): real and imaginary parts in turn
-_SPECTRA = _WAVES[REMAINDERS]  # (17, 33, 12)
-_BACK = _WAVES.T * (np.array([1, 1, *[2] * (MODULUS - 1)]) / MODULUS)[:, None]
-
-
-# Cells
-
-
-@dataclass(frozen=True)
-class _Chains:
-    """Cells of one depth, each with a card whose number may be in it: K rows, cards in order.
-
-    card, cell: int (K,). positions: those after the beginning, without position 9.
-    weights: float (K, len(positions), 33), prior times likelihood of the characters there.
-    start: float (K, 11), of the beginning, by the remainder it adds.
-    nine: float (K, 33), likelihoods at position 9; chance: float (K, 33), prior of a character
-    there that is not the check digit; rate: float (K,), prior of the check digit.
-    """
-
-    card: Indices
-    cell: Indices
-    positions: list[int]
-    weights: Floats
-    start: Floats
-    nine: Floats
-    chance: Floats
-    rate: Floats
-
-    def spectra(self) -> list[Complex]:
-        """complex (K, 6), of the characters at each of the positions."""
-        return [spectrum(self.weights[:, i], p) for i, p in enumerate(self.positions)]
-
-    def scale(self) -> Floats:
-        """(K, 11): `chance` times this is the prior where the others leave a remainder, but for
-        the check digit."""
-        return (1 - self.rate[:, None]) / (1 - self.chance[:, CHECK_INDEX])
-
-    def end(self) -> Floats:
-        """(K, 11, 33): weights of the characters at position 9 by the remainder of the others."""
-        weights = self.scale()[:, :, None] * self.chance[:, None, :]
-        weights[:, np.arange(MODULUS), CHECK_INDEX] = self.rate[:, None]
-        return weights * self.nine[:, None, :]
-
-    def end_summed(self) -> Floats:
-        """(K, 11): the same, summed over the characters."""
-        other = self.chance * self.nine
-        rest = other.sum(axis=1, keepdims=True) - other[:, CHECK_INDEX]
-        summed: Floats = self.scale() * rest + self.rate[:, None] * self.nine[:, CHECK_INDEX]
-        return summed
-
-    def at_nine(self, before: Floats) -> Floats:
-        """(K, 33): the same, summed over the remainders, each of the weight `before`, (K, 11)."""
-        scaled = before * self.scale()
-        weights = self.chance * scaled.sum(axis=1, keepdims=True)
-        checks = self.chance[:, CHECK_INDEX]
-        weights[:, CHECK_INDEX] += before * self.rate[:, None] - scaled * checks
-        summed: Floats = np.maximum(weights, 0) * self.nine
-        return summed
-
-
-@dataclass(frozen=True)
-class _Tail:
-    """The last positions, at which all cells have the same row: weighed once for each card.
-
-    positions: those after 9 behind which no other has two rows. weights: float (T, N, 33), prior
-    times likelihood of the characters; spectra: complex (T, N, 6); whole: complex (N, 6), of all.
-    """
-
-    positions: list[int]
-    weights: list[Floats]
-    spectra: list[Complex]
-    whole: Complex
-
-    @classmethod
-    def of(cls, prior: Prior, scaled: Floats) -> "_Tail":
-        various = np.flatnonzero(np.diff(prior.ends) > 1) + 1
-        positions = list(range(int(max([facts.CHECK_POSITION, *various])) + 1, BOXES + 1))
-        weights = [scaled[:, i - 1] * prior.rows[prior.ends[i - 1]] for i in positions]
-        spectra = [spectrum(w, i) for w, i in zip(weights, positions, strict=True)]
-        return cls(positions, weights, spectra, _product(spectra, len(scaled)))
-
-    @property
-    def before(self) -> int:
-        """The last position before these."""
-        return BOXES - len(self.positions)
-
-    def add_marginals(self, rest: Complex, summed: Floats) -> None:
-        """Add to `summed` by character and box; `rest`: (N, 6), the spectrum of the weight of what
-        is before, by the remainder that these add."""
-        for i, position in enumerate(self.positions):
-            others = _product(self.spectra[:i] + self.spectra[i + 1 :], len(rest))
-            there = by_character(others.conj() * rest, position)
-            summed[:, position - 1] += self.weights[i] * there
-
-
-def _product(spectra: Sequence[Complex], count: int) -> Complex:
-    """complex (count, 6): the spectrum of a sum of remainders, each with its own, (count, 6)."""
-    return reduce(np.multiply, spectra, np.ones((count, len(_BACK) // 2), complex))
-
-
-def _chains(
-    prior: Prior, scaled: Floats, card: Indices, cell: Indices, last: int = BOXES
-) -> list[_Chains]:
-    """Cards and cells, grouped by depth of the cells, of the positions up to the last one."""
-    found = []
-    for depth in np.unique(prior.depths[cell]).tolist():
-        at = prior.depths[cell] == depth
-        cards, cells = card[at], cell[at]
-        positions = [i for i in _OTHERS if depth < i <= last]
-        columns = np.array(positions) - 1
-        weights = prior.rows[prior.row_of[cells][:, columns]]
-        weights *= scaled[cards[:, None], columns]
-        if depth < DEPTH:
-            weights[:, 0][prior.leaves[cells]] = 0
-        start = np.zeros((len(cards), MODULUS))
-        each = scaled[cards[:, None], np.arange(depth), prior.begins[cells, :depth]]
-        start[np.arange(len(cards)), prior.starts[cells]] = each.prod(axis=1) * prior.weights[cells]
-        nine, chance = scaled[cards, _NINE], prior.rows[prior.row_of[cells, _NINE]]
-        rate = prior.check_rate[cells]
-        found.append(_Chains(cards, cells, positions, weights, start, nine, chance, rate))
-    return found
-
-
-def _bounds(prior: Prior, scaled: Floats) -> tuple[Floats, Floats, Floats]:
-    """What the numbers of each cell can weigh at most: float (N, C), as if all that follows the
-    cell's beginning were as usual as it can be; and the sums that follow, (N, R) by row of the
-    prior, and the largest of each position, (18, N)."""
-    sums = np.empty((len(scaled), len(prior.rows)))
-    most = np.ones((BOXES + 2, len(scaled)))
-    for position in range(1, BOXES + 1):
-        rows = prior.rows_at(position)
-        sums[:, rows] = scaled[:, position - 1] @ prior.rows[rows].T
-        if position != facts.CHECK_POSITION:
-            most[position] = sums[:, rows].max(axis=1)
-    bound = np.ones((len(scaled), len(prior.depths)))
-    for depth in range(DEPTH + 1):
-        at = np.flatnonzero(prior.depths == depth)
-        if depth:
-            last = prior.begins[at, depth - 1]
-            bound[:, at] = bound[:, prior.parents[at]] * scaled[:, depth - 1, last]
-    after: Floats = np.cumprod(most[::-1], axis=0, dtype=np.float64)[::-1]
-    weights: Floats = bound * prior.weights * after.T[:, prior.depths + 1]
-    return weights, sums, after
-
-
-def _narrow(
-    prior: Prior,
-    scaled: Floats,
-    sums: Floats,
-    card: Indices,
-    cell: Indices,
-    last: int,
-) -> Floats:
-    """float (K,): the prior times the likelihood of what follows the cells' beginnings, each
-    position by itself, up to the last one; the check digit as if it were the likeliest one."""
-    depth = prior.depths[cell]
-    exact = np.ones(len(card))
-    for position in range(1, last + 1):
-        if position != facts.CHECK_POSITION:
-            factor = sums[card, prior.row_of[cell, position - 1]]
-            exact *= factor if position > DEPTH else np.where(depth < position, factor, 1)
-    digit = scaled[:, _NINE, CHECK_INDEX].max(axis=1)
-    rate = prior.check_rate[cell]
-    weights: Floats = exact * (rate * digit[card] + 1 - rate)
-    return weights
-
-
-def _candidates(prior: Prior, scaled: Floats, tail: _Tail) -> tuple[Indices, Indices]:
-    """Cards and cells, int (K,) each: all but those that weigh `NEGLIGIBLE` of the card's total or
-    less, all together."""
-    bound, sums, after = _bounds(prior, scaled)
-    # The total is at least that of a few cells.
-    card, cell = np.nonzero(bound >= bound.max(axis=1, keepdims=True) / 100)
-    total = np.zeros(len(scaled))
-    for chains in _chains(prior, scaled, card, cell, tail.before):
-        before = _product([spectrum(chains.start), *chains.spectra()], len(chains.card))
-        rest = before.conj() * spectrum(chains.end_summed())
-        np.add.at(total, chains.card, by_remainder(tail.whole[chains.card].conj() * rest)[:, 0])
-    least = NEGLIGIBLE / 2 / bound.shape[1] * total
-    card, cell = np.nonzero(bound >= least[:, None])
-    exact = bound[card, cell] / after[prior.depths[cell] + 1, card] * after[tail.before + 1, card]
-    exact *= _narrow(prior, scaled, sums, card, cell, tail.before)
-    order = np.lexsort((exact, card))
-    card, cell = card[order], cell[order]
-    share = np.ones(len(card))  # of the total, at most; all of it where none is known
-    np.divide(exact[order], total[card], out=share, where=total[card] > exact[order])
-    first = np.flatnonzero(np.append(True, np.diff(card) != 0))
-    sizes = np.diff(np.append(first, len(card)))
-    lighter = np.cumsum(share)
-    lighter -= np.repeat(lighter[first] - share[first], sizes)
-    used = lighter > NEGLIGIBLE / 2
-    return card[used], cell[used]
+def likelihoods(prior: Prior, boxes: Floats) -> Floats:
+    """(..., 33) probabilities, each box with the prior's share of a stray one: none is 0, and no
+    product of 17 underflows."""
+    return (1 - prior.stray) * boxes + prior.stray / len(CHARACTERS)
 
 
 def posterior(prior: Prior, boxes: Floats) -> tuple[Indices, Floats, Floats]:
@@ -365,180 +137,219 @@ def posterior(prior: Prior, boxes: Floats) -> tuple[Indices, Floats, Floats]:
         int (N, 17) indices of characters, float (N,) and float (N, 17, 33).
     """
     scaled = boxes / boxes.max(axis=2, keepdims=True)
-    tail = _Tail.of(prior, scaled)
-    best, weight, summed = _decode(prior, scaled, tail, *_candidates(prior, scaled, tail))
-    total = summed[:, 0].sum(axis=1)
-    return best, np.minimum(weight / total, 1), np.clip(summed / total[:, None, None], 0, 1)
+    best, confidence = np.zeros((len(boxes), BOXES), dtype=int), np.zeros(len(boxes))
+    marginals = np.zeros_like(scaled)
+    for start in range(0, len(scaled), BLOCK):
+        bounds = _bounds(prior, scaled[start : start + BLOCK])
+        for i, bound in enumerate(bounds, start):
+            best[i], confidence[i], marginals[i] = _posterior(prior, scaled[i], bound)
+    return best, confidence, marginals
 
 
-def _decode(
-    prior: Prior, scaled: Floats, tail: _Tail, card: Indices, cell: Indices
-) -> tuple[Indices, Floats, Floats]:
-    """(N, 17) best number of each card among these cells, its weight, and (N, 17, 33) the summed
-    weight of the numbers with each character in each box."""
-    summed = np.zeros_like(scaled)
-    rest = np.zeros_like(tail.whole)
-    chains = _chains(prior, scaled, card, cell, tail.before)
-    total = np.concatenate([_add_marginals(prior, one, tail, rest, summed) for one in chains])
-    tail.add_marginals(rest, summed)
-    card = np.concatenate([one.card for one in chains])
-    cell = np.concatenate([one.cell for one in chains])
-    # No number weighs more than all of its cell: first the heaviest cells, then what may rival.
-    order = np.lexsort((-total, card))
-    card, cell, total = card[order], cell[order], total[order]
-    first = np.append(True, np.diff(card) != 0)
-    best = np.zeros((len(scaled), BOXES), dtype=int)
-    weight = np.zeros(len(scaled))
-    for some in (first, ~first):
-        some &= total > weight[card]
-        for one in _chains(prior, scaled, card[some], cell[some]):
-            numbers, weights = _best(prior, one)
-            for i in np.argsort(weights, kind="stable").tolist():
-                if weights[i] > weight[one.card[i]]:
-                    best[one.card[i]], weight[one.card[i]] = numbers[i], weights[i]
-    return best, weight, summed
+def _bounds(prior: Prior, scaled: Floats) -> Floats:
+    """float (N, C): what the numbers of each cell can weigh at most, as if position 9 were the
+    likeliest character whatever the others are, and no cell had longer ones within it."""
+    sums = np.empty((len(scaled), len(prior.rows)))
+    for position in range(BOXES):
+        rows = prior.rows_at(position + 1)
+        sums[:, rows] = scaled[:, position] @ prior.rows[rows].T
+    sums[:, prior.rows_at(facts.CHECK_POSITION)] = 1
+    bounds = np.empty((len(scaled), len(prior.depths)))
+    for card, boxes, bound in zip(scaled, sums, bounds, strict=True):
+        factors = boxes[prior.row_of]
+        prefix = card[np.arange(DEPTH)[:, None], prior.begins]
+        factors[:DEPTH] = np.where(prior.begun, prefix, factors[:DEPTH])
+        bound[:] = factors.prod(axis=0) * prior.weights
+    return bounds
 
 
-def _add_marginals(
-    prior: Prior, chains: _Chains, tail: _Tail, rest: Complex, summed: Floats
-) -> Floats:
-    """(K,) the summed weight of each cell's numbers, added to `summed` by character and box, and
-    to `rest` what `_Tail.add_marginals` needs."""
-    first = np.flatnonzero(np.append(True, np.diff(chains.card) != 0))
-    cards = chains.card[first]
-    spectra, end = chains.spectra(), spectrum(chains.end_summed())
-    forward = list(accumulate(spectra, np.multiply, initial=spectrum(chains.start)))
-    whole = tail.whole[chains.card]
-    others = by_remainder(forward[-1] * whole)
-    summed[cards, _NINE] += np.add.reduceat(chains.at_nine(others), first)
-    rest[cards] += np.add.reduceat(forward[-1].conj() * end, first)
-    after = whole.conj() * end  # of what follows, by the remainder before it
-    total = by_remainder(forward[-1].conj() * after)[:, 0]
-    for place in reversed(range(len(chains.positions))):
-        position = chains.positions[place]
-        there = by_character(forward[place].conj() * after, position) * chains.weights[:, place]
-        summed[cards, position - 1] += np.add.reduceat(there, first)
-        after *= spectra[place].conj()
-    for place in range(int(prior.depths[chains.cell[0]])):
-        begin = prior.begins[chains.cell, place]
-        np.add.at(summed, (chains.card, np.full_like(begin, place), begin), total)
-    return total
+def _posterior(prior: Prior, scaled: Floats, bound: Floats) -> tuple[Indices, float, Floats]:
+    """As `posterior`, of one card: (17, 33), with the bounds (C,) of its cells."""
+    order = np.argsort(-bound, kind="stable")
+    remaining = bound[order][::-1].cumsum()[::-1]
+    marginals, total, chains = np.zeros_like(scaled), 0.0, []
+    for start in range(0, len(order), _CHUNK):
+        if remaining[start] <= NEGLIGIBLE * total:
+            break
+        weights, nine = _chains(prior, scaled, order[start : start + _CHUNK])
+        summed, totals = _sum_product(weights, nine)
+        marginals += summed
+        total += totals.sum()
+        chains.append((weights, nine, totals))
+    number, weight = _best(chains)
+    return number, min(weight / total, 1.0), np.clip(marginals / total, 0, 1)
 
 
-def _best(prior: Prior, chains: _Chains) -> tuple[Indices, Floats]:
-    """(K, 17) the best number of each cell, (K,) its weight."""
-    each = np.arange(len(chains.card))
-    forward, end = [chains.start], chains.end()
-    for i, position in enumerate(chains.positions):
-        forward.append(fold(forward[-1], best_by_remainder(position, chains.weights[:, i])))
-    complete = (forward[-1][:, :, None] * end).reshape(len(each), -1)
+def _chains(prior: Prior, scaled: Floats, cells: Indices) -> tuple[Floats, Floats]:
+    """The chains of some cells: those with the check digit, and then those without.
+
+    Returns:
+        float (17, 2K, 33), the weight of every character at every position but 9, and float
+        (2K, 11, 33), that at position 9 by the remainder of the others.
+    """
+    rows = prior.row_of[:, cells]
+    weights = prior.rows[rows] * scaled[:, None]
+    weights[:DEPTH] *= prior.led[:, cells]
+    rate = prior.check_rate[cells]
+    each = np.arange(MODULUS)
+    without = np.repeat(prior.rows[rows[_NINE]][:, None], MODULUS, axis=1)
+    without /= 1 - without[:, each, CHECK_INDEX][:, :, None]
+    without[:, each, CHECK_INDEX] = 0
+    check = np.zeros_like(without)
+    check[:, each, CHECK_INDEX] = 1
+    weights = np.concatenate([weights, weights], axis=1)
+    weights[_TEN] *= np.concatenate([rate, 1 - rate]) * np.tile(prior.year_share[cells], (2, 1))
+    return weights, np.concatenate([check, without]) * scaled[_NINE]
+
+
+def _sum_product(weights: Floats, nine: Floats) -> tuple[Floats, Floats]:
+    """Of chains as `_chains` gives them: float (17, 33), the summed weight of the numbers with
+    each character at each position, and (K,), of all numbers of each chain."""
+    ends = nine.sum(axis=2)
+    spectra = (weights @ _SPECTRA).view(complex)
+    # As if position 9 took from the check sum what the others add: all remainders sum to 0.
+    spectra[_NINE] = (ends @ _WAVES).view(complex).conj()
+    before = np.ones((BOXES + 1, *spectra.shape[1:]), complex)
+    after = before.copy()
+    np.cumprod(spectra, axis=0, out=before[1:])
+    np.cumprod(spectra[::-1], axis=0, out=after[1:])
+    others = (before[:-1] * after[-2::-1]).view(float)
+    summed = (weights * (others @ _BACK_BY_CHARACTER)).sum(axis=1)
+    remainder = np.maximum(others[_NINE] @ _BACK, 0)
+    summed[_NINE] = np.einsum("kr,krc->c", remainder, nine)
+    return summed, (remainder * ends).sum(axis=1)
+
+
+def _best(chains: list[tuple[Floats, Floats, Floats]]) -> tuple[Indices, float]:
+    """int (17,) and its weight: the best number of all chains, by weights, position 9 and total.
+
+    No number weighs more than all of its chain: the heaviest chains first, until none can rival.
+    """
+    totals = np.concatenate([total for _, _, total in chains])
+    order = np.argsort(-totals, kind="stable")
+    weights = np.concatenate([weights for weights, _, _ in chains], axis=1)
+    nine = np.concatenate([nine for _, nine, _ in chains])
+    number, best = np.zeros(BOXES, dtype=int), 0.0
+    for start in range(0, len(order), _RIVALS):
+        some = order[start : start + _RIVALS]
+        some = some[totals[some] > best]
+        if not len(some):
+            break
+        numbers, found = _viterbi(weights[:, some], nine[some])
+        if found.max() > best:
+            number, best = numbers[found.argmax()], float(found.max())
+    return number, best
+
+
+def _viterbi(weights: Floats, nine: Floats) -> tuple[Indices, Floats]:
+    """int (K, 17), the best number of each chain, and float (K,), its weight."""
+    each = np.arange(len(nine))[:, None]
+    forward = [np.where(np.arange(MODULUS) == 0, 1.0, np.zeros((len(nine), 1)))]
+    for position in _OTHERS:
+        forward.append((forward[-1][:, _BEFORE[position]] * weights[position][:, None]).max(axis=2))
+    complete = (forward[-1][:, :, None] * nine).reshape(len(nine), -1)
     place = complete.argmax(axis=1)
-    weight = complete[each, place]
-    numbers = np.zeros((len(each), BOXES), dtype=int)
-    numbers[:, :DEPTH] = prior.begins[chains.cell]
+    numbers = np.zeros((len(nine), BOXES), dtype=int)
     remainder, numbers[:, _NINE] = np.divmod(place, len(CHARACTERS))
-    for step in reversed(range(len(chains.positions))):
-        added = REMAINDERS[chains.positions[step] - 1]
-        before = forward[step][each[:, None], (remainder[:, None] - added) % MODULUS]
-        choice = (chains.weights[:, step] * before).argmax(axis=1)
-        numbers[:, chains.positions[step] - 1] = choice
-        remainder = (remainder - added[choice]) % MODULUS
-    return numbers, weight
+    for position, before in zip(_OTHERS[::-1], forward[-2::-1], strict=True):
+        origin = _BEFORE[position][remainder]
+        numbers[:, position] = choice = (weights[position] * before[each, origin]).argmax(axis=1)
+        remainder = origin[each[:, 0], choice]
+    return numbers, complete[each[:, 0], place]
 
 
-# What is told of a card
+_RIVALS = 4  # chains whose best numbers are looked for together
+_OTHERS = [i for i in range(BOXES) if i != _NINE]
+# int (17, 11, 33): the remainder before a position, by that after it and the character there.
+_BEFORE = (np.arange(MODULUS)[:, None] - REMAINDERS[:, None]) % MODULUS
+# The transform of weights by remainder, real and imaginary parts in turn, and back.
+_WAVES = np.fft.rfft(np.eye(MODULUS)).view(float)  # (11, 12)
+_SPECTRA = _WAVES[REMAINDERS]  # (17, 33, 12)
+_BACK = _WAVES.T * (np.array([1, 1, *[2] * (MODULUS - 1)]) / MODULUS)[:, None]
+_BACK_BY_CHARACTER = _BACK.T[-REMAINDERS % MODULUS].transpose(0, 2, 1)  # (17, 12, 33)
 
 
-def _decodings(
-    prior: Prior, best: Indices, raw: Indices, confidence: Floats, marginals: Floats
-) -> list[Decoding]:
-    top = np.argsort(-marginals, axis=2, kind="stable")[:, :, :_ALTERNATIVES]
-    probability = np.take_along_axis(marginals, top, axis=2)
-    cells = prior.cells(best).tolist()
-    each = zip(cells, best, raw, confidence.tolist(), top, probability, strict=True)
-    return [_decoding(prior, *one) for one in each]
+# What is said of a card
 
 
 def _decoding(
     prior: Prior,
-    cell: int,
     best: Indices,
     raw: Indices,
     confidence: float,
-    top: Indices,
-    probability: Floats,
+    marginals: Floats,
+    empty: NDArray[np.bool_],
 ) -> Decoding:
-    vin = _text(best)
-    return Decoding(
-        vin=vin,
-        raw=_text(raw),
+    top = np.argsort(-marginals, axis=1, kind="stable")[:, :_ALTERNATIVES]
+    probability = np.take_along_axis(marginals, top, axis=1)
+    if empty.any():  # what fits best with invented characters is no evidence
+        best, confidence = top[:, 0], 0.0
+    found = Decoding(
+        vin="",
+        raw=_text(raw, empty),
         confidence=confidence,
-        evidence=evidence(prior, cell, vin),
-        changed=tuple(
-            Change(i + 1, CHARACTERS[raw[i]], vin[i], _rule(prior, cell, vin, i + 1, int(raw[i])))
-            for i in np.flatnonzero(raw != best).tolist()
-        ),
-        check_digit=facts.check_digit_status(vin),
-        region=facts.region(vin),
-        manufacturer=facts.manufacturer(vin),
-        model_year=facts.model_year(vin),
+        evidence=KINDS[-1],
+        changed=(),
         alternatives=tuple(
-            tuple((CHARACTERS[c], p) for c, p in zip(box, row, strict=True))
-            for box, row in zip(top.tolist(), probability.tolist(), strict=True)
+            () if blank else tuple((CHARACTERS[c], p) for c, p in zip(box, row, strict=True))
+            for blank, box, row in zip(empty, top.tolist(), probability.tolist(), strict=True)
         ),
     )
+    return read_as(prior, found, _text(best, empty))
 
 
-def told(prior: Prior, found: Decoding, vin: str, rule: str) -> Decoding:
-    """A card's decoding with another number, chosen by another rule."""
-    number = np.array([[INDEX[c] for c in vin]])
+def read_as(prior: Prior, found: Decoding, vin: str, rule: str = "") -> Decoding:
+    """A card's decoding as another number, and why: the rule that is named, or in each box the one
+    that speaks most plainly against what was read."""
+    cell = prior.cell(vin)
     return replace(
         found,
         vin=vin,
-        evidence=evidence(prior, int(prior.cells(number)[0]), vin),
+        evidence=evidence(prior, cell, vin),
         changed=tuple(
-            Change(i + 1, read, became, rule)
-            for i, (read, became) in enumerate(zip(found.raw, vin, strict=True))
+            Change(i, read, became, rule or _rule(prior, cell, vin, i, read))
+            for i, (read, became) in enumerate(zip(found.raw, vin, strict=True), 1)
             if read != became
         ),
-        check_digit=facts.check_digit_status(vin),
-        region=facts.region(vin),
-        manufacturer=facts.manufacturer(vin),
-        model_year=facts.model_year(vin),
     )
 
 
 KINDS = ("check digit", "known maker", "none")
-USUAL_CHECK = 0.9  # from this rate on, a check digit vouches for a number
-KNOWN_MAKER = 20  # numbers of a maker that have been seen, from which on its habits are known
 
 
 def evidence(prior: Prior, cell: int, vin: str) -> str:
-    """What vouches for a number, one of `KINDS`; each has a threshold of its own."""
-    holds = facts.check_digit(vin) == vin[_NINE]
-    if holds and prior.check_rate[cell] >= USUAL_CHECK:
+    """What vouches for a number of this cell, one of `KINDS`: a check digit that its maker nearly
+    always keeps in that year, or a maker of whom many numbers are known."""
+    if not facts.is_number(vin):
+        return KINDS[2]
+    if facts.check_digit(vin) == vin[_NINE] and _check_rate(prior, cell, vin) >= prior.usual_check:
         return KINDS[0]
-    return KINDS[1] if prior.counts[cell] >= KNOWN_MAKER else KINDS[2]
+    return KINDS[1] if prior.counts[cell] >= prior.known_maker else KINDS[2]
 
 
-def _rule(prior: Prior, cell: int, vin: str, position: int, read: int) -> str:
-    """The rule that speaks most plainly against having read `read` at a position of `vin`."""
-    if position >= 14 and CHARACTERS[read] not in DIGITS:
+def _check_rate(prior: Prior, cell: int, vin: str) -> float:
+    return float(prior.check_rate[cell, INDEX[vin[_TEN]]])
+
+
+def _rule(prior: Prior, cell: int, vin: str, position: int, read: str) -> str:
+    """The rule that speaks most plainly against having read a character at a position of `vin`."""
+    if position >= 14 and read not in DIGITS:
         return "the last four are digits"
-    if facts.check_digit_required(vin) and position == 10 and read not in _MODEL_YEARS:
+    if facts.year_coded(vin) and position == 10 and read not in facts.MODEL_YEARS:
         return "model year"
-    check = prior.check_rate[cell] > 0.5 and facts.check_digit(vin) == vin[_NINE]
+    check = facts.check_digit_status(vin) == "ok" and _check_rate(prior, cell, vin) > 0.5
     if check and position == facts.CHECK_POSITION:
         return "check digit"
     if position <= 3 and facts.manufacturer(vin):
         return "maker's code"
-    row = prior.rows[prior.row_of[cell, position - 1]]
-    unusual = position > prior.depths[cell] and row[read] < row[INDEX[vin[position - 1]]] / 10
+    row = prior.rows[prior.row_of[position - 1, cell]]
+    unusual = (
+        position > prior.depths[cell] and row[INDEX[read]] < row[INDEX[vin[position - 1]]] / 10
+    )
     return "check digit" if check and not unusual else "usual form"
 
 
-_MODEL_YEARS = [INDEX[c] for c in facts.MODEL_YEARS]
-
-
-def _text(indices: np.ndarray) -> str:
-    return "".join(CHARACTERS[i] for i in indices)
+def _text(indices: Indices, empty: NDArray[np.bool_]) -> str:
+    return "".join(
+        "-" if blank else CHARACTERS[c] for c, blank in zip(indices.tolist(), empty, strict=True)
+    )

@@ -9,8 +9,9 @@ By statistics a certain number is on one of 10**13 cards, so a doubtful box or t
 number are read as the list has them, while a clear one stays, and so does a number outside it.
 """
 
+import codecs
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -19,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vinreader.number.decoding import STRAY, Decoding, told
+from vinreader.number.decoding import Decoding, likelihoods, normalised, read_as
 from vinreader.number.prior import Indices, Prior
+from vinreader.number.vin import is_number
 from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
 
 Codes = NDArray[np.uint8]  # characters of numbers as indices
@@ -41,19 +43,59 @@ def codes(vins: Sequence[str]) -> Codes:
     return _CODES[np.frombuffer(joined, dtype=np.uint8)].reshape(-1, BOXES)
 
 
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header, in lowercase, and the rows of a table of text, as spreadsheets write it.
+
+    UTF-8 (with or without a byte order mark), UTF-16 ("Unicode text") or else Windows-1251; columns
+    apart by commas, semicolons or tabs, whichever the first line has most of.
+
+    Raises:
+        UserError: the file cannot be read, or is no text.
+    """
+    try:
+        content = path.read_bytes()
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        if b"\0" in content and not wide:
+            raise UserError(f"{path} is not a CSV file; if a spreadsheet made it, save it as CSV")
+        try:
+            text = content.decode("utf-16" if wide else "utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("utf-16" if wide else "cp1251")
+        lines = text.splitlines()
+        if lines and lines[0].lower().startswith("sep="):  # Excel's own note of the separator
+            lines.pop(0)
+        separator = max(",;\t", key=lines[0].count) if lines else ","
+        header, *rows = list(csv.reader(lines, delimiter=separator)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a CSV file of numbers: {error}") from None
+    return [name.strip().lower() for name in header], rows
+
+
+def as_number(text: str) -> str:
+    """A number as it was meant: capitals, and without the spaces that group its characters."""
+    return "".join(text.split()).upper()
+
+
+def _whole(row: Sequence[str]) -> list[int]:
+    return [i for i, cell in enumerate(row) if is_number(as_number(cell))]
+
+
 @dataclass(frozen=True)
 class Known:
     """Known numbers: uint8 (N, 17) indices of characters, each number once.
 
     rate: share of the cards that have a certain one of them; 0: they raise nothing. keys, orders:
     for each third of the positions, uint32 (N,) what stands there, sorted, and which number it is
-    of: a number that differs in two boxes at most has one of the thirds in common.
+    of: a number that differs in two boxes at most has one of the thirds in common. unused_rows: how
+    many rows of the file had something else than a number; unused: the first of them.
     """
 
     numbers: Codes
     rate: float
     keys: tuple[NDArray[np.uint32], ...]
     orders: tuple[NDArray[np.uint32], ...]
+    unused: tuple[str, ...] = ()
+    unused_rows: int = 0
 
     @classmethod
     def of(cls, numbers: Codes, rate: float = RATE) -> "Known":
@@ -67,29 +109,45 @@ class Known:
 
     @classmethod
     def read(cls, path: Path, rate: float = RATE) -> "Known":
-        """The numbers of a CSV file: the column `vin`, or the first one of a file without header.
+        """The numbers of a table as `read_table` reads it: those of the column `vin`, or else of
+        the column that has most.
 
-        Rows without a number of 17 characters are left out: an older number is no VIN.
+        Rows without a number of 17 characters are left out and counted: an older number is no VIN.
 
         Raises:
             UserError: the file cannot be read, or no row has a number.
         """
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = csv.reader(file)
-                first = next(rows, [])
-                names = [name.strip().lower() for name in first]
-                column = names.index("vin") if "vin" in names else 0
-                found = [row[column].strip().upper() for row in (first, *rows) if len(row) > column]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{path} is not a CSV file of known numbers: {error}") from None
-        numbers = codes([vin for vin in found if len(vin) == BOXES and vin.isascii()])
-        numbers = numbers[(numbers < len(CHARACTERS)).all(axis=1)]
-        if not len(numbers):
+        header, rows = read_table(path)
+        names = [i for i, name in enumerate(header) if "vin" in name]
+        first = 2 if names else 1  # the row of the file that the first of `rows` is
+        if not names:
+            rows = [header, *rows]
+            counts = Counter(i for row in rows[:1000] for i in _whole(row))
+            names = [i for i, _ in counts.most_common(1)] or [0]
+        cells = [row[names[0]].strip() if len(row) > names[0] else "" for row in rows]
+        vins = [as_number(cell) for cell in cells]
+        valid = [is_number(vin) for vin in vins]
+        if not any(valid):
             raise UserError(f"{path} has no number of {BOXES} characters in a column named vin")
+        numbers = codes([vin for vin, whole in zip(vins, valid, strict=True) if whole])
         rows_as_bytes = np.ascontiguousarray(numbers).view(f"S{BOXES}")
         _, once = np.unique(rows_as_bytes.reshape(-1), return_index=True)
-        return cls.of(numbers[once], rate)
+        each = enumerate(zip(cells, valid, strict=True), first)
+        unused = [f"row {i}: {cell!r:.40}" for i, (cell, whole) in each if cell and not whole]
+        return replace(
+            cls.of(numbers[once], rate), unused=tuple(unused[:_TOLD]), unused_rows=len(unused)
+        )
+
+    def summary(self) -> str:
+        """How many numbers there are, and which rows were not used."""
+        text = f"{len(self.numbers):,} known numbers"
+        if self.unused_rows:
+            more = ", ..." if self.unused_rows > len(self.unused) else ""
+            text += (
+                f"; {self.unused_rows:,} rows are no number of {BOXES} characters and were not "
+                f"used: {', '.join(self.unused)}{more}"
+            )
+        return text
 
     def near(self, number: Codes) -> NDArray[np.uint32]:
         """int (M,): which of them differ from a number, uint8 (17,), in two boxes at most; the
@@ -123,12 +181,12 @@ def recognise(
             decoded from.
     """
     raw, best = codes([found.raw, found.vin])
+    if not is_number(found.vin):  # an empty box stays empty
+        return found, _note(known, best)
     rows = np.union1d(known.near(raw), known.near(best))
     candidates = np.unique(np.concatenate([best[None], known.numbers[rows]]), axis=0)
     listed = (candidates[:, None] == known.numbers[rows][None]).all(axis=2).any(axis=1)
-    boxes = np.exp(log_probabilities - log_probabilities.max(axis=1, keepdims=True))
-    boxes /= boxes.sum(axis=1, keepdims=True)
-    logs = np.log((1 - STRAY) * boxes + STRAY / len(CHARACTERS))
+    logs = np.log(likelihoods(prior, normalised(log_probabilities)))
     likelihood = logs[np.arange(BOXES), candidates].sum(axis=1)
     statistics = prior.log_probabilities(candidates.astype(int)).sum(axis=1)
     at_best = int((candidates == best).all(axis=1).argmax())
@@ -143,7 +201,7 @@ def recognise(
     number = candidates[chosen]
     if chosen != at_best:
         vin = "".join(CHARACTERS[c] for c in number)
-        found = told(prior, found, vin, "known number")
+        found = read_as(prior, found, vin, "known number")
     return replace(found, confidence=confidence), _note(known, number)
 
 

@@ -23,6 +23,7 @@ maximum over all numbers are sums and maxima of products (`decoding.py`).
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinreader.files import sha256
-from vinreader.number.vin import CHECK_DIGITS, CHECK_POSITION, VALUES, WEIGHTS
+from vinreader.number.makers import CHECK_HABITS, OLD_MODELS
+from vinreader.number.vin import (
+    CHECK_DIGITS,
+    CHECK_POSITION,
+    MODEL_YEARS,
+    VALUES,
+    WEIGHTS,
+    YEAR_POSITION,
+    Years,
+    year_coded,
+    years_of,
+)
 from vinreader.spec import BOXES, CHARACTERS, INDEX, ModelError
 
 Floats = NDArray[np.float64]
@@ -62,6 +74,17 @@ MODULUS = 11
 CHECK_INDEX = np.array([INDEX[c] for c in CHECK_DIGITS])  # by remainder
 
 CHECK = "check"  # in the table: how many of the numbers hold their check digit, and do not
+YEARS = np.arange(1980, 2040)
+# Periods of which the check digits are counted by themselves, by the codes at position 10 that are
+# counted for them. Those of W to Y are of 1998 to 2000, and tell of the years before, too; those of
+# the other letters are of 2010 and later in numbers of adverts, nearly all.
+PERIODS = {"WXY1": (1980, 2001), "23456789": (2002, 2009), "ABCDEFGHJKLMNPRSTV": (2010, 2039)}
+
+# Choices of params.yaml that tables made before them lack, with what held then.
+LATER = {
+    **{"stray": 1e-5, "usual_check": 0.9, "known_maker": 20},
+    **{"old_makers": 30, "habit": 30, "outside": 1e-4},
+}
 
 Counts = dict[str, dict[str, dict[str, float]]]  # by beginning, position ("1" to "17"), character
 
@@ -78,85 +101,87 @@ REMAINDERS = np.stack([remainders(position) for position in range(1, BOXES + 1)]
 class Prior:
     """A prior over numbers, laid out for `decoding`.
 
-    beginnings: of the cells, shorter ones first. depths, parents: int (C,), their lengths, and
-    the cell of the beginning without its last character (the first is its own).
-    begins: int (C, 8), their characters, 0 where there is none. weights: float (C,), their
-    probability.
-    starts: int (C,), the remainder that a beginning adds to the check sum.
-    rows: float (R, 33), probabilities of the characters after a beginning, by position;
+    prefixes: of the cells, shorter ones first. depths, parents: int (C,), their lengths, and the
+    cell of the prefix without its last character (the empty one is its own).
+    begins: int (8, C), their characters, 0 where there is none; begun: bool (8, C), where there
+    is one. led: bool (8, C, 33), the characters that numbers of a cell can have at the first
+    positions: the prefix's, and after it those that lead into no longer cell.
+    weights: float (C,), the probability of each prefix, and at most of what follows.
+    rows: float (R, 33), probabilities of the characters after a prefix, by position;
     ends: int (18,), where the rows of each position end.
-    row_of: int (C, 17), the row that holds for a cell at each position.
-    leaves: bool (C, 33), the characters that lead from a cell into a longer one.
-    check_rate: float (C,), how often the check digit stands at position 9.
+    row_of: int (17, C), the row that holds for a cell at each position.
+    check_rate: float (C, 33), how often the check digit stands at position 9, by the character at
+    position 10. year_share: float (C, 33), by how much likelier than in `rows` that character is,
+    of the years that are possible.
     counts: float (C,), how many numbers the statistics of a cell's maker come from; 0 for no maker.
+    stray: share of boxes that show something the network does not believe in at all.
+    usual_check: rate from which on a check digit vouches for a number. known_maker: how many
+    numbers of a maker must have been seen for its habits to be known.
     """
 
-    beginnings: tuple[str, ...]
+    prefixes: tuple[str, ...]
     depths: Indices
     parents: Indices
     begins: Indices
+    begun: NDArray[np.bool_]
+    led: NDArray[np.bool_]
     weights: Floats
-    starts: Indices
     rows: Floats
     ends: Indices
     row_of: Indices
-    leaves: NDArray[np.bool_]
     check_rate: Floats
+    year_share: Floats
     counts: Floats
+    stray: float
+    usual_check: float
+    known_maker: float
 
     def rows_at(self, position: int) -> slice:
         """Which of the rows are those of a position, 1 to 17."""
         return slice(self.ends[position - 1], self.ends[position])
 
     @cached_property
-    def last(self) -> Indices:
-        """int (C,): the last character of each beginning; 0 for the empty one."""
-        last: Indices = self.begins[np.arange(len(self.depths)), np.maximum(self.depths, 1) - 1]
-        return last
+    def _index(self) -> dict[str, int]:
+        return {prefix: cell for cell, prefix in enumerate(self.prefixes)}
+
+    def cell(self, vin: str) -> int:
+        """The cell of a number: that of its longest prefix that has one. Every prefix of a cell's
+        prefix has one, too."""
+        found = 0
+        for length in range(1, DEPTH + 1):
+            if (cell := self._index.get(vin[:length])) is None:
+                break
+            found = cell
+        return found
 
     def cells(self, numbers: Indices) -> Indices:
         """int (N,): the cells of numbers, int (N, 17) indices of characters."""
-        leading = zip(self.parents[1:].tolist(), self.last[1:].tolist(), strict=True)
-        children = {pair: cell for cell, pair in enumerate(leading, start=1)}
-        found = np.zeros(len(numbers), dtype=int)
-        for i, number in enumerate(numbers[:, :DEPTH].tolist()):
-            for character in number:
-                child = children.get((int(found[i]), character))
-                if child is None:
-                    break
-                found[i] = child
-        return found
+        vins = ("".join(CHARACTERS[c] for c in number) for number in numbers[:, :DEPTH].tolist())
+        return np.array([self.cell(vin) for vin in vins], dtype=int)
 
     def log_probabilities(self, numbers: Indices) -> Floats:
         """float (N, 17): the natural logarithm of each character's part of the probability of
         numbers, int (N, 17) indices of characters; their sum is that of the number."""
         cells = self.cells(numbers)
-        parts = np.zeros(numbers.shape)
-        for position in range(1, BOXES + 1):
-            # The row that a position was drawn from: that of the beginning before it.
-            cell = cells.copy()
-            while (deep := self.depths[cell] >= position).any():
-                cell[deep] = self.parents[cell[deep]]
-            parts[:, position - 1] = self.rows[
-                self.row_of[cell, position - 1], numbers[:, position - 1]
-            ]
+        parts = self.rows[self.row_of[:, cells].T, numbers]
+        parts[:, YEAR_POSITION - 1] *= self.year_share[cells, numbers[:, YEAR_POSITION - 1]]
         sums = REMAINDERS[np.arange(BOXES), numbers].sum(axis=1) % MODULUS
         nine = numbers[:, CHECK_POSITION - 1]
-        chance = self.rows[self.row_of[cells, CHECK_POSITION - 1]]
+        chance = self.rows[self.row_of[CHECK_POSITION - 1, cells]]
         each = np.arange(len(numbers))
         other = 1 - chance[each, CHECK_INDEX[sums]]
-        rate = self.check_rate[cells]
+        rate = self.check_rate[cells, numbers[:, YEAR_POSITION - 1]]
         parts[:, CHECK_POSITION - 1] = np.where(
             CHECK_INDEX[sums] == nine, rate, (1 - rate) * chance[each, nine] / other
         )
         return np.log(parts)
 
 
-def load(path: Path, digest: str) -> Prior:
+def load(path: Path, digest: str, years: Years | None = None) -> Prior:
     """The prior of a table of statistics.
 
     Args:
-        digest: the SHA-256 that the file is known by.
+        digest: the SHA-256 that the file is known by. years: as for `build`.
 
     Raises:
         ModelError: the file is missing, another one, or no such table.
@@ -171,13 +196,17 @@ def load(path: Path, digest: str) -> Prior:
     if sha256(content) != digest:
         raise ModelError(f"{path} has not the statistics of vehicle numbers that the model names")
     try:
-        return build(json.loads(content))
+        return build(json.loads(content), years)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} has no statistics of vehicle numbers: {error!r}") from None
 
 
-def build(table: dict[str, Any]) -> Prior:
-    """The prior of a table as `number_statistics.learn` makes it.
+def build(table: dict[str, Any], years: Years | None = None) -> Prior:
+    """The prior of a table as `statistics.learn` makes it, and of `makers.py`.
+
+    Args:
+        years: the first and the last model year that vehicles can be of; none after the next one
+            when not given. The code of another year is `outside` times as likely as it was.
 
     Raises:
         ValueError, KeyError or TypeError: it is no such table.
@@ -186,38 +215,41 @@ def build(table: dict[str, Any]) -> Prior:
     strength, _, unseen = shares
     if not (all(0 <= share < math.inf for share in shares) and strength > 0 and unseen < 1):
         raise ValueError("strength, diversity or unseen is out of range")
+    choices = {name: float(table.get(name, value)) for name, value in LATER.items()}
     learned = _together(table["beginnings"], table.get("archive", {}))
-    counted = _together(learned, table.get("old makers", {}))
-    beginnings = _beginnings(counted)
-    index = {beginning: i for i, beginning in enumerate(beginnings)}
-    rows, ends, row_of = _rows(counted, beginnings, *shares)
-    depths = np.array([len(beginning) for beginning in beginnings])
-    parents = np.array([index[beginning[:-1]] for beginning in beginnings])
-    padded = "".join(beginning.ljust(DEPTH, CHARACTERS[0]) for beginning in beginnings)
-    begins = np.array([INDEX[c] for c in padded]).reshape(-1, DEPTH)
-    leaves = np.zeros((len(beginnings), len(CHARACTERS)), dtype=bool)
-    starts = np.zeros(len(beginnings), dtype=int)
-    weights = np.ones(len(beginnings))
-    for depth in range(1, DEPTH + 1):
-        at = np.flatnonzero(depths == depth)
-        parent, last = parents[at], begins[at, depth - 1]
-        leaves[parent, last] = True
-        starts[at] = (starts[parent] + REMAINDERS[depth - 1, last]) % MODULUS
-        weights[at] = weights[parent] * rows[row_of[parent, depth - 1], last]
+    counted = _together(learned, old_makers(choices.pop("old_makers")))
+    prefixes = _prefixes([*counted, *(prefix for prefix, *_ in CHECK_HABITS)])
+    index = {prefix: i for i, prefix in enumerate(prefixes)}
+    rows, ends, row_of = _rows(counted, prefixes, *shares)
+    depths = np.array([len(prefix) for prefix in prefixes])
+    parents = np.array([index[prefix[:-1]] for prefix in prefixes])
+    padded = "".join(prefix.ljust(DEPTH, CHARACTERS[0]) for prefix in prefixes)
+    begins = np.array([INDEX[c] for c in padded]).reshape(-1, DEPTH).T
+    begun = np.arange(DEPTH)[:, None] < depths
+    led = ~begun[:, :, None] | (begins[:, :, None] == np.arange(len(CHARACTERS)))
+    inner = np.flatnonzero(depths)
+    led[depths[inner] - 1, parents[inner], begins[depths[inner] - 1, inner]] = False
+    each = rows[row_of[:DEPTH], begins]
     seen = {maker: sum(tables.get("4", {}).values()) for maker, tables in learned.items()}
+    rates = YearHabits(counted, prefixes, strength, choices.pop("habit"))
+    year_share = _year_shares(
+        rows[row_of[YEAR_POSITION - 1]], prefixes, years, choices.pop("outside")
+    )
     return Prior(
-        beginnings=tuple(beginnings),
+        prefixes=tuple(prefixes),
         depths=depths,
         parents=parents,
         begins=begins,
-        weights=weights,
-        starts=starts,
+        begun=begun,
+        led=led,
+        weights=np.where(begun, each, 1).prod(axis=0) * year_share.max(axis=1),
         rows=rows,
         ends=ends,
         row_of=row_of,
-        leaves=leaves,
-        check_rate=_check_rates(counted, beginnings, strength),
-        counts=np.array([seen.get(b[:3], 0) if len(b) >= 3 else 0 for b in beginnings]),
+        check_rate=rates.by_code(years),
+        year_share=year_share,
+        counts=np.array([seen.get(b[:3], 0) if len(b) >= 3 else 0 for b in prefixes]),
+        **choices,
     )
 
 
@@ -233,7 +265,7 @@ def _together(learned: Counts, others: Counts) -> Counts:
     return found
 
 
-def _beginnings(counted: Counts) -> list[str]:
+def _prefixes(counted: Iterable[str]) -> list[str]:
     found = {beginning[:n] for beginning in counted for n in range(len(beginning) + 1)}
     legal = set(CHARACTERS).issuperset
     if any(len(beginning) > DEPTH or not legal(beginning) for beginning in found):
@@ -251,7 +283,7 @@ def _rows(
         (int(position) - 1, cell_of[beginning], tally)
         for beginning, tables in counted.items()
         for position, tally in tables.items()
-        if position != CHECK
+        if not position.startswith(CHECK)
     ]
     places, cells = np.array([row[:2] for row in found], dtype=int).reshape(-1, 2).T
     order = np.lexsort((cells, places))
@@ -288,19 +320,107 @@ def _rows(
     rows = rows[:-1]
     over_all = unseen * rows[row_of[0]]
     rows *= 1 - unseen
-    return rows + over_all[places], ends, row_of
+    return rows + over_all[places], ends, np.ascontiguousarray(row_of.T)
 
 
-def _check_rates(counted: Counts, beginnings: list[str], strength: float) -> np.ndarray:
-    rates = {"": 0.5}
-    for beginning in beginnings:
-        shorter = rates[beginning[:-1]]
-        seen = counted.get(beginning, {}).get(CHECK)
-        if seen:
-            holds, of = seen["holds"], seen["holds"] + seen["not"]
-            shorter = (holds + strength * shorter) / (of + strength)
-        rates[beginning] = shorter
-    found = np.array([rates[beginning] for beginning in beginnings], dtype=float)
-    if not ((found > 0) & (found < 1)).all():
-        raise ValueError("a check digit's rate is not between 0 and 1")
+def old_makers(weight: float) -> Counts:
+    """Counts of makers that the numbers hardly show, as if each had so many numbers, spread evenly
+    over its models; without model, nothing is said. Of the makers' codes themselves a tenth."""
+    found: Counts = {}
+    for maker, models in OLD_MODELS.items() if weight else ():
+        filled = [model.ljust(6, "0") for model in models.split()]
+        for place in range(6):
+            tally = Counter(model[place] for model in filled)
+            found.setdefault(maker, {})[str(place + 4)] = {
+                c: round(weight * n / len(filled), 3) for c, n in sorted(tally.items())
+            }
+        for length in (1, 2):
+            codes = found.setdefault(maker[:length], {}).setdefault(str(length + 1), {})
+            codes[maker[length]] = codes.get(maker[length], 0) + weight / 10
     return found
+
+
+class YearHabits:
+    """How often numbers have the check digit, by prefix and model year: float (C, 60) `rates`.
+
+    The rate after a prefix is that after the next shorter one, which counts as `strength` numbers,
+    and its own numbers. Those of each period (`PERIODS`) are counted by themselves, too: they tell
+    of the years of that period, here and after longer prefixes, and the rate of all years counts
+    for them as `strength` numbers. What `makers.CHECK_HABITS` states counts as `habit` numbers
+    in its years.
+    """
+
+    def __init__(self, counted: Counts, prefixes: list[str], strength: float, habit: float):
+        self.prefixes, self.strength = prefixes, strength
+        self._all, self._by_year = {"": 0.5}, {"": np.full(len(YEARS), np.nan)}
+        for prefix in prefixes:
+            tables = counted.get(prefix, {})
+            tallies = [(YEARS == YEARS, tables.get(CHECK))]
+            for codes, (first, last) in PERIODS.items():
+                at = (first <= YEARS) & (last >= YEARS)
+                tallies.append((at, tables.get(f"{CHECK} {codes}")))
+            for stated, first, last, rate in CHECK_HABITS:
+                if stated == prefix:
+                    at = (first <= YEARS) & (last >= YEARS)
+                    tallies.append((at, {"holds": habit * rate, "not": habit * (1 - rate)}))
+            self._add(prefix, tallies)
+        rates = np.array([self._all[prefix] for prefix in prefixes], dtype=float)
+        by_years = np.array([self._by_year[prefix] for prefix in prefixes])
+        self.rates = np.where(np.isnan(by_years), rates[:, None], by_years)
+        if not ((self.rates > 0) & (self.rates < 1)).all():
+            raise ValueError("a check digit's rate is not between 0 and 1")
+
+    def _add(
+        self, prefix: str, tallies: list[tuple[NDArray[np.bool_], dict[str, float] | None]]
+    ) -> None:
+        """The rates after a prefix, from what its tallies say of some years or of all."""
+        rate, by_year = self._all[prefix[:-1]], self._by_year[prefix[:-1]].copy()
+        for at, seen in tallies:
+            if not seen:
+                continue
+            holds, of = seen["holds"], seen["holds"] + seen["not"]
+            if at.all():
+                rate = (holds + self.strength * rate) / (of + self.strength)
+            else:
+                before = np.where(np.isnan(by_year), rate, by_year)
+                by_year[at] = ((holds + self.strength * before) / (of + self.strength))[at]
+        self._all[prefix], self._by_year[prefix] = rate, by_year
+
+    def by_code(self, years: Years | None) -> Floats:
+        """float (C, 33): the rates by the character at position 10, of all years that it can mean
+        alike; of a character that means none, those of all numbers."""
+        overall = np.array([self._all[prefix] for prefix in self.prefixes])
+        found = np.repeat(overall[:, None], len(CHARACTERS), axis=1)
+        for cell, prefix in enumerate(self.prefixes):
+            if not np.isnan(self._by_year[prefix]).all():
+                for code in MODEL_YEARS:
+                    if possible := years_of(code, prefix, years):
+                        of = [year - YEARS[0] for year in possible]
+                        found[cell, INDEX[code]] = self.rates[cell, of].mean()
+        return found
+
+
+def _year_shares(rows: Floats, prefixes: list[str], years: Years | None, outside: float) -> Floats:
+    """float (C, 33): by how much likelier than in `rows`, (C, 33), each character at position 10
+    is, of the years that are possible.
+
+    Of which years the numbers were that were counted, they do not tell: where `years` are given,
+    half of the weight of the possible codes is spread over them evenly.
+    """
+    share = np.ones(rows.shape)
+    if years is None:
+        return share
+    possible: dict[tuple[str, str], NDArray[np.bool_]] = {}
+    for cell, prefix in enumerate(prefixes):
+        if not year_coded(prefix):
+            continue
+        key = prefix[:3], prefix[6:7]
+        if key not in possible:
+            possible[key] = np.array([bool(years_of(c, prefix, years)) for c in CHARACTERS])
+        codes = possible[key]
+        if codes.any():
+            inside = np.where(codes, rows[cell], 0)
+            inside = inside / inside.sum() / 2 + codes / codes.sum() / 2
+            new = (1 - outside) * inside + outside * rows[cell]
+            share[cell] = new / rows[cell]
+    return share

@@ -5,19 +5,24 @@ GB 16735 (check digit and model-year code required in North America and China). 
 a check digit by habit, or none: how often, the statistics know (`numbers.py`).
 """
 
+from datetime import date
 from functools import cache
 from types import ModuleType
 
-from vinreader.number.makers import MODEL_YEAR_MAKERS, NAMES
+from vinreader.number.makers import FAMILIES, LIGHT, MODEL_YEAR_MAKERS, NAMES
 from vinreader.spec import BOXES, CHARACTERS, DIGITS
 
-CHECK_POSITION = 9
+CHECK_POSITION, YEAR_POSITION = 9, 10
 WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 # Runs of characters whose values in the check sum go up by one, with the value of the first.
 _RUNS = (("0123456789", 0), ("ABCDEFGHI", 1), ("JKLMNOPQR", 1), ("STUVWXYZ", 2))
 VALUES = {c: value for run, first in _RUNS for value, c in enumerate(run, first) if c in CHARACTERS}
 CHECK_DIGITS = "0123456789X"  # by remainder
-CHECK_DIGIT_REQUIRED = "12345L"  # first characters: North America, China
+# First characters: the United States, Canada and Mexico; China. In vininfo's tables of countries 7
+# is the United States beside New Zealand (7A to 7E), and H is China beside L.
+CHECK_DIGIT_REQUIRED = "123457HL"
+_NEW_ZEALAND = ("7A", "7B", "7C", "7D", "7E")
+Years = tuple[int, int]  # the first and the last model year
 MODEL_YEARS = "ABCDEFGHJKLMNPRSTVWXY123456789"  # 1980 to 2009, and again 2010 to 2039
 
 
@@ -38,12 +43,15 @@ def check_digit(vin: str) -> str:
 
 
 def check_digit_required(vin: str) -> bool:
-    """True where the law requires a check digit: North America (1-5) and China (L)."""
-    return vin[0] in CHECK_DIGIT_REQUIRED
+    """True where the law requires a check digit: North America (1-5, 7F-70) and China (H, L)."""
+    return vin[0] in CHECK_DIGIT_REQUIRED and not vin.startswith(_NEW_ZEALAND)
 
 
 def check_digit_status(vin: str) -> str:
-    """'ok' (it holds), 'wrong' (required, does not hold) or 'not required' (nor does it hold)."""
+    """'ok' (it holds), 'wrong' (required, does not hold) or 'not required' (nor does it hold); ''
+    of what is no number: where a character is missing, nothing is decided."""
+    if not is_number(vin):
+        return ""
     if check_digit(vin) == vin[CHECK_POSITION - 1]:
         return "ok"
     return "wrong" if check_digit_required(vin) else "not required"
@@ -57,14 +65,15 @@ def regions() -> dict[str, str]:
 
 @cache
 def makers() -> dict[str, str]:
-    """The makers that vininfo lists, some corrected, by the first three or two characters."""
-    listed = _vininfo().WMI.items()
-    return {code: getattr(maker, "manufacturer", maker) for code, maker in listed} | NAMES
+    """The makers that vininfo lists, some corrected, by the first three characters, and by the
+    first two where only one maker's codes begin with them."""
+    listed = {code: getattr(maker, "manufacturer", maker) for code, maker in _vininfo().WMI.items()}
+    return {code: listed[code] for code in listed if len(code) > 2 or code in FAMILIES} | NAMES
 
 
 def region(vin: str) -> str:
-    """The world region of the first character, else ''."""
-    return regions().get(vin[0], "")
+    """The world region of the first character, else ''; H is China."""
+    return regions().get("L" if vin[:1] == "H" else vin[:1], "")
 
 
 def country(vin: str) -> str:
@@ -78,24 +87,48 @@ def _countries() -> dict[str, str]:
 
 
 def manufacturer(vin: str) -> str:
-    """The maker listed for the first three characters, or else the first two, else ''."""
+    """The maker listed for the first three characters, or else the first two, else ''.
+
+    A 9 in the third place is shared by makers of fewer than 1,000 vehicles a year, told apart by
+    positions 12 to 14 (ISO 3780): there is no name for it.
+    """
+    if vin[2:3] == "9":
+        return ""
     return makers().get(vin[:3]) or makers().get(vin[:2]) or ""
 
 
-def model_year(vin: str) -> str:
+def year_coded(prefix: str) -> bool:
+    """Whether numbers that begin so, with three characters or more, have the model year's code at
+    position 10."""
+    return len(prefix) >= 3 and (check_digit_required(prefix) or prefix[:3] in MODEL_YEAR_MAKERS)
+
+
+def years_of(code: str, prefix: str, years: Years | None = None) -> list[int]:
+    """The model years that a code at position 10 can mean in a number that begins so.
+
+    Args:
+        prefix: at least the first three characters. Position 7, where it is among them, decides in
+            a light vehicle of North America: a letter from 2010 on, a digit before (49 CFR 565.15).
+        years: the first and the last that are possible; none after the next one when not given.
+    """
+    if code not in MODEL_YEARS or not year_coded(prefix):
+        return []
+    first, last = years or (0, date.today().year + 1)
+    year = 1980 + MODEL_YEARS.index(code)
+    found = [y for y in (year, year + 30) if first <= y <= last]
+    if prefix[:3] in LIGHT and len(prefix) >= 7:
+        since = prefix[6] not in DIGITS
+        found = [y for y in found if (y >= 2010) is since] or found
+    return found
+
+
+def model_year(vin: str, years: Years | None = None) -> str:
     """The model year ('2004'), both years that a code can mean ('1985 or 2015'), or ''.
 
-    A letter at position 7 says that a North American car was built after 2009 (49 CFR 565.15).
+    Args:
+        years: as for `years_of`.
     """
-    known = check_digit_required(vin) or vin[:3] in MODEL_YEAR_MAKERS
-    if not known or vin[9] not in MODEL_YEARS:
-        return ""
-    year = 1980 + MODEL_YEARS.index(vin[9])
-    if vin[9] in DIGITS:
-        return str(year)
-    if vin[0] in "12345":
-        return str(year if vin[6] in DIGITS else year + 30)
-    return f"{year} or {year + 30}"
+    return " or ".join(map(str, years_of(vin[YEAR_POSITION - 1 : YEAR_POSITION], vin, years)))
 
 
 @cache

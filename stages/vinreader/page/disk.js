@@ -209,7 +209,10 @@ function diskHome(notice) {
       for (let id = 0; id < settings.cards; id++) {
         const {reading, row} = await parsed(positions.get(id), false);
         const message = [row.message, settings.notes[id]].filter(Boolean).join("; ");
-        yield decidedRow({...row, message}, reading, replay(reading, events.get(id) || []));
+        const said = events.get(id) || [], state = replay(reading, said);
+        const decision = said.find(event => event.id === state.decision);
+        const audit = blind.has(id) ? "drawn" : "";
+        yield decidedRow({...row, message, audit}, reading, state, decision?.at);
       }
     },
   };

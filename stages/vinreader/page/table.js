@@ -1,18 +1,11 @@
 // The corrected vins.csv, as the page from disk writes it; the station writes the same.
 
-function decidedRow(row, reading, state) {
-  const add = message => [row.message, message].filter(Boolean).join("; ");
-  if (state.status === "unreadable") {
-    return {...row, status: "review", message: add("a person cannot read it")};
-  }
-  if (state.status === "original") {
-    return {...row, status: "review", message: add("needs the original, says a person")};
-  }
+function decidedRow(row, read, state, at) {
   if (state.status === "open") return row;
-  const changed = [...state.reading].flatMap((character, i) =>
-    character === reading[i] ? [] : [`box ${i + 1}: ${reading[i]} -> ${character}`]);
-  const message = changed.length ? `corrected by a person (${changed.join(", ")})` : "checked by a person";
-  return {...row, vin: state.reading, status: "ok", ...tells(state.reading), message: add(message)};
+  const said = {...row, read_as: read, clerk: state.by || "", decided_at: at.replace(/\.\d+Z$/, "Z")};
+  if (state.status !== "done") return {...said, status: "review", decision: state.status};
+  const decision = state.reading === read ? "confirmed" : "corrected";
+  return {...said, vin: state.reading, status: "ok", decision, ...tells(state.reading)};
 }
 
 function cell(value) {

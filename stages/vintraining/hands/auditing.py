@@ -50,7 +50,7 @@ class Audited:
     def threshold(self, promised: float) -> float:
         """The confidence from which cards would have to be accepted for the bound to be kept;
         `accepting.NOTHING` where these cards are too few to show it of any."""
-        return accepting.threshold(self.confidence, self.wrong, promised, CERTAINTY)
+        return accepting.certain_threshold(self.confidence, self.wrong, promised, CERTAINTY)
 
     def figures(self, promised: float) -> dict[str, Any]:
         """As they stand in audit.json."""

@@ -1,6 +1,6 @@
-"""Batches: cards that an archive's clerks have checked, a labelled folder each.
+"""Batches: cards that an archive's clerks have checked, a folder of boxes each (`labelled.py`).
 
-data/labelled/<batch>/labels.csv has a row a box, `labelled.BATCH_COLUMNS`: the image as scanned and
+data/checked/<batch>/labels.csv has a row a box, `labelled.BATCH_COLUMNS`: the image as scanned and
 its character, the card and the box's number on it, what had been read there and how surely, and
 the `part` the card is in. That is decided by the SHA-256 of its images when it arrives and never
 changes: `train` is learned from, `validation` chooses temperature and thresholds, `test` is only
@@ -14,27 +14,27 @@ import csv
 import hashlib
 import io
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from vintraining.data import dataset
-from vintraining.hands import adaptation, labelled
-from vintraining.hands.adaptation import FREE, TEST, TRAIN, VALIDATION
+from vintraining.hands import labelled
+from vintraining.hands.labelled import PARTS, UNCHECKED
 
 import cv2
 import numpy as np
 
-from vinreader.files import sha256, write_bytes, write_text
+from vinreader.files import write_bytes, write_text
 from vinreader.folders import Card, find_items, is_wide
 from vinreader.image.fields import FieldNotFound, find_boxes
 from vinreader.image.pages import UnreadableImage, open_pages
 from vinreader.spec import BOXES, UserError
 from vinreader.tables import printable
 
+TEST, VALIDATION, TRAIN = PARTS
 NUMBERS = Path("data/numbers")
 NO_READING = "-"
 
@@ -180,7 +180,7 @@ def _kept(folder: Path, name: str, rows: list[dict[str, str]]) -> Kept:
         "".join(row["character"] for row in rows),
         "".join(row["read"] or NO_READING for row in rows),
         tuple(row["confidence"] for row in rows),
-        parts == {FREE},
+        parts == {UNCHECKED},
     )
     files = tuple(row["file"] for row in rows)
     return Kept(checked, Path(files[0]).name.partition("-")[0], files, parts.pop())
@@ -192,7 +192,7 @@ class Batch:
     put aside until then is gone at its end.
 
     Attributes:
-        folder: data/labelled/<batch>. share: of the cards kept from training.
+        folder: data/checked/<batch>. share: of the cards kept from training.
         cards: what is in it, by name; changed: what speaks against taking cards in, a line each.
         same: cards that were there already; twice: scans that another card has, too.
     """
@@ -255,7 +255,7 @@ class Batch:
         self._of_digest[digest] = checked.name
         if before and before.digest == digest:
             part = before.part
-        part = FREE if checked.free else part
+        part = UNCHECKED if checked.free else part
         self.cards[checked.name] = Kept(checked, digest, tuple(files), part)
 
     def write(self) -> None:
@@ -292,7 +292,7 @@ class Batch:
     def counts(self) -> Mapping[str, int]:
         """Cards by part."""
         parts = [kept.part for kept in self.cards.values()]
-        return {part: parts.count(part) for part in (TRAIN, VALIDATION, TEST, FREE)}
+        return {part: parts.count(part) for part in (TRAIN, VALIDATION, TEST, UNCHECKED)}
 
 
 def _difference(before: Kept, checked: Checked, digest: str) -> str:
@@ -315,49 +315,3 @@ def _table(batch: str, cards: Iterable[Kept]) -> str:
             was = "" if was == NO_READING else was
             writer.writerow([file, character, c.name, number, kept.part, was, confidence, batch])
     return text.getvalue()
-
-
-def gather(root: Path) -> adaptation.Archive:
-    """The batches under `root`, usually `labelled.FOLDER`; an image that is in several parts stays
-    in one: a test's, else validation's.
-
-    Raises:
-        DataError: a batch is damaged; the text says where and what to do.
-    """
-    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    record: dict[str, Any] = {}
-    images, labels, places = [], [], []
-    for folder in filter(labelled.is_batch, folders):
-        kept = list(read(folder).values())
-        rows = labelled.read_rows(folder)
-        usable, pixels, left, digest = labelled.read_images(rows)
-        images.append(pixels)
-        labels.append(np.array([rows[at].label for at in usable], np.uint8))
-        # Each card has its boxes in order, one card after the other.
-        card, part = usable // BOXES, np.array([adaptation.PARTS.index(k.part) for k in kept])
-        places.append(np.stack([np.full(len(usable), len(record)), card, part[card]], axis=1))
-        record[folder.name] = {
-            "sha256": {"labels.csv": sha256(folder / "labels.csv"), "images": digest},
-            "cards": dict(sorted(Counter(k.part for k in kept).items())),
-            "left_out": dict(sorted(Counter(left).items())),
-        }
-    if not record:
-        return adaptation.Archive({}, {})
-    everything = dataset.Characters(np.concatenate(images), np.concatenate(labels))
-    return adaptation.Archive(_divided(everything, np.concatenate(places)), record)
-
-
-def _divided(everything: dataset.Characters, places: np.ndarray) -> dict[str, adaptation.Cards]:
-    """Cards by part; `places`: int (N, 3), batch, card and part of each character."""
-    seen: set[bytes] = set()
-    parts = {}
-    for number, part in enumerate(adaptation.PARTS):
-        rows = np.flatnonzero(places[:, 2] == number)
-        rows = rows[dataset.not_seen(everything.images[rows], seen)]
-        if not len(rows):
-            continue
-        characters = everything[rows]
-        _, first, count = np.unique(places[rows, :2], axis=0, return_index=True, return_counts=True)
-        whole = first[count == BOXES]
-        parts[part] = adaptation.cards_of(characters, whole[:, None] + np.arange(BOXES))
-    return parts

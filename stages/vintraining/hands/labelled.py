@@ -1,24 +1,27 @@
-"""Characters that people have labelled: folders of box images that join the workflow.
+"""Characters that people have labelled: folders of box images from which `finetune` learns hands.
 
-data/labelled/<name>/labels.csv has the columns `file,character` and, where they are known, `writer`
-and `card`; other columns are ignored. The images are those of single boxes as a scanner makes them,
-named relative to the folder or to its images/, and go through `boxes.normalise` as all else does.
-A folder that `finetune.labelled` names is trained on, any other is for testing only. What one
-person wrote, and what stands on one card, is in one part only: otherwise a test would be of hands
-that the network has seen. Batches that an archive has checked (`batches.py`) lie there too, and are
-left to the stage that learns from them.
+A folder holds labels.csv with the columns `file,character` and, where they are known, `writer` and
+`card`; others are ignored. The images are those of single boxes as a scanner makes them, named
+relative to the folder or to its images/, and go through `boxes.normalise` as all else does.
+
+data/labelled/<name> is trained on where `finetune.labelled` names it, else for testing only.
+data/checked/<batch> are cards that an archive has checked (`batches.py`), each in the part that the
+column `part` of its rows names; all batches together are one set, `CHECKED`. What one person wrote,
+and what stands on one card, is in one part only: otherwise a test would be of hands that the
+network has seen.
 """
 
 import csv
 import hashlib
 import io
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vintraining.data import dataset
-from vintraining.parameters import LabelledFolder
+from vintraining.parameters import CheckedCards, Finetune, LabelledFolder
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -27,11 +30,14 @@ from scipy.sparse.csgraph import connected_components
 from vinreader.files import save_array, sha256, write_json
 from vinreader.image.boxes import normalise
 from vinreader.image.pages import UnreadableImage, open_pages
-from vinreader.spec import CHARACTERS, INDEX, SIDE
+from vinreader.spec import BOXES, CHARACTERS, INDEX, SIDE
 
 FOLDER = Path("data/labelled")
+BATCHES = Path("data/checked")
 HANDS = Path("data/hands")  # what has been read, as the network sees it
+CHECKED = "checked"  # what all batches together are called among the sets
 PARTS = ("test", "validation", "train")  # in the order in which an image finds its place
+UNCHECKED = "free"  # the part of a batch's cards that nobody checked: pseudo-labels
 COLUMNS = ("file", "character")
 OWNERS = ("writer", "card")  # columns whose rows stay together
 BATCH_COLUMNS = (*COLUMNS, "card", "box", "part", "read", "confidence", "batch")
@@ -40,20 +46,20 @@ MOST_TOLD = 10  # wrong rows that a message names
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a labels.csv: the image, its class index, and the (kind, name) of its owners,
-    the kind being an index of `OWNERS`; none where they are not known."""
+    """One line of a labels.csv: the image, its class index, the (kind, name) of its owners, the
+    kind being an index of `OWNERS`, none where they are not known; the part, of a batch's rows."""
 
     path: Path
     label: int
     owners: tuple[tuple[int, str], ...]
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """One folder, read and divided.
+    """One folder, or all batches, read and divided.
 
     Attributes:
-        name: of the folder.
         parts: characters as the network sees them, by part; `test` only when the folder is for
             testing only.
         groups: by part, the number of each character's group (writer, card or image), int32 (N,),
@@ -66,15 +72,16 @@ class Labelled:
     groups: dict[str, np.ndarray]
     record: dict[str, Any]
 
-    def told(self) -> str:
-        """One line for people: what is in which part, and what was left out."""
+    def __str__(self) -> str:
         parts = [f"{len(self.parts[part]):,} {part}" for part in PARTS if part in self.parts]
         left = [f"{n:,} {reason}" for reason, n in self.record["left_out"].items()]
-        return ", ".join(parts) + (f"; left out: {', '.join(left)}" if left else "")
+        return f"{self.name}: {', '.join(parts)}" + (
+            f"; left out: {', '.join(left)}" if left else ""
+        )
 
 
 def is_batch(folder: Path) -> bool:
-    """Whether a labelled folder is one that `collect.py` has written."""
+    """Whether a labelled folder is one that `vin-reader collect` has written."""
     try:
         with (folder / "labels.csv").open(encoding="utf-8-sig") as file:
             return file.readline().rstrip("\r\n") == ",".join(BATCH_COLUMNS)
@@ -83,9 +90,13 @@ def is_batch(folder: Path) -> bool:
 
 
 def folders(root: Path) -> list[Path]:
-    """Every labelled folder under `root` that is no batch, by name; none where there is no root."""
-    found = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    return [folder for folder in found if not is_batch(folder)]
+    """Every folder under `root`, by name; none where there is no root."""
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def missing(named: Iterable[str], there: Iterable[str]) -> list[str]:
+    """The labelled folders that are named for training and are not among those there, sorted."""
+    return sorted(set(named) - set(there))
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -155,7 +166,8 @@ def _row(
         return f"{file} stands in line {line_of[path]} already; take one of them out"
     line_of[path] = line
     owners = [(kind, (entry.get(name) or "").strip()) for kind, name in enumerate(OWNERS)]
-    return Row(path, INDEX[character], tuple(owner for owner in owners if owner[1]))
+    known = tuple(owner for owner in owners if owner[1])
+    return Row(path, INDEX[character], known, (entry.get("part") or "").strip())
 
 
 def group_rows(rows: list[Row]) -> tuple[np.ndarray, list[str]]:
@@ -231,47 +243,82 @@ def read_images(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[str], str
     return np.array(kept, int), stack, left, digest.hexdigest()
 
 
-def read_all(root: Path, trained_on: dict[str, LabelledFolder], seen: set[bytes]) -> list[Labelled]:
-    """Every labelled folder under `root` that is no batch, by name; none when there is none.
+def read_all(how: Finetune, seen: set[bytes]) -> list[Labelled]:
+    """Every folder of `FOLDER`, then of `BATCHES`, by name; none when there is none.
 
     An image that stands in several sets stays in one: in the EMNIST part that has it, else in a
     test, else in validation.
 
     Args:
-        root: usually `FOLDER`.
-        trained_on: how to divide the folders that are for training; folders that are not there
-            are no error.
         seen: digests of the characters that other sets have (`dataset.not_seen`); takes up these.
 
     Raises:
-        DataError: a row is wrong, or too few writers to divide; the text says where and what to do.
+        DataError: a row is wrong, there are too few writers to divide, or a folder lies in the
+            wrong place; the text says where and what to do.
     """
-    drafts = [_Draft(folder, trained_on.get(folder.name)) for folder in folders(root)]
+    labelled, batches = folders(FOLDER), folders(BATCHES)
+    for folder in labelled:
+        if is_batch(folder):
+            raise dataset.DataError(f"{folder} holds checked cards: mv {folder} {BATCHES}/")
+    names = [folder.name for folder in batches]
+    if taken := [f for f in labelled if f.name in (*names, CHECKED)]:
+        raise dataset.DataError(f"{taken[0]}: {BATCHES} has this name, too; rename the folder")
+    drafts = [_Draft(folder, how.labelled.get(folder.name)) for folder in labelled]
+    drafts += [_Draft(folder, how.checked) for folder in batches]
     for part in PARTS:
         for draft in drafts:
             draft.take(part, seen)
     return [draft.finished() for draft in drafts]
 
 
+def _parts(
+    folder: Path,
+    rows: list[Row],
+    group: np.ndarray,
+    names: list[str],
+    how: LabelledFolder | CheckedCards | None,
+) -> list[str]:
+    """The part of each row; of a batch's, the one it names."""
+    if isinstance(how, LabelledFolder):
+        part = divide(rows, group, names, how, folder)
+        return [part[at] for at in group]
+    if how is None:
+        return ["test"] * len(rows)
+    if not is_batch(folder):
+        raise dataset.DataError(
+            f"{folder} is no batch of checked cards; a folder that people have labelled belongs "
+            f"into {FOLDER}: mv {folder} {FOLDER}/"
+        )
+    pseudo = "train" if how.pseudo_label_threshold else UNCHECKED
+    parts = [pseudo if row.part == UNCHECKED else row.part for row in rows]
+    if strange := set(parts) - {*PARTS, UNCHECKED}:
+        raise dataset.DataError(
+            f"{folder / 'labels.csv'}: part {min(strange)!r} is none of {', '.join(PARTS)}; "
+            "collect these cards again"
+        )
+    return parts
+
+
 class _Draft:
     """A folder while its images find their places."""
 
-    def __init__(self, folder: Path, how: LabelledFolder | None):
-        self.folder = folder
+    def __init__(self, folder: Path, how: LabelledFolder | CheckedCards | None):
+        self.name = folder.name
+        self.checked = isinstance(how, CheckedCards)
         self.share = how.share if how else 0.0
         rows = read_rows(folder)
         group, self.names = group_rows(rows)
-        part = divide(rows, group, self.names, how, folder) if how else ["test"] * len(self.names)
+        part = np.array(_parts(folder, rows, group, self.names, how), str)
         self.rows = len(rows)
-        kept, self.pixels, left, images = read_images(rows)
+        usable, self.pixels, left, images = read_images(rows)
+        self.labels = np.array([rows[at].label for at in usable], np.uint8)
+        self.group, self.part = group[usable], part[usable]
         self.left_out = Counter(left)
-        self.labels = np.array([rows[at].label for at in kept], np.uint8)
-        self.group = group[kept]
-        self.part = np.array(part, object)[self.group]
+        self.left_out["not checked by a person"] = int((self.part == UNCHECKED).sum())
         self.sha256 = {"labels.csv": sha256(folder / "labels.csv"), "images": images}
         self.parts: dict[str, dataset.Characters] = {}
         self.groups: dict[str, np.ndarray] = {}
-        self.told: dict[str, dict[str, Any]] = {}
+        self.counts: dict[str, dict[str, Any]] = {}
 
     def take(self, part: str, seen: set[bytes]) -> None:
         at = np.flatnonzero(self.part == part)
@@ -283,8 +330,8 @@ class _Draft:
         names = [self.names[group] for group in groups]
         self.parts[part] = dataset.Characters(self.pixels[fresh], self.labels[fresh])
         self.groups[part] = number.astype(np.int32)
-        self.told[part] = {"images": len(fresh), "groups": len(groups)} | (
-            {"names": names} if all(names) else {}
+        self.counts[part] = {"images": len(fresh), "groups": len(groups)} | (
+            {"names": names} if all(names) and not self.checked else {}
         )
 
     def finished(self) -> Labelled:
@@ -293,9 +340,11 @@ class _Draft:
             "rows": self.rows,
             "left_out": {reason: n for reason, n in sorted(self.left_out.items()) if n},
             "share": self.share,
-            "parts": self.told,
+            "parts": self.counts,
         }
-        return Labelled(self.folder.name, self.parts, self.groups, record)
+        if self.checked:
+            record[CHECKED] = True
+        return Labelled(self.name, self.parts, self.groups, record)
 
 
 def save(folders: list[Labelled]) -> None:
@@ -308,7 +357,7 @@ def save(folders: list[Labelled]) -> None:
 
 
 def load_record() -> dict[str, Any]:
-    """The `record` of every folder by name, empty when there was none.
+    """The `record` of every folder and batch by name, empty when there was none.
 
     Raises:
         DataError: there is no such file; the text says which stage makes it.
@@ -317,28 +366,37 @@ def load_record() -> dict[str, Any]:
 
 
 def load(part: str) -> dict[str, dataset.Characters]:
-    """One part of every labelled folder that has it, by name."""
-    return {
+    """One part of every labelled folder that has it, by name, and of all batches together, under
+    the name `CHECKED`."""
+    record = load_record()
+    sets = {
         name: dataset.load(HANDS / name, part)
-        for name, told in load_record().items()
-        if part in told["parts"]
+        for name, folder in record.items()
+        if part in folder["parts"]
     }
+    batches = [sets.pop(name) for name in list(sets) if CHECKED in record[name]]
+    return sets | ({CHECKED: dataset.joined(batches)} if batches else {})
 
 
 def load_groups(name: str, part: str) -> np.ndarray:
-    """int (N,): which writer (card, image) each of the characters of a folder's part is by."""
-    groups: np.ndarray = np.load(HANDS / name / f"{part}-groups.npy")
-    return groups
+    """int (N,): which writer (card, image) each of the characters of a set's part is by."""
+    if name != CHECKED:
+        groups: np.ndarray = np.load(HANDS / name / f"{part}-groups.npy")
+        return groups
+    numbers, first = [], 0
+    for batch, record in load_record().items():
+        if CHECKED in record and part in record["parts"]:
+            numbers.append(np.load(HANDS / batch / f"{part}-groups.npy") + first)
+            first += record["parts"][part]["groups"]
+    return np.concatenate(numbers)
 
 
-def replay(
-    trained_on: dict[str, LabelledFolder], rest: dataset.Characters
-) -> list[tuple[dataset.Characters, float]]:
-    """What `finetune` trains on and `adapt` must not forget: characters and their shares, sum 1.
-
-    Args:
-        trained_on: `finetune.labelled`; a folder that is not there leaves its share to the rest.
-        rest: what the stage `train` trained on.
-    """
-    own = [(hands, trained_on[name].share) for name, hands in load("train").items()]
-    return [*own, (rest, 1 - sum(share for _, share in own))]
+def whole_cards(part: str) -> np.ndarray:
+    """int (M, 17): the rows of `load(part)[CHECKED]` that whole cards have, box by box."""
+    if CHECKED not in load(part):
+        return np.zeros((0, BOXES), int)
+    groups = load_groups(CHECKED, part)
+    rows = np.argsort(groups, kind="stable")
+    whole = np.bincount(groups)[groups[rows]] == BOXES
+    cards: np.ndarray = rows[whole].reshape(-1, BOXES)
+    return cards

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vinreader.number.prior import CHECK_INDEX, MODULUS, REMAINDERS, Prior
-from vinreader.number.vin import CHECK_POSITION, check_digit, country, region
+from vinreader.number.prior import CHECK_INDEX, DEPTH, MODULUS, REMAINDERS, Prior
+from vinreader.number.vin import CHECK_POSITION, YEAR_POSITION, check_digit, country, region
 from vinreader.spec import BOXES, CHARACTERS, DIGITS, INDEX
 
 GROUPS = ("north_america", "china", "europe", "asia", "former_ussr", "elsewhere")
@@ -21,7 +21,7 @@ _BY_REGION = {"North America": "north_america", "Europe": "europe", "Asia": "asi
 
 def group(vin: str) -> str:
     """Which of `GROUPS` a number belongs to."""
-    if vin[0] == "L":
+    if vin[0] in "HL":
         return "china"
     if any(name in country(vin) for name in _FORMER_USSR):
         return "former_ussr"
@@ -50,14 +50,16 @@ def drawn(prior: Prior, count: int, rng: np.random.Generator) -> list[str]:
         for position in range(1, BOXES + 1):
             if position == CHECK_POSITION:
                 continue
-            number[position - 1] = c = one(prior.rows[prior.row_of[cell, position - 1]])
-            at_end = at_end or not prior.leaves[cell, c]
+            number[position - 1] = c = one(prior.rows[prior.row_of[position - 1, cell]])
+            children = np.flatnonzero((prior.parents == cell) & (prior.depths == position))
+            children = children[prior.begins[min(position, DEPTH) - 1, children] == c]
+            at_end = at_end or not len(children)
             if not at_end:
-                cell = int(np.flatnonzero((prior.parents == cell) & (prior.last == c))[-1])
+                cell = int(children[0])
         check = CHECK_INDEX[REMAINDERS[np.arange(BOXES), number].sum() % MODULUS]
-        chance = prior.rows[prior.row_of[cell, CHECK_POSITION - 1]].copy()
+        chance = prior.rows[prior.row_of[CHECK_POSITION - 1, cell]].copy()
         chance[check] = 0
-        holds = rng.random() < prior.check_rate[cell]
+        holds = rng.random() < prior.check_rate[cell, number[YEAR_POSITION - 1]]
         number[CHECK_POSITION - 1] = check if holds else one(chance)
         found.append("".join(CHARACTERS[c] for c in number))
     return found

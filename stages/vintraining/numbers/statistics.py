@@ -1,8 +1,8 @@
 """Statistics of real vehicle numbers, from which no number can be read.
 
-Counted are characters by position after a number's beginning, and how often its check digit
-holds; `vinreader/numbers.py` says how they make a prior. A count is kept only where at least
-`numbers.least` numbers share it: after beginnings of at most eight characters, at positions 12
+Counted are characters by position after a number's prefix, and how often its check digit
+holds; `vinreader/number/prior.py` says how they make a prior. A count is kept only where at least
+`numbers.least` numbers share it: after prefixes of at most eight characters, at positions 12
 and 13 (the first two of most serial numbers) only by maker or region, and at 14 to 17 only over
 all numbers.
 
@@ -11,9 +11,8 @@ seen. So a maker counts there as its numbers to the power of `numbers.damping` (
 Kneser and Ney, 1995, who count it once): the one that sold most is no measure of the others.
 """
 
-import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,11 @@ from vintraining.parameters import Numbers
 
 import numpy as np
 
-from vinreader.number.makers import OLD_MODELS
-from vinreader.number.prior import CHECK, LEVELS, Counts, Prior
-from vinreader.number.vin import CHECK_POSITION, check_digit
-from vinreader.spec import BOXES, CHARACTERS, INDEX, UserError
+from vinreader.files import sha256
+from vinreader.number.known import as_number, read_table
+from vinreader.number.prior import CHECK, LEVELS, PERIODS, Counts, Prior
+from vinreader.number.vin import CHECK_POSITION, YEAR_POSITION, check_digit, is_number, year_coded
+from vinreader.spec import BOXES, INDEX, UserError
 
 MAKER = 3  # characters of a maker's code
 
@@ -33,104 +33,84 @@ MAKER = 3  # characters of a maker's code
 @dataclass(frozen=True)
 class Real:
     """Real numbers: `vins`, different ones of 17 characters; `sources`, where each is from (file
-    and, if it has such a column, `source`); `refused`, how many rows had no such number; `checked`,
-    how many of them only checked cards tell (`batches.py`: files with the column `batch`)."""
+    and, if it has such a column, `source`); `refused`, how many rows had no such number; `lists`,
+    the SHA-256 of each file."""
 
     vins: tuple[str, ...]
     sources: tuple[str, ...]
     refused: int
-    checked: int = 0
-
-    @property
-    def only_checked(self) -> bool:
-        """Whether there are none but those of checked cards, which are an archive's, and few."""
-        return self.checked == len(self.vins)
+    lists: tuple[str, ...] = ()
 
 
-def read(folder: Path) -> Real:
+def read(folder: Path, without: Container[str] = ()) -> Real:
     """The numbers of all CSV files of a folder: the column `vin`; none where there is no file.
 
+    Args:
+        without: the SHA-256 of files that are left out.
+
     Raises:
-        UserError: a file is no CSV file in UTF-8 or has no column `vin`.
+        UserError: a file is no CSV file or has no column `vin`.
     """
     found: dict[str, str] = {}
-    checked: set[str] = set()
-    refused = 0
+    lists, refused = [], 0
     for path in sorted(folder.glob("*.csv")):
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = csv.DictReader(file)
-                if "vin" not in (rows.fieldnames or ()):
-                    raise UserError(f"{path} has no column named vin")
-                for row in rows:
-                    number = (row["vin"] or "").strip().upper()
-                    if len(number) != BOXES or not set(number) <= set(CHARACTERS):
-                        refused += 1
-                        continue
-                    if "batch" not in row:
-                        checked.discard(number)
-                    elif number not in found:
-                        checked.add(number)
-                    found.setdefault(number, f"{path.name} {row.get('source') or ''}".strip())
-        except (UnicodeDecodeError, csv.Error, OSError) as error:
-            raise UserError(f"{path} is not a CSV file of numbers: {error}") from None
-    return Real(tuple(found), tuple(found.values()), refused, len(checked))
+        if (digest := sha256(path)) in without:
+            continue
+        lists.append(digest)
+        header, rows = read_table(path)
+        if "vin" not in header:
+            raise UserError(f"{path} has no column named vin")
+        for row in rows:
+            cells = dict(zip(header, row, strict=False))
+            number = as_number(cells.get("vin", ""))
+            if is_number(number):
+                found.setdefault(number, f"{path.name} {cells.get('source', '')}".strip())
+            else:
+                refused += 1
+    return Real(tuple(found), tuple(found.values()), refused, tuple(lists))
 
 
 def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
-    """The table of statistics of numbers of 17 characters."""
+    """The table of statistics of numbers of 17 characters, with the choices that the reader needs
+    to make a prior of it."""
     counted: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     seen = 0
     for vin in vins:
         seen += 1
         holds = check_digit(vin) == vin[CHECK_POSITION - 1]
+        names = [CHECK]
+        if year_coded(vin):
+            names += [f"{CHECK} {codes}" for codes in PERIODS if vin[YEAR_POSITION - 1] in codes]
         for i, lengths in LEVELS.items():
-            for beginning in (vin[:length] for length in lengths):
+            for prefix in (vin[:length] for length in lengths):
                 if i == CHECK_POSITION:
-                    counted[beginning][CHECK]["holds" if holds else "not"] += 1
+                    for name in names if len(prefix) >= MAKER else names[:1]:
+                        counted[prefix][name]["holds" if holds else "not"] += 1
                 if i != CHECK_POSITION or not holds:
-                    counted[beginning][str(i)][vin[i - 1]] += 1
+                    counted[prefix][str(i)][vin[i - 1]] += 1
+    choices = how.model_dump(exclude={"damping", "fold", "base"})
     return {
         "numbers": seen,
-        "least": how.least,
-        "strength": how.strength,
-        "diversity": how.diversity,
-        "damping": how.damping,
-        "unseen": how.unseen,
+        **choices,
         "beginnings": _shared(counted, how.least, _damped(counted, how.damping)),
-        "old makers": _old_makers(how.old_makers),
     }
 
 
 def with_archive(table: dict[str, Any], vins: Sequence[str], how: Numbers) -> dict[str, Any]:
-    """A table to which the numbers of an archive's checked cards are added, in the place of those
-    that were before. They are counted by themselves: added again, they still count once."""
+    """A table to which an archive's numbers are added, in the place of those that were before.
+
+    They are counted by themselves: added again, they still count once. A number of theirs weighs as
+    much as one of the table's, so that they tell in proportion to what they know.
+    """
     counts = learn(vins, how)["beginnings"]
     return table | {"archive numbers": len(vins), "archive": counts}
 
 
-def _old_makers(weight: float) -> Counts:
-    """Counts of makers that the numbers hardly show, as if each had so many numbers, spread evenly
-    over its models; without model, nothing is said. Of the makers' codes themselves a tenth."""
-    found: Counts = {}
-    for maker, models in OLD_MODELS.items() if weight else ():
-        filled = [model.ljust(6, "0") for model in models.split()]
-        for place in range(6):
-            tally = Counter(model[place] for model in filled)
-            found.setdefault(maker, {})[str(place + 4)] = {
-                c: round(weight * n / len(filled), 3) for c, n in sorted(tally.items())
-            }
-        for length in (1, 2):
-            codes = found.setdefault(maker[:length], {}).setdefault(str(length + 1), {})
-            codes[maker[length]] = codes.get(maker[length], 0) + weight / 10
-    return found
-
-
 def _damped(counted: dict[str, dict[str, Counter[str]]], power: float) -> Counts:
-    """The counts after beginnings shorter than a maker's code, at positions 4 to 12: sums over the
+    """The counts after prefixes shorter than a maker's code, at positions 4 to 12: sums over the
     makers, of the numbers of each to this power."""
     found: Counts = {}
-    for maker in sorted(beginning for beginning in counted if len(beginning) == MAKER):
+    for maker in sorted(prefix for prefix in counted if len(prefix) == MAKER):
         for position in range(MAKER + 1, 13):
             tally = counted[maker].get(str(position), Counter())
             for length in (n for n in LEVELS[position] if n < MAKER):
@@ -143,20 +123,20 @@ def _damped(counted: dict[str, dict[str, Counter[str]]], power: float) -> Counts
 def _shared(counted: dict[str, dict[str, Counter[str]]], least: int, damped: Counts) -> Counts:
     """The counts that at least so many numbers share; those of other characters go together."""
     found: Counts = {}
-    for beginning, tables in sorted(counted.items()):
+    for prefix, tables in sorted(counted.items()):
         kept: dict[str, dict[str, float]] = {}
         for name, tally in tables.items():
             if tally.total() < least:
                 continue
-            if name == CHECK:
+            if name.startswith(CHECK):
                 kept[name] = {"holds": tally["holds"], "not": tally["not"]}
                 continue
-            told = damped.get(beginning, {}).get(name, tally)
+            told = damped.get(prefix, {}).get(name, tally)
             kept[name] = {c: _short(told[c]) for c, n in sorted(tally.items()) if n >= least}
             if left_out := _short(sum(told[c] for c, n in tally.items() if n < least)):
                 kept[name][""] = left_out
         if kept:
-            found[beginning] = kept
+            found[prefix] = kept
     return found
 
 

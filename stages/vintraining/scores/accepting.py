@@ -1,20 +1,32 @@
-"""Which readings are accepted without a person: one definition, for boxes and for cards.
+"""Which readings are accepted without a person: one rule, for boxes and for cards.
 
-A threshold on the confidence is chosen on validation readings so that, with a stated certainty,
-at most the stated share of the accepted readings is wrong. What it then accepts, and how many of
-these are wrong, is measured on test readings that had no part in choosing it.
+The largest set whose expected share of errors is at most `evaluate.target_risk`: readings are
+accepted from the most confident down as long as the mean of 1 - confidence, the selective risk that
+a calibrated reader expects (Geifman and El-Yaniv, arXiv 1705.08500), stays within it. The threshold
+follows from validation readings that no network was trained on, every source of them alike; then
+the sources are checked one by one. What it accepts, and how many of these are wrong, is measured on
+test readings.
 """
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import beta
 
-STARTS = (0.25, 0.5)  # of the readings: with so many the search for a threshold begins anew
-RESERVE = 0.2  # share of the uncertainty that is kept for these
-WHOLE = 1 - RESERVE  # that of the search from the most confident reading on
 NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
+MOST = 2  # times the target risk: what no source is to exceed ...
+CERTAINTY = 0.95  # ... with this certainty that it does
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Validation readings of one source. confidence: float (N,), 0 to 1; wrong: bool (N,);
+    weights: float (N,), share of each reading in the figure, all alike when not given."""
+
+    confidence: np.ndarray
+    wrong: np.ndarray
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -61,65 +73,91 @@ def effective(weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
-def least(accepted_error: float, certainty: float) -> int:
-    """How many readings `threshold` needs before it finds any, if none is wrong; see there."""
-    return math.ceil(math.log((1 - certainty) * WHOLE) / math.log(1 - accepted_error))
+def threshold(sources: Iterable[Readings], target_risk: float) -> float:
+    """The confidence from which boxes, or cards, are accepted.
+
+    Returns:
+        The threshold, 0 to 1; `NOTHING` where no confidence is high enough.
+    """
+    sources = [source for source in sources if len(source.confidence)]
+    found = by_expected_risk(sources, target_risk)
+    for source in sources:
+        found = max(found, _checked(source, found, target_risk))
+    return found
 
 
-def threshold(
-    confidence: np.ndarray,
-    wrong: np.ndarray,
-    accepted_error: float,
-    certainty: float,
-    weights: np.ndarray | None = None,
+def by_expected_risk(sources: list[Readings], target_risk: float) -> float:
+    """The lowest confidence from which the mean of 1 - confidence is at most `target_risk`, every
+    source weighing the same; `NOTHING` where there is none."""
+    if not sources:
+        return NOTHING
+    confidence = np.concatenate([source.confidence for source in sources])
+    weights = np.concatenate([_shares(s.weights, len(s.confidence)) for s in sources])
+    ordered, share, doubt, _ = _from_the_top(confidence, 1 - confidence, weights)
+    fitting = ordered[doubt / share <= target_risk]
+    return float(fitting[-1]) if len(fitting) else NOTHING
+
+
+def _checked(source: Readings, found: float, target_risk: float) -> float:
+    """The lowest confidence, from `found` on, at which it is not shown that the source has more
+    than `MOST` times as many errors as are to be (one-sided interval of Clopper and Pearson)."""
+    weights = _shares(source.weights, len(source.confidence))
+    ordered, share, errors, readings = _from_the_top(source.confidence, source.wrong, weights)
+    wrong = errors / share * readings
+    low = beta.ppf(1 - CERTAINTY, np.maximum(wrong, 1e-9), readings - wrong + 1)
+    if not (ordered >= found).any():
+        return found
+    fitting = ordered[(ordered >= found) & (low <= MOST * target_risk)]
+    if not len(fitting):
+        return NOTHING
+    lowest = ordered[ordered >= found][-1]
+    return found if fitting[-1] == lowest else float(fitting[-1])
+
+
+def _from_the_top(
+    confidence: np.ndarray, loss: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """For each confidence that occurs, from high to low, float (M,): the confidence, the weight of
+    the readings from it on, their loss, and how many equally weighted ones tell as much."""
+    order = np.argsort(-confidence, kind="stable")
+    ordered, weights = confidence[order], weights[order]
+    share, lost = np.cumsum(weights), np.cumsum(weights * loss[order])
+    effective = share**2 / np.cumsum(weights**2)
+    # Equal confidences are accepted together, so only the last of each run is a threshold.
+    last = np.append(np.diff(ordered) != 0, True)
+    return ordered[last], share[last], lost[last], effective[last]
+
+
+def certain_threshold(
+    confidence: np.ndarray, wrong: np.ndarray, risk: float, certainty: float
 ) -> float:
-    """The lowest confidence from which, with this certainty, at most `accepted_error` are wrong.
+    """The lowest confidence from which, with this certainty, at most `risk` are wrong: what an
+    audit of an archive's cards shows by itself.
 
     Fixed-sequence testing (Angelopoulos et al., "Learn then Test", 2021): ever more readings are
-    tried, the most confident first, as long as `upper_bound` of their errors is at most
-    `accepted_error`; as the first failure ends it, trying many thresholds costs no certainty. It
-    begins with as many readings as may have two errors (one or none, where there are not so many),
-    and anew with each share in `STARTS`, lest a few confident errors at the top hide all that is
-    read right below them; the sequences share the uncertainty (weighted Bonferroni).
-
-    Args:
-        confidence: float (N,), 0 to 1; wrong: bool (N,), of validation readings.
-        accepted_error: 0 to 1; certainty: 0.5 to below 1.
-        weights: float (N,), share of each reading in the figure; all alike when not given. They
-            count as `effective` many, their errors as a share of these.
+    tried, the most confident first, as long as `upper_bound` of their errors is at most `risk`; as
+    the first failure ends it, trying many thresholds costs no certainty. It starts with as many
+    readings as may have two errors (one or none, where there are not so many).
 
     Returns:
         The threshold; `NOTHING` where no confidence is high enough.
     """
     if not len(confidence):
         return NOTHING
-    doubt = (1 - certainty) * np.array([WHOLE] + [RESERVE / len(STARTS)] * len(STARTS))
-    weights = _shares(weights, len(confidence))
-    order = np.argsort(-confidence, kind="stable")
-    ordered = weights[order]
-    share = np.cumsum(ordered)
-    errors = np.cumsum(ordered * wrong[order]) / share
-    readings = share**2 / np.cumsum(ordered**2)
-    # Equal confidences are accepted together, so only the last of each run is a threshold.
-    tried = np.append(np.diff(confidence[order]) != 0, True)
+    ordered, share, errors, readings = _from_the_top(confidence, wrong, np.ones(len(confidence)))
     for allowed in (2, 1, 0):
-        enough = upper_bound(np.full(len(order), allowed), readings, 1 - doubt[0]) <= accepted_error
+        enough = upper_bound(np.full(len(readings), allowed), readings, certainty) <= risk
         if enough.any():
             break
-    tried &= enough
-    confidence, share, errors, readings = (
-        values[tried] for values in (confidence[order], share, errors, readings)
+    bound = upper_bound(
+        errors[enough] / share[enough] * readings[enough], readings[enough], certainty
     )
-    passed = []
-    for start, left in zip((0, *np.searchsorted(share, STARTS)), doubt, strict=True):
-        bound = upper_bound(errors[start:] * readings[start:], readings[start:], 1 - left)
-        if held := int(np.append(bound > accepted_error, True).argmax()):
-            passed.append(start + held)
-    return float(confidence[max(passed) - 1]) if passed else NOTHING
+    held = int(np.append(bound > risk, True).argmax())
+    return float(ordered[enough][held - 1]) if held else NOTHING
 
 
 def at(
-    deployed: float | np.ndarray,
+    deployed: float,
     confidence: np.ndarray,
     wrong: np.ndarray,
     weights: np.ndarray | None = None,
@@ -127,8 +165,7 @@ def at(
     """What a threshold that is already chosen accepts of test readings.
 
     Args:
-        deployed: the threshold, or float (N,), that of each reading's kind.
-        confidence, wrong, weights: float, bool and float (N,), as for `threshold`.
+        confidence, wrong, weights: float, bool and float (N,), as of `Readings`.
     """
     weights = _shares(weights, len(confidence))
     accepted = confidence >= deployed

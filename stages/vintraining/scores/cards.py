@@ -1,10 +1,10 @@
 """How well whole cards are read, on numbers that the statistics do not know.
 
-Every number is decoded with statistics learned without its source. Thresholds are chosen on cards
-of validation characters, one for each kind of evidence; what they accept is measured on cards of
-test characters. On most cards every box is by another writer; on those of one hand, what a writer
-of a labelled folder wrote is by him: the digits at least, for a hand far from those trained on
-goes wrong in many boxes at once.
+Every number is decoded with statistics learned without its source. One threshold for all cards is
+chosen on those of validation characters; what it accepts is measured on cards of test characters.
+On most cards every box is by another writer; on those of one hand, what a writer of a labelled
+folder wrote is by him: the digits at least, for a hand far from those trained on goes wrong in many
+boxes at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from vintraining.data.dataset import load_json
-from vintraining.hands.adaptation import ARCHIVE
 from vintraining.numbers import simulate
 from vintraining.numbers import statistics as number_statistics
 from vintraining.numbers.statistics import Real
-from vintraining.parameters import Evaluate, Numbers, Parameters
+from vintraining.parameters import Numbers, Parameters
 from vintraining.scores import accepting
 from vintraining.scores import figures as scores
-from vintraining.scores.transfer import EVEN
 
 import numpy as np
 
@@ -55,11 +53,11 @@ class Cards:
 
 @dataclass(frozen=True)
 class Scores:
-    """thresholds: by kind of evidence; origins: of the cards that they are from, "" for those that
-    are of many hands. figures: for metrics/vins.json. test: the cards behind."""
+    """threshold: from which cards are accepted, 0 to 1.01; origins: how many cards of each it is
+    from, "" for those of many hands. figures: for metrics/vins.json. test: the cards behind."""
 
-    thresholds: dict[str, float]
-    origins: list[str]
+    threshold: float
+    origins: dict[str, int]
     figures: dict[str, Any]
     test: Cards
 
@@ -90,7 +88,7 @@ def by_writer(characters: Characters, writers: np.ndarray) -> list[Characters]:
 
 
 def measure(validation: Written, test: Written, parameters: Parameters) -> Scores:
-    """Thresholds from cards of validation characters, figures of cards of test characters.
+    """The threshold from cards of validation characters, figures of cards of test characters.
 
     The numbers are those of data/numbers where there are others than those of checked cards, or
     else drawn from the statistics of the stage before.
@@ -99,32 +97,32 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     rng = np.random.default_rng(parameters.seed)
     real, chosen = _chosen(parameters, rng)
     held_out = bool(real.vins)
-    thresholds, origins = _thresholds(_read_all(validation, chosen, rng), how)
+    read = _read_all(validation, chosen, rng)
+    threshold = _threshold(read, how.target_risk)
+    origins = {name: len(cards.right) for name, cards in read.items()}
     tested = _read_all(test, chosen, rng)
     cards = tested.pop(OWN)
     figures: dict[str, Any] = {
         "numbers": "real, of sources held out" if held_out else "drawn from the statistics",
-        "all": _figures(cards, thresholds),
+        "all": _figures(cards, threshold),
     }
     for name, of in (("group", simulate.GROUPS), ("kind", decoding.KINDS)):
         parts = {one: cards[getattr(cards, name) == one] for one in of}
         figures |= {
-            one: _figures(part, thresholds) for one, part in parts.items() if len(part.right)
+            one: _figures(part, threshold) for one, part in parts.items() if len(part.right)
         }
     if tested:
-        figures["one hand"] = {name: _figures(part, thresholds) for name, part in tested.items()}
+        figures["one hand"] = {name: _figures(part, threshold) for name, part in tested.items()}
     for name, parted in _otherwise_held_out(real, rng).items() if held_out else ():
         times = np.bincount(rng.choice(len(real.vins), how.cards), minlength=len(real.vins))
         part = _read([test.own], list(_numbers(parted, times, learning, rng)), rng)
-        figures[name] = _figures(part, thresholds)
-    return Scores(thresholds, origins, figures, cards)
+        figures[name] = _figures(part, threshold)
+    return Scores(threshold, origins, figures, cards)
 
 
-def thresholds(validation: Written, parameters: Parameters) -> tuple[dict[str, float], list[str]]:
-    """The thresholds and origins of `Scores` alone."""
-    rng = np.random.default_rng(parameters.seed)
-    _, chosen = _chosen(parameters, rng)
-    return _thresholds(_read_all(validation, chosen, rng), parameters.evaluate)
+def _threshold(read: dict[str, Cards], target_risk: float) -> float:
+    sources = (accepting.Readings(cards.confidence, ~cards.right) for cards in read.values())
+    return round(accepting.threshold(sources, target_risk), 5)
 
 
 def _chosen(
@@ -141,33 +139,6 @@ def _chosen(
     prior = numbers.build(load_json(STATISTICS))
     vins = simulate.drawn(prior, how.cards * len(simulate.GROUPS[:-1]), rng)
     return Real((), (), 0), [(prior, vins)]
-
-
-def _thresholds(read: dict[str, Cards], how: Evaluate) -> tuple[dict[str, float], list[str]]:
-    """By kind of evidence: the threshold; and the origins of the cards that they are from.
-
-    As in `transfer.py`, the stated error is kept with the stated certainty by all cards together,
-    and as likely as not by each kind, and by the cards of each labelled folder and of the archive:
-    of these there are too few to be certain of more, and none would be accepted. However many
-    cards are made of them, an archive's kept boxes are few, too. `margin` is for the few writers of
-    a labelled folder, whom others will not be alike.
-    """
-    own = read[OWN]
-    found = {
-        kind: _threshold(own[own.kind == kind], how.accepted_error, EVEN) for kind in decoding.KINDS
-    }
-    together = []
-    for name, cards in read.items():
-        by_kind = cards.confidence >= np.array([found[kind] for kind in cards.kind])
-        certainty = how.certainty if name == OWN else EVEN
-        margin = 1 if name in (OWN, ARCHIVE) else how.margin
-        together.append(_threshold(cards[by_kind], how.accepted_error / margin, certainty))
-    found = {kind: max(of_kind, *together) for kind, of_kind in found.items()}
-    return {kind: round(threshold, 5) for kind, threshold in found.items()}, sorted(read)
-
-
-def _threshold(cards: Cards, accepted_error: float, certainty: float) -> float:
-    return accepting.threshold(cards.confidence, ~cards.right, accepted_error, certainty)
 
 
 def _read_all(
@@ -250,9 +221,8 @@ def _read(
     return Cards(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def _figures(cards: Cards, thresholds: dict[str, float]) -> dict[str, Any]:
-    deployed = np.array([thresholds[kind] for kind in cards.kind])
-    accepted = accepting.at(deployed, cards.confidence, ~cards.right)
+def _figures(cards: Cards, threshold: float) -> dict[str, Any]:
+    accepted = accepting.at(threshold, cards.confidence, ~cards.right)
     return {
         "raw_exact_match": round(float(cards.raw_right.mean()), 5),
         "decoded_exact_match": round(float(cards.right.mean()), 5),

@@ -140,7 +140,7 @@ def figures(
     top2 = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     accepted = confidence >= threshold
     wrong = weights @ (accepted & ~right) / max(weights @ accepted, 1e-12)
-    coverable = acceptable(confidence, ~right, weights, how.accepted_error)
+    coverable = acceptable(confidence, ~right, weights, how.target_risk)
     found = {
         "accuracy": right.mean(),
         "accuracy_frequencies_known": (informed == labels).mean(),

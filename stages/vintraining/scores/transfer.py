@@ -1,9 +1,7 @@
 """How the reading carries over to other hands: one calibration for all of them, one table.
 
-A network is surest of itself on what it was trained on. So temperature and review threshold go by
-validation characters of every origin, none of which was trained on. The threshold keeps the stated
-error with the stated certainty for all of them together, and in each origin by itself as likely as
-not: a few writers are too few to be certain of more, and would else close the door for everybody.
+A network is surest of itself on what it was trained on. So temperature and threshold go by
+validation characters of every source, none of which was trained on.
 """
 
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from numpy.typing import NDArray
 from vinreader.litert import softmax
 from vinreader.spec import CHARACTERS, DIGITS
 
-EVEN = 0.5  # certainty: as likely as not
 IS_DIGIT = np.array([character in DIGITS for character in CHARACTERS])
 
 
@@ -36,30 +33,19 @@ class Answers:
 
 @dataclass(frozen=True)
 class Calibration:
-    """temperature: divides logits; thresholds: what each origin needs, and all `together`, by name,
-    0 to 1.01."""
+    """temperature: divides logits; threshold: from which characters are accepted, 0 to 1.01."""
 
     temperature: float
-    thresholds: dict[str, float]
-
-    @property
-    def threshold(self) -> float:
-        """The confidence from which readings of any of the origins are accepted."""
-        return max(self.thresholds.values())
+    threshold: float
 
 
-def calibrate(
-    validation: dict[str, Answers], accepted_error: float, certainty: float, margin: float = 1.0
-) -> Calibration:
-    """Temperature and thresholds, from validation characters of every origin.
+def calibrate(validation: dict[str, Answers], target_risk: float) -> Calibration:
+    """Temperature and threshold, from validation characters of every source.
 
-    Every origin weighs the same in the temperature, and in an origin every class that occurs.
+    Every source weighs the same, and in a source every class that occurs.
 
     Args:
-        validation: by origin, at least one; none of them trained on.
-        accepted_error, certainty: as for `accepting.threshold`, of all origins together.
-        margin: how many times as often new writers are expected to be read wrong as these, at
-            least 1: validation characters of EMNIST are by writers who were trained on, too.
+        validation: by source, at least one; none of them trained on.
     """
     logits, labels, weights = (
         np.concatenate(arrays)
@@ -68,31 +54,19 @@ def calibrate(
             strict=True,
         )
     )
-    weights /= len(validation)
-    temperature = scores.temperature(logits, labels, weights)
-    thresholds = {
-        name: _threshold(answers, class_weights(answers.labels), temperature, accepted_error, EVEN)
-        for name, answers in validation.items()
-    }
-    # Each reading counts once here: were classes weighed alike, the one error of a rare letter
-    # would be hundreds, and no number of characters enough to be certain.
-    thresholds["together"] = _threshold(
-        Answers(logits, labels), None, temperature, accepted_error / margin, certainty
-    )
-    return Calibration(temperature, thresholds)
+    temperature = scores.temperature(logits, labels, weights / len(validation))
+    sources = [
+        accepting.Readings(*confidences(answers, temperature), class_weights(answers.labels))
+        for answers in validation.values()
+    ]
+    threshold = accepting.threshold(sources, target_risk)
+    return Calibration(round(temperature, 5), round(threshold, 5))
 
 
-def _threshold(
-    answers: Answers,
-    weights: NDArray[np.float64] | None,
-    temperature: float,
-    accepted_error: float,
-    certainty: float,
-) -> float:
+def confidences(answers: Answers, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """float (N,): how sure each reading is; bool (N,): whether it is wrong."""
     probabilities = answers.probabilities(temperature)
-    wrong = probabilities.argmax(axis=1) != answers.labels
-    confidence = probabilities.max(axis=1)
-    return accepting.threshold(confidence, wrong, accepted_error, certainty, weights)
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) != answers.labels
 
 
 def right_of_kind(

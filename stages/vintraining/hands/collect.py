@@ -1,14 +1,13 @@
-"""Not a stage: takes checked cards into a batch from which the next `dvc repro` learns.
+"""The command `collect`: takes checked cards into a batch from which the next `dvc repro` learns.
 
-    python stages/collect.py input/ vins.csv
+    vin-reader collect input/ vins.csv
 
 The images that were read, and the table that the page gave back. Cards that a person checked or
-corrected go to data/labelled/<batch>/, their numbers to data/numbers/<batch>.csv; all others are
+corrected go to data/checked/<batch>/, their numbers to data/numbers/<batch>.csv; all others are
 left out. The same again changes nothing, and a table that has grown adds its new cards.
 """
 
 import argparse
-import csv
 import re
 from collections import Counter
 from dataclasses import replace
@@ -21,8 +20,11 @@ from vintraining.hands.corrections import MOST_TOLD, CheckedRow, read_table
 from vintraining.numbers import statistics as number_statistics
 from vintraining.parameters import load
 
+from vinreader import tables
+from vinreader.console import choose, text
 from vinreader.number import decoding
 from vinreader.number.prior import Prior
+from vinreader.options import OPTIONS
 from vinreader.reader import Reader
 from vinreader.spec import BOXES, UserError
 
@@ -65,33 +67,26 @@ def to_take(
         if prior and not row.decided and is_certain(row, prior, free):
             wanted[row.row.card] = row
         elif not row.decided:
-            left["not checked"] += 1
+            left[text("not_checked")] += 1
         elif not row.whole or batches.NO_READING in row.row.vin:
-            left["not a number of 17 characters"] += 1
+            left[text("not_a_number")] += 1
         else:
             wanted[row.row.card] = row
     if not wanted:
-        raise BatchError(
-            f"{table}: no card with a whole number was checked by a person; check some in "
-            "review.html and download the table there"
-        )
+        raise BatchError(text("nothing_checked", table=table))
     return wanted, left
 
 
 def confidences(path: Path | None, table: Path) -> dict[str, tuple[str, str]]:
     """What was read in each box and how surely, by its path; nothing where no file tells it.
 
-    Raises: BatchError where the file that was named is no predictions.csv.
+    Raises: TableError where the file that was named is no predictions.csv.
     """
     chosen = path or table.with_name("predictions.csv")
     if path is None and not chosen.is_file():
         return {}
-    try:
-        with chosen.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            return {row["path"]: (row["character"], row["confidence"]) for row in rows}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise BatchError(f"{chosen} is no predictions.csv ({error}); name it anew") from None
+    rows = tables.read_table(chosen, tables.Row._fields)
+    return {row["path"]: (row["character"], row["confidence"]) for _, row in rows}
 
 
 def checked_card(
@@ -118,8 +113,7 @@ def missing_cards(folder: Path, table: Path, missing: list[str]) -> BatchError:
     """The error for cards that the folder does not hold."""
     names = ", ".join(missing[:MOST_TOLD]) + (" …" if len(missing) > MOST_TOLD else "")
     return BatchError(
-        f"{folder} does not hold {len(missing):,} of the checked cards of {table}: {names}. Name "
-        "the folder that was read, as it was then"
+        text("not_in_folder", folder=folder, cards=len(missing), table=table, names=names)
     )
 
 
@@ -130,17 +124,23 @@ def told(batch: Batch, before: int, left: Counter[str]) -> str:
     pairs = [zip(card.checked.vin, card.checked.read, strict=True) for card in cards]
     corrected = sum(a != b for boxes_of_card in pairs for a, b in boxes_of_card)
     lines = [
-        f"{batch.folder}: {len(batch.cards):,} cards, {len(batch.cards) - before:,} of them new; "
-        f"{corrected:,} of {boxes:,} boxes had been read otherwise",
-        f"{counts['train']:,} cards to learn from, {counts['validation']:,} to choose thresholds "
-        f"with, {counts['test']:,} to test with; numbers: {batch.numbers}",
+        text(
+            "collected",
+            folder=batch.folder,
+            cards=len(batch.cards),
+            new=len(batch.cards) - before,
+            corrected=corrected,
+            boxes=boxes,
+        ),
+        text("parts", numbers=batch.numbers, **counts),
     ]
     if counts["free"]:
-        lines.append(f"{counts['free']:,} cards to learn from that nobody checked")
+        lines.append(text("free", cards=counts["free"]))
     if batch.twice:
-        left["the same scan as another card"] = batch.twice
+        left[text("same_scan")] = batch.twice
     if left:
-        lines.append("left out: " + ", ".join(f"{n:,} {why}" for why, n in left.items()))
+        reasons = ", ".join(f"{n:,} {why}" for why, n in left.items())
+        lines.append(text("left_out", reasons=reasons))
     return "\n".join(lines)
 
 
@@ -156,12 +156,14 @@ def main() -> None:
     parser.add_argument(
         "--replace", action="store_true", help="take cards that have changed as they are now"
     )
+    parser.add_argument("--language", **OPTIONS["--language"])
     options = parser.parse_args()
-    how = load().adapt
-    wanted, left = to_take(read_table(options.table), options.table, how.free)
+    choose(options.language)
+    how = load().finetune.checked
+    wanted, left = to_take(read_table(options.table), options.table, how.pseudo_label_threshold)
     sure = confidences(options.predictions, options.table)
-    folder = labelled.FOLDER / batch_name(options.batch, options.input)
-    with Batch(folder, how.kept) as batch:
+    folder = labelled.BATCHES / batch_name(options.batch, options.input)
+    with Batch(folder, how.holdout) as batch:
         before = len(batch.cards)
         if not before and batch.numbers.exists():
             raise BatchError(f"{batch.numbers} is there already; choose another name with --batch")
@@ -171,14 +173,6 @@ def main() -> None:
         if wanted:
             raise missing_cards(options.input, options.table, list(wanted))
         if batch.changed:
-            raise UserError(
-                "nothing was taken in, for cards have changed since they were:\n"
-                + "\n".join(f"  {line}" for line in batch.changed[:MOST_TOLD])
-                + "\nput them back, or take them as they are now with --replace"
-            )
+            raise UserError(text("cards_changed", lines=batch.changed[:MOST_TOLD]))
         batch.write()
     print(told(batch, before, left))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
-"""Not a stage: how many of the accepted cards are wrong, from those that a person checked blind.
+"""The command `audit`: how many of the accepted cards are wrong, from those checked blind.
 
-    python stages/predict.py input/ --audit 598     (then check review.html, download vins.csv)
-    python stages/audit.py vins.csv
+    vin-reader read input/ --audit 598     (then check review.html, download vins.csv)
+    vin-reader audit vins.csv
 
 Several tables are several batches. Writes audit.json and audit.png. The bound over all holds where
 the same share of every batch was drawn.
@@ -18,7 +18,9 @@ from vintraining.hands.corrections import CheckedRow, read_table
 from vintraining.parameters import load
 from vintraining.scores import charts
 
+from vinreader.console import choose, text
 from vinreader.files import write_json
+from vinreader.options import OPTIONS
 from vinreader.spec import UserError
 
 
@@ -39,40 +41,36 @@ def read_tables(paths: list[Path]) -> dict[str, list[CheckedRow]]:
                     "download the table from the page anew"
                 ) from None
     if not any(row.drawn for row in rows):
-        raise UserError(
-            "no card was drawn for the audit; read the folder with predict.py --audit 598, check "
-            "those cards in review.html and download the table there"
-        )
+        raise UserError(text("none_drawn"))
     if not any(row.drawn and row.decided for row in rows):
-        raise UserError("none of the drawn cards was checked; type them in review.html first")
+        raise UserError(text("none_checked"))
     return tables
 
 
 def told(found: dict[str, Any]) -> str:
     """The result over all, for people."""
-    all_, promised = found["all"], found["promised"]
-    return (
-        f"{all_['checked']:,} of {all_['accepted']:,} accepted cards checked blind: "
-        f"{all_['wrong']:,} wrong ({all_['share_wrong']:.2%}); with {found['certainty']:.0%} "
-        f"certainty no more than {all_['bound']:.2%} of all (promised: {promised:.2%})"
+    counts = {name: found["all"][name] for name in ("checked", "accepted", "wrong", "bound")}
+    return text(
+        "audited",
+        share=found["all"]["share_wrong"],
+        certainty=found["certainty"],
+        promised=found["promised"],
+        **counts,
     )
 
 
 def warning(found: dict[str, Any]) -> str:
     """What to do where the promise is not shown to be kept."""
     all_, promised = found["all"], found["promised"]
-    lines = [f"WARNING: it is not shown that no more than {promised:.2%} are wrong"]
+    lines = [text("not_shown", promised=promised)]
     if all_["share_wrong"] > promised:
-        lines.append("more of the checked cards are wrong than was promised")
-    if found["threshold_that_keeps_it"] is not None:
-        lines.append(
-            f"it is kept from confidence {found['threshold_that_keeps_it']} on, by "
-            f"{found['accepted_with_it']:.1%} of these cards: send the others to a person"
-        )
+        lines.append(text("more_wrong"))
+    threshold, share = found["threshold_that_keeps_it"], found["accepted_with_it"]
+    if threshold is not None:
+        lines.append(text("threshold", threshold=threshold, share=share))
     elif all_["wrong"]:
-        lines.append("no threshold is shown to keep it: send all cards to a person until one is")
-    more = all_["further_cards_without_error_needed"]
-    lines.append(f"{more:,} further cards without an error would show it")
+        lines.append(text("no_threshold"))
+    lines.append(text("further_cards", more=all_["further_cards_without_error_needed"]))
     return "\n  ".join(lines)
 
 
@@ -81,18 +79,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tables", type=Path, nargs="+", help="vins.csv that the page gave back")
     parser.add_argument("--output", type=Path, default=Path("audit.json"), help="file to write")
+    parser.add_argument("--language", **OPTIONS["--language"])
     options = parser.parse_args()
-    promised = load().evaluate.accepted_error
+    choose(options.language)
+    promised = load().evaluate.target_risk
     found = auditing.report(read_tables(options.tables), promised)
     write_json(options.output, found)
     charts.audit(options.output.with_suffix(".png"), found)
     print(told(found))
     if still_open := found["all"]["drawn"] - found["all"]["checked"]:
-        print(f"{still_open:,} drawn cards are not checked yet: these may be the hard ones")
+        print(text("still_open", cards=still_open))
     if not found["kept"]:
         print(warning(found), file=sys.stderr)
-    print(f"see {options.output} and {options.output.with_suffix('.png')}")
-
-
-if __name__ == "__main__":
-    main()
+    print(text("see", path=f"{options.output}, {options.output.with_suffix('.png')}"))

@@ -1,7 +1,15 @@
-"""Stage 7: what disturbed scans cost, and a picture of a card as the exported model reads it."""
+"""What disturbed scans cost, and a picture of a card as the exported model reads it.
 
+    dvc repro && python benchmarks/robustness.py
+
+Test characters of data/characters are put on paper under every disturbance; writes
+metrics/robustness.csv, .json and .png, disturbances.png and card.png.
+"""
+
+import argparse
 from pathlib import Path
 
+import project  # noqa: F401 (finds what is imported below)
 from vintraining.console import stage
 from vintraining.data import dataset
 from vintraining.drawing import disturbances
@@ -22,11 +30,13 @@ METRICS = Path("metrics")
 
 @stage
 def main() -> None:
-    parameters = load()
-    seed = parameters.seed
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--per-class", type=int, default=20, help="test characters of each class")
+    options = parser.parse_args()
+    seed = load().seed
     test = dataset.load(CHARACTERS, "test")
     rng = np.random.default_rng(seed)
-    characters = test[dataset.some_of_each(test.labels, parameters.robustness.per_class, rng)]
+    characters = test[dataset.some_of_each(test.labels, options.per_class, rng)]
     reader = Reader(MODEL)  # says so here, once, when there is no model
     table = disturbances.measure(MODEL, characters, seed)
     figures = disturbances.summary(table, len(characters), reader.description["source"])
@@ -39,12 +49,11 @@ def main() -> None:
         "Disturbances; *: no longer a decent scan",
     )
     boxes = draw_cards(1, seed)[0].boxes
-    seen = np.stack([normalise(box).pixels for box in boxes])
     card = reader.read_card(boxes)
     charts.card(
         METRICS / "card.png",
         boxes,
-        seen,
+        np.stack([normalise(box).pixels for box in boxes]),
         card.vin,
         [box.confidence for box in card.boxes],
         [box.status == "ok" for box in card.boxes],

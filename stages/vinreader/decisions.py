@@ -1,0 +1,96 @@
+"""What a person decided of a card, as columns of vins.csv: written here, and read back here.
+
+Tables written before there were such columns tell the decision at the end of `message`; they are
+read as if they had the columns. In no other table does the message mean anything.
+"""
+
+import re
+from pathlib import Path
+
+from vinreader.number import vin
+from vinreader.tables import (
+    CONFIRMED,
+    CORRECTED,
+    DRAWN,
+    ORIGINAL,
+    UNREADABLE,
+    VinRow,
+    read_table,
+)
+
+_COLUMNS = ("read_as", "decision", "clerk", "decided_at", "audit")
+_BEFORE = VinRow._fields[: -len(_COLUMNS)]
+_SAID = {  # at the end of a message
+    "checked by a person": CONFIRMED,
+    "a person cannot read it": UNREADABLE,
+    "needs the original, says a person": ORIGINAL,
+}
+_CORRECTED = re.compile(r"corrected by a person \(((?:box \d+: . -> .(?:, )?)+)\)")
+_CHANGE = re.compile(r"box (\d+): (.) -> (.)")
+_DRAWN = "drawn for audit"
+
+
+def decided(row: VinRow, kind: str, read: str, number: str, clerk: str, at: str) -> VinRow:
+    """The row of a card on which a person has decided.
+
+    Args:
+        row: as it was read. kind: `done`, `unreadable` or `original`.
+        read: the characters as they were read; number: as the person left them, if `done`.
+        at: the time, ISO 8601, UTC.
+    """
+    row = row._replace(read_as=read, clerk=clerk, decided_at=at)
+    if kind != "done":
+        return row._replace(status="review", decision=kind)
+    decision = CONFIRMED if number == read else CORRECTED
+    return row._replace(vin=number, status="ok", decision=decision, **tells(number))
+
+
+def tells(number: str) -> dict[str, str]:
+    """The cells that follow from a number; none if it is not one."""
+    if not vin.is_number(number):
+        return {}
+    return {
+        "check_digit": vin.check_digit_status(number),
+        "region": vin.region(number),
+        "manufacturer": vin.manufacturer(number),
+        "model_year": vin.model_year(number),
+    }
+
+
+def read_vins(path: Path) -> list[tuple[int, VinRow]]:
+    """The rows of a vins.csv, each with the line of the file where it ends.
+
+    Raises: OSError where it cannot be read, TableError where it is no such table.
+    """
+    found = [
+        (line, "decision" in cells, VinRow(**{c: cells.get(c, "") for c in VinRow._fields}))
+        for line, cells in read_table(path, _BEFORE)
+    ]
+    return [(line, row if columns else as_column(row)) for line, columns, row in found]
+
+
+def as_column(row: VinRow) -> VinRow:
+    """A row written before there were columns of decisions, with what its message says in them."""
+    *before, last = row.message.split("; ")
+    changed = _CORRECTED.fullmatch(last)
+    if changed:
+        read = _taken_back(row.vin, changed[1])
+        row = row._replace(decision=CORRECTED, read_as=read, message="; ".join(before))
+    elif last in _SAID:
+        row = row._replace(decision=_SAID[last], read_as=row.vin, message="; ".join(before))
+    parts = row.message.split("; ")
+    if _DRAWN in parts:
+        parts.remove(_DRAWN)
+        row = row._replace(message="; ".join(parts), audit=DRAWN)
+    return row
+
+
+def _taken_back(number: str, changes: str) -> str:
+    """What had been read, before a person's changes; empty where they do not fit."""
+    read = list(number)
+    for at, before, after in _CHANGE.findall(changes):
+        box = int(at) - 1
+        if not 0 <= box < len(read) or read[box] != after:
+            return ""
+        read[box] = before
+    return "".join(read)

@@ -1,0 +1,223 @@
+"""Which ink of a box is its character: not the printed box, neighbours' strokes, or dust."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vinreader.image.arrays import MIN_EXTENT, Flags, Grey, Mask, Stack
+from vinreader.image.ink import TRACE, stretch, trace, without
+from vinreader.image.lines import Lines, find_lines, may_have_lines
+
+# As OpenCV gives them: how many, their labels (height, width), a row of figures each, centres.
+Components = tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]
+
+CRUMBS = 32  # part of the image's longer side that lies between two crumbs of a stroke at most
+SCRAP = 0.3  # of the image's height or width: what is lower or narrower is no character by itself
+RING = 0.2  # of the image's height or width, along its edge: where a box is
+CORNER = 0.35  # of both: where the corners of a box are
+MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
+BAR = 0.4  # of the character's width and ink: a stroke above it as large may be its bar
+STEM = 0.7  # of the character's size: a stroke as tall may be its second stem
+
+
+def characters(inks: Stack, raws: Stack) -> Stack:
+    """The ink of each image that is its character's.
+
+    Args:
+        inks: uint8 (N, height, width), ink in full strength, 255, on paper, 0.
+        raws: of the same shape, by how many grey levels ink differs from the paper.
+    """
+    masks = inks > TRACE
+    written = inks.copy()
+    lined = may_have_lines(inks, masks)
+    for index in np.flatnonzero((lined | ~_alone(masks)) & inks.any((1, 2))):
+        written[index] = _remove_lines(inks[index], raws[index], bool(lined[index]))
+    return written
+
+
+def _alone(masks: Stack) -> Flags:
+    """Whether a mask shows one component, well inside the image, and nothing else."""
+    count, height, width = masks.shape
+    # All at once: one below the other, an empty row between them.
+    column = np.zeros((count, height + 1, width), np.uint8)
+    column[:, :height] = masks
+    x, y, w, h, _ = cv2.connectedComponentsWithStats(column.reshape(-1, width))[2][1:].T
+    image, y = np.divmod(y, height + 1)
+    inside = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
+    inside &= np.maximum(w, h) > MIN_EXTENT * min(height, width)
+    components, fitting = (
+        np.bincount(places, minlength=count) for places in (image, image[inside])
+    )
+    alone: Flags = (components == 1) & (fitting == 1)
+    return alone
+
+
+def _remove_lines(ink: Grey, raw: Grey, may_be_lined: bool) -> Grey:
+    """Ink in full strength, stretched from `raw`, without box, neighbours' strokes and dust."""
+    mask = trace(ink)
+    lined = np.zeros(mask.shape, bool)
+    if may_be_lined and (lines := find_lines(ink, mask)):
+        erased = lines.erasable(mask)
+        rest = without(raw, erased)
+        if not _was_the_character(trace(rest), lines):
+            ink, mask = rest, trace(rest)
+            if lines.certain:
+                # A light hand's strokes through a dark line are seen beside it, in their levels.
+                through = lines.crossings(mask)
+                lined = erased & ~through
+                if through.any():
+                    ink = without(raw, lined)
+                    mask = trace(ink)
+    components = _components(mask)
+    remains = _remains_of_box(components, lined)
+    if remains.any():
+        remains = cv2.dilate(remains, np.ones((3, 3), np.uint8)) > 0
+        rest = without(raw, lined | remains)
+        if rest.any():
+            ink, mask = rest, trace(rest)
+            components = _components(mask)
+    character = _character(mask, components)
+    return ink if character is mask else stretch((ink * character)[None])[0]
+
+
+def _was_the_character(rest: Mask, lines: Lines) -> bool:
+    """Whether what was taken for lines left but a scrap: an S has four such sides, a B also.
+
+    Args:
+        rest: mask of what is left.
+    """
+    if not rest.any():
+        return False
+    rest = _character(rest, _components(rest))
+    x, y, width, height = cv2.boundingRect(rest)
+    if height >= SCRAP * len(rest):
+        return False
+    if not lines.whole or not height:
+        return not lines.whole
+    # An empty box may have dust in it, but what reaches from a line into the middle is a stroke, as
+    # in a B. If it meets one line only and these lie at the image's edge, or if it is as wide as a
+    # small character, it is one that touches its box.
+    down, across = (y + height / 2) / rest.shape[0], (x + width / 2) / rest.shape[1]
+    met = lines.met_by(cv2.dilate(rest, np.ones((5, 5), np.uint8)) > 0)
+    narrow = width < SCRAP * rest.shape[1] and lines.inset
+    return max(abs(down - 0.5), abs(across - 0.5)) < 0.25 and met >= (1 if narrow else 2)
+
+
+def _components(mask: Mask) -> Components:
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(mask)
+    return count, labels, stats, centres
+
+
+def _character(mask: Mask, components: Components) -> Mask:
+    """The components of a mask that make the character."""
+    count, labels, stats, _ = components
+    if count < 2:
+        return mask
+    height, width = mask.shape
+    if count == 2:  # most characters are one piece, well inside
+        x, y, w, h, _ = stats[1].tolist()
+        inside = x > 0 and y > 0 and x + w < width and y + h < height
+        if inside and max(w, h) > MIN_EXTENT * min(height, width):
+            return mask
+    x, y, w, h, area = stats[1:].T
+    right, bottom = x + w, y + h
+    at_edge = (x == 0) | (y == 0) | (right == width) | (bottom == height)
+    # What hangs at the image's edge and stays in the outer fifth comes from outside the box.
+    outer = (right <= width / 5) | (x >= 0.8 * width) | (bottom <= height / 5) | (y >= 0.8 * height)
+    foreign = (at_edge & outer) | _is_frame(labels, stats[1:])
+    large = ~foreign & (np.maximum(w, h) > MIN_EXTENT * min(height, width))
+    if not large.any():
+        return np.zeros_like(mask)
+    main = int(np.argmax(area * large * np.where(at_edge, 0.4, 1)))
+    # Paper texture comes in many pieces, of which none is the character.
+    pieces = ~foreign & (area >= 0.1 * area[main])
+    if pieces.sum() > MAX_PIECES:
+        return np.zeros_like(mask)
+    # Dots and short strokes near the character belong to it.
+    keep = ~foreign & (area >= 0.03 * area[main])
+    # What keeps away from it comes from elsewhere: a broken line, a neighbour, a stain.
+    gap = np.maximum.reduce([x - right[main], x[main] - right, y - bottom[main], y[main] - bottom])
+    apart = gap > 0.12 * max(w[main], h[main])
+    if np.count_nonzero(apart & pieces) == 1:
+        # One piece alone, beside it, as tall: the other stem of an H whose bar does not reach it;
+        # or above it, as wide: the bar of a 5.
+        size = max(w[main], h[main])
+        beside = np.minimum(bottom, bottom[main]) - np.maximum(y, y[main])
+        stem = (beside >= STEM * size) & (h <= 1.2 * h[main])
+        above = np.minimum(right, right[main]) - np.maximum(x, x[main])
+        bar = (above >= BAR * w[main]) & (w <= 2 * w[main]) & (area >= BAR * area[main])
+        bar &= bottom <= y[main] + h[main] / 4
+        apart &= at_edge | ~(stem | bar) | (gap > 0.4 * size)
+    keep &= ~apart
+    table = np.zeros(count, np.uint8)
+    table[1:] = keep
+    if not keep.all():
+        _mend(table, labels, ~foreign & ~at_edge)
+    return mask if table[1:].all() else table[labels]
+
+
+def _mend(kept: Mask, labels: NDArray[np.int32], own: NDArray[np.bool_]) -> None:
+    """Keep the crumbs of a dry or thinly scanned stroke: one lies where the other ends.
+
+    Args:
+        kept: which components, the paper first, are kept: 1, else 0; the crumbs become 1.
+        own: which components may be the character's.
+    """
+    reach = max(labels.shape) // CRUMBS
+    if not reach:
+        return
+    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
+    while True:
+        met = np.bincount(labels[cv2.dilate(kept[labels], kernel) > 0], minlength=len(kept)) > 0
+        met[1:] &= own
+        met[0] = False
+        if not (met & (kept == 0)).any():
+            return
+        kept[met] = 1
+
+
+def _is_frame(labels: NDArray[np.int32], stats: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which components go around another one, leaving their own middle to it."""
+    x, y, w, h, _ = stats.T
+    frame = np.zeros(len(stats), bool)
+    for outer in np.flatnonzero((w >= 0.5 * labels.shape[1]) & (h >= 0.5 * labels.shape[0])):
+        left, top, wide, high, _ = stats[outer]
+        inside = (x > left) & (y > top) & (x + w < left + wide) & (y + h < top + high)
+        middle = labels[top + high // 4 : top + high * 3 // 4][
+            :, left + wide // 4 : left + wide * 3 // 4
+        ]
+        around = (h[inside] >= 0.3 * high).any()
+        frame[outer] = around and (middle == outer + 1).mean() < 0.02
+    return frame
+
+
+def _remains_of_box(components: Components, lined: NDArray[np.bool_]) -> Mask:
+    """Mask of components that are left of a printed box: at the image's edge, around something.
+
+    Dashes, ticks at the corners, a line's pieces: none is a line by itself. Where printed lines
+    have been taken away (`lined`, bool), two short pieces that met them are enough, as between the
+    boxes of a comb.
+    """
+    count, labels, stats, _ = components
+    table = np.zeros(count, np.uint8)
+    if count < 3:
+        return table[labels]
+    height, width = labels.shape
+    x, y, w, h, _ = stats[1:].T
+    # How far each component reaches from the left, the top, the right and the bottom.
+    reach = np.stack([(x + w) / width, (y + h) / height, 1 - x / width, 1 - y / height])
+    near = reach <= CORNER
+    corner = (near[0] | near[2]) & (near[1] | near[3])
+    beside = (reach <= RING) | (near & corner)
+    ring = beside.any(0)
+    inside = ~ring & (np.maximum(w, h) > MIN_EXTENT * min(height, width))
+    if np.count_nonzero(ring) < 4 or not beside.any(1).all() or not inside.any():
+        met = np.zeros(count, bool)
+        met[labels[cv2.dilate(lined.view(np.uint8), np.ones((5, 5), np.uint8)) > 0]] = True
+        ring &= met[1:] & (np.maximum(w / width, h / height) <= 0.5)
+        if beside[:, ring].any(1).sum() < 2:
+            return table[labels]
+    table[1:] = ring
+    return table[labels]

@@ -1,0 +1,79 @@
+"""What was found, read and left aside, for the person who waits and for the record."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vinreader.console import text
+from vinreader.folders import Found
+
+if TYPE_CHECKING:
+    from vinreader.pipeline import Result
+
+FOLDERS = 3  # that a line names
+
+
+@dataclass
+class Summary:
+    """boxes, cards: how many have which status. drawn: cards for the audit. found: files, by kind
+    and folder."""
+
+    boxes: Counter[str] = field(default_factory=Counter)
+    cards: Counter[str] = field(default_factory=Counter)
+    drawn: int = 0
+    found: Found = field(default_factory=Found)
+
+    def add(self, result: "Result") -> None:
+        self.boxes.update(row.status for row in result.rows)
+        if result.vin_row:
+            self.cards[result.vin_row.status] += 1
+
+    @property
+    def all_read(self) -> bool:
+        return not (self.boxes["error"] or self.found.unlisted)
+
+    def lines(self, where: Path | None = None, cards_in: dict[str, Path] | None = None) -> str:
+        """For people: what there was and what became of it.
+
+        where: the table of boxes; cards_in: the files for cards, by `vins`, `workbook`, `page`.
+        """
+        counts = {status: self.boxes[status] for status in ("ok", "review", "error")}
+        told = [text("boxes", boxes=self.boxes.total(), **counts)]
+        told[0] += f"; {text('see', path=where)}" if where else ""
+        if self.cards:
+            line = text("cards", cards=self.cards.total(), **_only(self.cards, "ok", "review"))
+            if self.drawn:
+                line += f", {text('drawn', drawn=self.drawn)}"
+            told.append(line + (f"; {text('see_cards', **cards_in)}" if cards_in else ""))
+        return "\n".join([*told, *self.lines_aside()])
+
+    def lines_aside(self) -> list[str]:
+        """What was left aside, and in which folders most of it is."""
+        told = []
+        if self.found.aside:
+            kinds = ", ".join(f"{n:,} {kind}" for kind, n in self.found.images.most_common())
+            told.append(text("found", images=self.found.images.total(), kinds=kinds))
+        for why, folders in sorted(self.found.aside.items()):
+            named = ", ".join(f"{name} ({n:,})" for name, n in folders.most_common(FOLDERS))
+            if len(folders) > FOLDERS:
+                named = text("more_folders", folders=named, more=len(folders) - FOLDERS)
+            told.append(text("aside", files=folders.total(), why=why, folders=named))
+        if self.found.unlisted:
+            told.append(text("unlisted", folders=self.found.unlisted))
+        return told
+
+    def record(self) -> dict[str, Any]:
+        """The same for the record beside the table; of what was left aside every folder."""
+        return {
+            "images": dict(sorted(self.found.images.items())),
+            "left_aside": {
+                why: dict(sorted(folders.items()))
+                for why, folders in sorted(self.found.aside.items())
+            },
+            "folders_not_listed": self.found.unlisted,
+        }
+
+
+def _only(counts: Counter[str], *names: str) -> dict[str, int]:
+    return {name: counts[name] for name in names}

@@ -1,0 +1,101 @@
+"""vins.xlsx: the rows of vins.csv for whoever opens them in a spreadsheet.
+
+What a CSV cannot say to one stands in it: text stays text (065, or a number that begins with -),
+columns are wide enough, doubtful cards are coloured, and a card's name leads to its images.
+"""
+
+import os
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from vinreader.files import replacing
+from vinreader.tables import VinRow
+
+MOST = 1_048_575  # cards: rows of a sheet without the first
+LINKS = 65_000  # that a sheet can have
+LONGEST_LINK, LONGEST_CELL = 2000, 32_767  # characters
+WIDTHS = {"card": 28, "vin": 21, "raw": 21, "read_as": 21, "manufacturer": 22, "message": 80}
+WIDTH = 14
+DOUBTFUL = "#FFE8B3"
+
+
+class Workbook:
+    """The file in the making, a row at a time, however many. A context manager: the file is there,
+    whole, when the block succeeds.
+
+    Raises: OSError if it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stack = ExitStack()
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        import xlsxwriter  # its import takes as long as a card is read
+
+        temporary = self._stack.enter_context(replacing(self._path))
+        rows_aside = self._stack.enter_context(TemporaryDirectory())
+        settings = {"constant_memory": True, "tmpdir": rows_aside}
+        self._book = xlsxwriter.Workbook(str(temporary), settings)
+        # The same rows give the same bytes.
+        self._book.set_properties({"created": datetime(2000, 1, 1)})
+        self._formats = {
+            (doubtful, link): self._book.add_format(
+                {"num_format": "@"}
+                | ({"bg_color": DOUBTFUL} if doubtful else {})
+                | ({"font_color": "#0563C1", "underline": True} if link else {})
+            )
+            for doubtful in (False, True)
+            for link in (False, True)
+        }
+        self._sheet = self._book.add_worksheet("vins")
+        for column, name in enumerate(VinRow._fields):
+            self._sheet.set_column(column, column, WIDTHS.get(name, WIDTH))
+        self._sheet.freeze_panes(1, 1)
+        bold = self._book.add_format({"bold": True})
+        for column, name in enumerate(VinRow._fields):
+            self._sheet.write_string(0, column, name, bold)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._stack:
+            if error:
+                self._sheet.row_data_fh.close()
+                self._book.fileclosed = True
+                raise error
+            self._sheet.autofilter(0, 0, max(1, min(self.rows, MOST)), len(VinRow._fields) - 1)
+            self._book.close()
+
+    def add(self, row: VinRow, source: str) -> None:
+        """Adds a card's row, if the sheet holds so many. source: the folder or file of its images,
+        or "" if that is not known."""
+        self.rows += 1
+        if self.rows > MOST:
+            return
+        doubtful = row.status != "ok"
+        link = f"external:{quote(_path_from(self._path.parent, source))}" if source else ""
+        for column, cell in enumerate(row):
+            shown = cell[:LONGEST_CELL]
+            if column == 0 and link and self.rows <= LINKS and len(link) <= LONGEST_LINK:
+                self._sheet.write_url(self.rows, 0, link, self._formats[doubtful, True], shown)
+            else:
+                self._sheet.write_string(self.rows, column, shown, self._formats[doubtful, False])
+
+
+def _path_from(folder: Path, path: str) -> str:
+    """A path as it leads from a folder, if there is a way on the same disk."""
+    try:
+        return f"./{Path(os.path.relpath(path, folder)).as_posix()}"
+    except ValueError:  # another drive of Windows
+        return Path(path).absolute().as_posix()

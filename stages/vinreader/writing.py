@@ -1,0 +1,179 @@
+"""The files of a reading: predictions.csv, and for cards vins.csv, vins.xlsx and the page.
+
+All of them are written, or none; what persons have decided is never replaced.
+"""
+
+import csv
+import heapq
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, Protocol, Self
+
+from vinreader.console import text
+from vinreader.decisions import read_vins
+from vinreader.files import Csv, sha256
+from vinreader.number.known import alike, note_alike
+from vinreader.pipeline import Result
+from vinreader.review import Review
+from vinreader.spec import UserError
+from vinreader.summary import Summary
+from vinreader.tables import DRAWN, Row, VinRow
+from vinreader.template import Entry
+from vinreader.workbook import Workbook
+
+ROWS_IN_MEMORY = 8 << 20  # bytes of vins.csv in the making that need no file
+VINS, WORKBOOK, PAGE, STORE = "vins.csv", "vins.xlsx", "review.html", "checks.sqlite"
+
+
+class Cards:
+    """Rows of vins.csv, kept on disk until the last one is read: what a card says of others like
+    it, and whether it is one of the `audit` cards drawn, is known only then. A context manager."""
+
+    def __init__(self, audit: int = 0) -> None:
+        self._audit = audit
+        self._lots: list[tuple[int, int]] = []  # (minus the lot, place) of the accepted, a heap
+        self._kept = SpooledTemporaryFile(  # noqa: SIM115 (closed with this object)
+            ROWS_IN_MEMORY, "w+", newline="", encoding="utf-8"
+        )
+        self._writer = csv.writer(self._kept)
+        self._names: list[str] = []
+        self._folded: set[str] = set()
+        self._vins: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._kept.close()
+
+    def add(self, row: VinRow, source: str = "") -> None:
+        """source: the folder or file of its images, if that is known.
+
+        Raises: UserError where a card before has a name that can be taken for this one's.
+        """
+        folded = unicodedata.normalize("NFC", row.card).casefold()
+        if folded in self._folded:
+            names = (unicodedata.normalize("NFC", name).casefold() for name in self._names)
+            other = self._names[list(names).index(folded)]
+            raise UserError(text("same_names", one=other, other=row.card))
+        self._folded.add(folded)
+        if self._audit and row.status == "ok":
+            # Lots follow from what is in the rows alone: the same reading draws the same cards.
+            lot = int(sha256("\0".join(row).encode()), 16)
+            heapq.heappush(self._lots, (-lot, len(self._names)))
+            if len(self._lots) > self._audit:
+                heapq.heappop(self._lots)
+        self._writer.writerow((*row, source))
+        self._names.append(row.card)
+        self._vins.append(row.vin)
+
+    def drawn(self) -> set[int]:
+        """The places of the accepted cards with the smallest lots: a simple random sample."""
+        return {place for _, place in self._lots}
+
+    def notes(self) -> dict[int, str]:
+        """By the place of a card: which others have its number, or one that differs in a box."""
+        return {
+            place: note_alike([(self._names[other], box) for other, box in others])
+            for place, others in alike(self._vins).items()
+        }
+
+    def rows(self, notes: dict[int, str]) -> Iterator[tuple[VinRow, str]]:
+        """All rows in order, each with its note and whether it was drawn for the audit, and where
+        its images are."""
+        drawn = self.drawn()
+        self._kept.seek(0)
+        for place, (*cells, source) in enumerate(csv.reader(self._kept)):
+            row = VinRow(*cells)
+            message = "; ".join(filter(None, (row.message, notes.get(place))))
+            audit = DRAWN if place in drawn else ""
+            yield row._replace(message=message, audit=audit), source
+
+
+class Page(Protocol):
+    """What takes the cards beside the tables, so that persons can check them: `Review`, or the
+    store of a check station. name: of its file; write: as of `Review`."""
+
+    name: str
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: Any) -> None: ...
+    def add(self, entry: Entry) -> None: ...
+    def write(
+        self, path: Path, notes: Mapping[int, str] | None = None, blind: Collection[int] = ()
+    ) -> None: ...
+
+
+def write_files(
+    results: Iterable[Result],
+    output: Path,
+    summary: Summary,
+    audit: int = 0,
+    page: Page | None = None,
+) -> list[Path]:
+    """predictions.csv, and for cards vins.csv, vins.xlsx and the page beside it: all or none.
+
+    audit: so many of the accepted cards, or all where there are fewer, are to be checked blind.
+    page: by default review.html. Returns the CSV tables.
+
+    Raises: UserError, OSError; nothing was changed then.
+    """
+    tables = [output]
+    # vins.csv is replaced last: what persons decided in the old one is in the page's store by then.
+    with ExitStack() as last, ExitStack() as stack:
+        predictions = Csv(output, Row._fields, stack)
+        page = stack.enter_context(page or Review())
+        cards = stack.enter_context(Cards(audit))
+        vins = None
+        for result in results:
+            predictions.write(result.rows)
+            summary.add(result)
+            if result.vin_row and result.entry:
+                if not vins:
+                    tables.append(output.with_name(VINS))
+                    vins = Csv(tables[-1], VinRow._fields, last)
+                cards.add(result.vin_row, result.source)
+                page.add(result.entry)
+        if vins:
+            notes = cards.notes()
+            workbook = stack.enter_context(Workbook(output.with_name(WORKBOOK)))
+            for row, source in cards.rows(notes):
+                vins.write([row])
+                workbook.add(row, source)
+            page.write(output.with_name(page.name), notes, cards.drawn())
+            summary.drawn = len(cards.drawn())
+    return tables
+
+
+def _decided(vins: Path) -> int:
+    """The cards of a vins.csv on which persons have decided; 0 where it is no such table."""
+    try:
+        return sum(bool(row.decision) for _, row in read_vins(vins))
+    except UserError:
+        return 0
+
+
+def refuse_to_replace(output: Path) -> None:
+    """Stops a reading that would replace what is no reading of its own.
+
+    Raises: UserError where `output` has a name that the other files have, or where beside it are
+    decisions of persons or a check station's store.
+    """
+    if output.name.casefold() in (VINS, WORKBOOK, PAGE, STORE):
+        raise UserError(text("is_a_result", path=output))
+    vins, store = output.with_name(VINS), output.with_name(STORE)
+    if store.exists():
+        raise UserError(text("has_station", path=store, vins=vins))
+    if vins.is_file() and (decided := _decided(vins)):
+        raise UserError(text("has_decisions", path=vins, cards=decided))
+
+
+def put_aside_earlier(output: Path) -> list[tuple[Path, Path]]:
+    """Renames the files for cards of an earlier reading, where this one found no card: they would
+    look like its own. Returns their old and new paths."""
+    found = [output.with_name(name) for name in (VINS, WORKBOOK, PAGE)]
+    renamed = [(path, path.with_name(f"{path.stem}.earlier{path.suffix}")) for path in found]
+    return [(old, old.rename(new)) for old, new in renamed if old.is_file()]
