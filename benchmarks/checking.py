@@ -56,7 +56,8 @@ from results import write
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from vinchecking.store import FILE, Building
+from vinchecking.building import Building
+from vinchecking.store import FILE
 from vinreader import review, template
 from vinreader.image.boxes import Box
 from vinreader.number import prior as numbers

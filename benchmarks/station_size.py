@@ -30,7 +30,8 @@ from checking import Page, browser
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from vinchecking.store import FILE, Building
+from vinchecking.building import Building
+from vinchecking.store import FILE
 from vinreader.review import ReviewCard, entry, picture
 from vinreader.spec import BOXES, CHARACTERS
 from vinreader.tables import VinRow

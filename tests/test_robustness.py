@@ -1,4 +1,4 @@
-"""The benchmark of robustness with the released model, on a few characters; what it says about them."""
+"""The benchmark of robustness with the released model, on a few characters."""
 
 import json
 import shutil
@@ -17,7 +17,6 @@ from conftest import PROJECT, Workspace
 from vinreader.image.pages import open_pages
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS
-
 
 BENCHMARK = "../benchmarks/robustness.py"
 
