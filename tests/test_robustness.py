@@ -1,4 +1,4 @@
-"""The benchmark of robustness with the released model, on a few characters."""
+"""The benchmark of robustness with the released model, on a few characters, and what it says."""
 
 import json
 import shutil

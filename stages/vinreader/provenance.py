@@ -81,18 +81,6 @@ def changed_code(reader: Reader) -> bool | None:
     return None if made_with is None else made_with != code_digest()
 
 
-def code_digest() -> str:
-    """SHA-256, hexadecimal, of this package's code: names and contents of its Python files.
-
-    Line ends do not count, nor does the folder that the package is in.
-    """
-    here, found = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(here.rglob("*.py")):
-        digest = sha256(path.read_bytes().replace(b"\r\n", b"\n"))
-        found.update(f"{path.relative_to(here).as_posix()} {digest}\n".encode())
-    return found.hexdigest()
-
-
 def _list(found: dict[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in found.items())
 

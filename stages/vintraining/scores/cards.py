@@ -131,7 +131,7 @@ def _chosen(
     """The real numbers, none where they cannot be held out, and what stands on cards: numbers, and
     the prior that does not know their source."""
     how, real = parameters.evaluate, number_statistics.read(NUMBERS)
-    if not real.only_checked:
+    if real.vins:
         with suppress(ValueError):  # too few numbers of other sources to learn from
             times = _evenly(real, how.cards, rng)
             if chosen := list(_numbers(real, times, parameters.numbers, rng)):
