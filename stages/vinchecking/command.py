@@ -38,7 +38,6 @@ READING = (
     "--known",
     "--known-rate",
     "--years",
-    "--years",
     "--audit",
     "--jobs",
 )
