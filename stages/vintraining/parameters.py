@@ -81,10 +81,14 @@ class Filter(Section):
     fold: Annotated[str, AfterValidator(_lowercase_letters)]
 
 
+# How many writers, or what the names of these writers begin with (a laboratory of UNIPEN).
+Holdout = Annotated[int, Field(ge=0)] | list[Annotated[str, Field(min_length=1)]]
+
+
 class LabelledFolder(Section):
     share: Annotated[Number, Field(gt=0, lt=1)]
-    validation: Annotated[int, Field(ge=0)]
-    test: Annotated[int, Field(ge=0)]
+    validation: Holdout
+    test: Holdout
 
 
 class Split(Section):

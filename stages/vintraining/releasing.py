@@ -36,8 +36,8 @@ def main() -> None:
     if RELEASED.exists():
         table = gate.compare(candidate, Reader(RELEASED))
         print("\n".join(str(line) for line in table))
-        if any(line.worse for line in table):
-            raise UserError(f"not released: {EXPORTED} is worse than the released reader")
+        if objections := gate.objections(table):
+            raise UserError("\n  ".join((f"not released: {EXPORTED}", *objections)))
     release()
     made = candidate.description
     print(
