@@ -40,8 +40,9 @@ from vinreader.spec import CHARACTERS
 CARDS = 300
 SOCKETS = 1100
 MOST_LOG = 1 << 20  # bytes that the half-open sockets may make the log grow by
+PATIENCE = 60.0  # seconds for a clerk's first decisions
 SLOWEST = 5.0  # seconds that a clerk waits among them at most
-CLERKS, HOURS, MEAN = 100, 24, 60.0  # of the soak; MEAN: seconds between a clerk's steps
+CLERKS, HOURS, MEAN = 100, 24, 300.0  # of the soak; MEAN: seconds between a clerk's steps
 Event = dict[str, object]
 
 
@@ -87,6 +88,12 @@ class Clerk(threading.Thread):
         self.acknowledged: set[object] = set()
         self.in_vain: set[object] = set()
         self.away, self.over = threading.Event(), threading.Event()
+
+    def wait(self, decisions: int) -> None:
+        """Until so many decisions are acknowledged, or nobody can wait any more."""
+        until = time.monotonic() + PATIENCE
+        while len(self.acknowledged) < decisions and time.monotonic() < until:
+            time.sleep(0.002)
 
     def run(self) -> None:
         while not self.over.is_set():
@@ -140,7 +147,7 @@ def kill(disturb: Disturbance, made: Path, rng: random.Random) -> str:
         with station(folder) as (process, url):
             clerk = Clerk(url, rng)
             clerk.start()
-            time.sleep(rng.uniform(0.2, 1.5))
+            clerk.wait(rng.randrange(1, 30))
             with disturb(folder / FILE):
                 clerk.away.set()
                 time.sleep(rng.uniform(0, 0.5))
@@ -225,7 +232,7 @@ def step(desk: Desk, clerk: str, done: dict[object, Event], rng: random.Random) 
     card = desk.next(clerk)
     if card is None or rng.random() < 0.05:  # one that may be another's
         card = rng.randrange(CARDS)
-    kind = rng.choices(("done", "unreadable", "original", "open"), (90, 4, 4, 2))[0]
+    kind = rng.choices(("done", "unreadable", "original", "open"), (60, 5, 5, 30))[0]
     more = {"vin": number(rng)} if kind == "done" else {}
     return event(kind, clerk, card, rng, **more)
 
