@@ -28,17 +28,11 @@ of a code wrong without seeing it (--slips). Keying twice leaves what both clerk
 import argparse
 import csv
 import json
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from project import PROJECT
 from vintraining import parameters
@@ -52,6 +46,7 @@ import requests
 from results import write
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
+from stations import Page, browser, station
 
 from vinchecking.building import Building
 from vinchecking.store import FILE
@@ -63,7 +58,6 @@ from vinreader.spec import BOXES, CHARACTERS, INDEX
 from vinreader.tables import ACCEPTED, VinRow, cells
 
 CODE, KEY, MENTAL, GLANCE, COMPARE = 0.75, 0.28, 1.35, 0.30, 0.53
-PORT = 8994
 COLUMNS = (
     "way",
     "seconds a card",
@@ -162,73 +156,6 @@ def entry(card: Card) -> template.Entry:
         pictures, card.reading.vin, confidences, card.reading.alternatives, row
     )
     return review.entry(shown)
-
-
-# The browser and the station
-
-
-@contextmanager
-def browser(folder: Path) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1366,900"):
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={folder / 'profile'}")
-    service = webdriver.ChromeService(shutil.which("chromedriver") or "")
-    driver = webdriver.Chrome(options=options, service=service)
-    downloads = {"behavior": "allow", "downloadPath": str(folder)}
-    driver.execute_cdp_cmd("Browser.setDownloadBehavior", downloads)
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-@contextmanager
-def station(folder: Path) -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, PROJECT / "stages/vinreader", "check", "input", "--port", str(PORT)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert process.stdout
-        for line in process.stdout:
-            if line.startswith(b"Open"):
-                break
-        yield f"http://127.0.0.1:{PORT}/"
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-class Page:
-    """The page in the browser; `told` gives what its script knows."""
-
-    def __init__(self, driver: webdriver.Chrome):
-        self.driver = driver
-
-    def open(self, url: str) -> None:
-        self.driver.get(f"{url}api/settings")  # of the same origin: the clerk's name is kept there
-        self.driver.execute_script("localStorage.setItem('vin-review/clerk', 'anna')")
-        self.driver.execute_script("localStorage.setItem('vin-review/language', 'en')")
-        self.driver.get(url)
-        self.wait("document.body.dataset.ready === 'true'")
-
-    def wait(self, condition: str) -> None:
-        until = time.monotonic() + 60
-        while not self.told(condition):
-            if time.monotonic() > until:
-                raise TimeoutError(condition)
-            time.sleep(0.01)
-
-    def told(self, expression: str) -> Any:
-        return self.driver.execute_script(f"return {expression}")
-
-    def press(self, *keys: str) -> None:
-        if keys:
-            self.driver.switch_to.active_element.send_keys("".join(keys))
-            self.driver.execute_async_script("acting.then(() => arguments[0]())")
 
 
 # Ways of working
@@ -339,11 +266,11 @@ def at_station(
             for card in cards + sure:
                 building.add(entry(card))
             building.write(folder / FILE, blind=range(len(cards)) if blind else ())
-        with station(folder) as url:
+        with station(folder) as (_, url):
             page = Page(driver)
             page.open(url)
             work(page, clerk, {card.name: card for card in cards})
-            table = requests.get(f"{url}api/vins.csv", timeout=60).text
+            table = requests.get(f"{url}/api/vins.csv", timeout=60).text
     return left(table, {card.name: card for card in cards})
 
 
@@ -377,7 +304,6 @@ def main() -> None:
     }
     found: dict[str, tuple[float, float, int, int]] = {}
     with tempfile.TemporaryDirectory() as name, browser(Path(name)) as driver:
-        driver.set_script_timeout(60)
         for way, (work, blind) in ways.items():
             rng = np.random.default_rng(arguments.seed)
             clerk = Clerk(rng, arguments.overlooked, arguments.slips)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from project import PROJECT, vin_reader
 
-from checking import Page, browser
 from selenium.webdriver.common.keys import Keys
+from stations import Page, browser
 
 MANY = 160  # cards of which the mosaic shows boxes
 LIGHT_ENGLISH, DARK_UKRAINIAN = ("light", "en"), ("dark", "uk")

@@ -15,11 +15,9 @@ is broken.
 import argparse
 import contextlib
 import random
-import re
 import shutil
 import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
@@ -28,10 +26,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from project import PROJECT
+import project  # noqa: F401 (finds what is imported below)
 
 import requests
-from station_size import build
+from stations import Event, build, event, station
 
 from vinchecking.desk import Desk
 from vinchecking.store import FILE, Store
@@ -43,39 +41,10 @@ MOST_LOG = 1 << 20  # bytes that the half-open sockets may make the log grow by
 PATIENCE = 60.0  # seconds for a clerk's first decisions
 SLOWEST = 5.0  # seconds that a clerk waits among them at most
 CLERKS, HOURS, MEAN = 100, 24, 300.0  # of the soak; MEAN: seconds between a clerk's steps
-Event = dict[str, object]
-
-
-def event(kind: str, clerk: str, card: int, rng: random.Random, **more: object) -> Event:
-    return {
-        "id": f"{rng.getrandbits(128):032x}",
-        "at": "2000-01-01T00:00:00.000Z",
-        "clerk": clerk,
-        "kind": kind,
-        "card": card,
-        **more,
-    }
 
 
 def number(rng: random.Random) -> str:
     return "".join(rng.choices(CHARACTERS, k=17))
-
-
-@contextlib.contextmanager
-def station(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process of `vin-reader check`, and its address; its log is folder/log."""
-    command = [sys.executable, PROJECT / "stages/vinreader", "check", "input", "--port", "0"]
-    with (folder / "log").open("a") as log:
-        process = subprocess.Popen(
-            [*map(str, command)], cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-    try:
-        assert process.stdout
-        found = next(filter(None, (re.match(r"Open (\S+?)/? in", line) for line in process.stdout)))
-        yield process, found[1]
-    finally:
-        process.kill()
-        process.communicate()
 
 
 class Clerk(threading.Thread):
