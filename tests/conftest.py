@@ -28,6 +28,7 @@ from vinreader.spec import CHARACTERS
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
+os.environ["LC_ALL"] = "C.UTF-8"  # the tests read what is said in English
 PROJECT = Path(__file__).parents[1]
 DVC = Path(sys.executable).with_name("dvc")
 SHARED = PROJECT.parent / "shared"

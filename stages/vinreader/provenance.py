@@ -105,6 +105,7 @@ def write_record(reader: Reader, rules: str, tables: list[Path], found: dict[str
             "threshold": reader.threshold,
             "vin_review_threshold": reader.description["vin_review_threshold"],
             "rules": rules,
+            "years": list(reader.years) if reader.years else None,
             "versions": versions(),
             "changed_code": changed_code(reader),
             "found": found,

@@ -196,7 +196,7 @@ def _explain(error: ErrorDetails) -> str:
             model = fields[part].annotation if fields else get_args(model)[1]
         return f"{name}: no such parameter; allowed here: {', '.join(model.model_fields)}"
     if kind == "missing":
-        return f"{name}: missing; add it (README.md, 'Parameters', lists them all)"
+        return f"{name}: missing; add it, as in the committed params.yaml"
     allowed = str(context["error"]) if kind == "value_error" else error["msg"]
     return f"{name} = {error['input']!r:.200}: {allowed[0].lower()}{allowed[1:]}"
 
