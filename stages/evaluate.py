@@ -99,6 +99,32 @@ def write_characters(
     write_csv(METRICS / "confusion.csv", confusion)
 
 
+def write_headline(
+    source: str,
+    read: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray],
+    threshold: float,
+    how: Evaluate,
+) -> dict[str, Any]:
+    """metrics/evaluation.json: the figures of the source's validation and test characters.
+
+    Returns: those of the test characters.
+    """
+    frequencies = dataset.load(SPLIT, "train").counts()
+    found = {
+        part: scores.figures(probabilities, labels[part], frequencies, threshold, how)
+        for part, probabilities in read.items()
+    }
+    recalls = scores.recall(read["test"].argmax(axis=1), labels["test"])
+    by_class = zip(CHARACTERS, recalls, strict=True)
+    figures = {
+        "validation": found["validation"],
+        "recall": {character: round(float(share), 4) for character, share in by_class},
+    }
+    write_json(METRICS / "evaluation.json", {"source": source} | found["test"] | figures)
+    return found["test"]
+
+
 def write_sets(
     tests: Sets, said: Said, calibration: transfer.Calibration, how: Evaluate
 ) -> dict[str, Any]:
@@ -184,19 +210,9 @@ def main() -> None:
             "computed_on": {"characters": characters, "cards": cards.origins},
         },
     )
-    frequencies = dataset.load(SPLIT, "train").counts()
     read = {part: sets[own].probabilities(temperature) for part, sets in said.items()}
-    headline = {
-        part: scores.figures(read[part], sets[own].labels, frequencies, threshold, how)
-        for part, sets in parts.items()
-    }
-    labels = parts["test"][own].labels
-    recalls = zip(CHARACTERS, scores.recall(read["test"].argmax(axis=1), labels), strict=True)
-    figures = {
-        "validation": headline["validation"],
-        "recall": {character: round(float(share), 4) for character, share in recalls},
-    }
-    write_json(METRICS / "evaluation.json", {"source": source["name"]} | headline["test"] | figures)
+    labels = {part: sets[own].labels for part, sets in parts.items()}
+    headline = write_headline(source["name"], read, labels, threshold, how)
     write_json(METRICS / "vins.json", cards.figures)
     charts.reliability(
         METRICS / "vin-reliability.png", cards.reliability(how.bins), "Reliability of whole numbers"
@@ -206,7 +222,7 @@ def main() -> None:
     sets.pop(own)
     write_json(
         METRICS / "summary.json",
-        summary(source["name"], headline["test"], sets, cards.figures["all"]),
+        summary(source["name"], headline, sets, cards.figures["all"]),
     )
 
 
