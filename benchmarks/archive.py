@@ -36,8 +36,8 @@ from vintraining.numbers import statistics as number_statistics
 import cv2
 import hands
 import numpy as np
-from vinreader.decisions import decided, read_vins
 
+from vinreader.decisions import decided, read_vins
 from vinreader.files import sha256, write_json, write_text
 from vinreader.image.boxes import normalise
 from vinreader.reader import Reader

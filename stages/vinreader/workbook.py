@@ -84,7 +84,8 @@ class Workbook:
         if self.rows > MOST:
             return
         doubtful = row.status != "ok"
-        link = f"external:{quote(_path_from(self._path.parent, source))}" if source else ""
+        path = _path_from(self._path.parent, source) if source else ""
+        link = f"external:{quote(os.fsencode(path))}" if path else ""
         for column, cell in enumerate(row):
             shown = cell[:LONGEST_CELL]
             if column == 0 and link and self.rows <= LINKS and len(link) <= LONGEST_LINK:
