@@ -234,7 +234,7 @@ def found_archive(work: Path, made: World, settings: list[str]) -> None:
     of other sources alone."""
     work.mkdir(parents=True, exist_ok=True)
     without = ("data/labelled", "data/numbers", "models/vin-numbers.json")
-    workspace(work, settings, without)
+    workspace(work, ["numbers.base=none", *settings], without)
     (work / "data/labelled").mkdir()
     for folder in (PROJECT / "data/labelled").iterdir():
         if folder.is_dir() and folder.name != SWISS:

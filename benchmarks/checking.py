@@ -8,11 +8,8 @@ sources that the statistics are learned without (other last digits), characters 
 each by another writer; the cards that the reader doubts are checked. Ways of working:
 
     keying              every box is typed, nothing is shown but the images
-    former page         the page before the mosaic (from the project's history, FORMER); all boxes
     card                the card view; the boxes that it marks are looked at
-    card, all boxes     the card view; all boxes are looked at
     mosaic              the marked boxes in the mosaic, then each card and what is left marked on it
-    mosaic, all boxes   all boxes in the mosaic, then each card
 
 The clerk's time is that of the keystroke-level model (Card, Moran and Newell: The keystroke-level
 model for user performance time with interactive systems, CACM 23, 1980), in seconds:
@@ -31,17 +28,11 @@ of a code wrong without seeing it (--slips). Keying twice leaves what both clerk
 import argparse
 import csv
 import json
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from project import PROJECT
 from vintraining import parameters
@@ -55,18 +46,18 @@ import requests
 from results import write
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
+from stations import Page, browser, station
 
-from vinchecking.store import FILE, Building
+from vinchecking.building import Building
+from vinchecking.store import FILE
 from vinreader import review, template
 from vinreader.image.boxes import Box
 from vinreader.number import prior as numbers
 from vinreader.reader import CardReading, Reader
 from vinreader.spec import BOXES, CHARACTERS, INDEX
-from vinreader.tables import VinRow, cells
+from vinreader.tables import ACCEPTED, VinRow, cells
 
 CODE, KEY, MENTAL, GLANCE, COMPARE = 0.75, 0.28, 1.35, 0.30, 0.53
-FORMER = "cd54576"  # a commit with the former page
-PORT = 8994
 COLUMNS = (
     "way",
     "seconds a card",
@@ -97,7 +88,6 @@ class Clerk:
     slips: float
     seconds: float = 0.0
     keys: int = 0
-    slowest: list[float] = field(default_factory=list)
 
     def looks(self, boxes: int, each: float) -> None:
         self.seconds += boxes * each
@@ -140,7 +130,7 @@ def european_cards(wanted: int, seed: int) -> tuple[list[Card], list[Card]]:
     sure: list[Card] = []
     for taught, held in folds:
         reader = Reader()
-        reader.__dict__["prior"] = numbers.build(number_statistics.learn(taught, how))
+        reader.prior = numbers.build(number_statistics.learn(taught, how))
         chosen = rng.choice(held, -(-2 * wanted * len(held) // share)) if held else []
         vins = [simulate.fresh(str(vin), rng) for vin in chosen]
         rows = [[rng.choice(members[INDEX[c]]) for c in vin] for vin in vins]
@@ -168,73 +158,6 @@ def entry(card: Card) -> template.Entry:
     return review.entry(shown)
 
 
-# The browser and the station
-
-
-@contextmanager
-def browser(folder: Path) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1366,900"):
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={folder / 'profile'}")
-    service = webdriver.ChromeService(shutil.which("chromedriver") or "")
-    driver = webdriver.Chrome(options=options, service=service)
-    downloads = {"behavior": "allow", "downloadPath": str(folder)}
-    driver.execute_cdp_cmd("Browser.setDownloadBehavior", downloads)
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-@contextmanager
-def station(folder: Path) -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, PROJECT / "stages/vinreader", "check", "input", "--port", str(PORT)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert process.stdout
-        for line in process.stdout:
-            if line.startswith(b"Open"):
-                break
-        yield f"http://127.0.0.1:{PORT}/"
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-class Page:
-    """The page in the browser; `told` gives what its script knows."""
-
-    def __init__(self, driver: webdriver.Chrome):
-        self.driver = driver
-
-    def open(self, url: str) -> None:
-        self.driver.get(f"{url}api/settings")  # of the same origin: the clerk's name is kept there
-        self.driver.execute_script("localStorage.setItem('vin-review/clerk', 'anna')")
-        self.driver.execute_script("localStorage.setItem('vin-review/language', 'en')")
-        self.driver.get(url)
-        self.wait("document.body.dataset.ready === 'true'")
-
-    def wait(self, condition: str) -> None:
-        until = time.monotonic() + 60
-        while not self.told(condition):
-            if time.monotonic() > until:
-                raise TimeoutError(condition)
-            time.sleep(0.01)
-
-    def told(self, expression: str) -> Any:
-        return self.driver.execute_script(f"return {expression}")
-
-    def press(self, *keys: str) -> None:
-        if keys:
-            self.driver.switch_to.active_element.send_keys("".join(keys))
-            self.driver.execute_async_script("acting.then(() => arguments[0]())")
-
-
 # Ways of working
 
 
@@ -252,54 +175,42 @@ def next_open(page: Page) -> str | None:
     return name if status == "open" else None
 
 
-def check_cards(page: Page, clerk: Clerk, cards: dict[str, Card], every: bool) -> None:
-    """Card by card. every: all boxes are looked at that nobody has settled, or only marked ones."""
+def check_cards(page: Page, clerk: Clerk, cards: dict[str, Card]) -> None:
+    """Card by card: the marked boxes that nobody has settled are looked at."""
     while (name := next_open(page)) is not None:
         card = cards[name]
-        doubts, settled, at = page.told(
-            "[[...desk.card.boxes.keys()].filter(isDoubtfulBox), [...desk.state.settled], desk.box]"
-        )
-        looked = [box for box in range(BOXES) if box not in settled] if every else doubts
+        doubts = page.told("[...desk.card.boxes.keys()].filter(isDoubtfulBox)")
         clerk.decides(1 + len(doubts))
-        clerk.looks(len(looked), COMPARE)
+        clerk.looks(len(doubts), COMPARE)
         reading = page.told("desk.state.reading")
-        for box in looked:
+        for box in doubts:
             if clerk.notices(reading[box] != card.truth[box]):
-                at = page.told("desk.box")
-                move_to(page, clerk, at, box, doubts)
+                move_to(page, clerk, box, doubts)
                 page.press(clerk.types(card.truth[box]))
         clerk.presses(1)
         page.press(Keys.ENTER)
 
 
-def move_to(page: Page, clerk: Clerk, at: int, box: int, doubts: list[int]) -> None:
+def move_to(page: Page, clerk: Clerk, box: int, doubts: list[int]) -> None:
     """With Space from one doubtful box to the next, or with arrows, whichever is shorter."""
-    spaces = sorted(((d - at - 1) % BOXES, d) for d in doubts)
-    place = [d for _, d in spaces].index(box) + 1 if box in doubts else BOXES
-    if box == at:
-        return
-    arrows = abs(box - at)
-    if place <= arrows:
-        clerk.presses(place)
-        page.press(*[Keys.SPACE] * place)
-        if page.told("typeof desk === 'undefined' ? box : desk.box") == box:
-            return
-        at = page.told("typeof desk === 'undefined' ? box : desk.box")
-        arrows = abs(box - at)
-    clerk.presses(arrows)
-    page.press(*[Keys.ARROW_RIGHT if box > at else Keys.ARROW_LEFT] * arrows)
+    at = page.told("desk.box")
+    spaces = sorted(doubts, key=lambda doubt: (doubt - at - 1) % BOXES).index(box) + 1
+    if at != box and spaces <= abs(box - at):
+        clerk.presses(spaces)
+        page.press(*[Keys.SPACE] * spaces)
+        at = page.told("desk.box")
+    clerk.presses(abs(box - at))
+    page.press(*[Keys.ARROW_RIGHT if box > at else Keys.ARROW_LEFT] * abs(box - at))
 
 
-def mosaic_first(
-    page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[str], every: bool
-) -> None:
+def mosaic_first(page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[str]) -> None:
     page.press(Keys.F2)
     clerk.presses(1)
-    while page.told("mosaic.boxes.length > 0") and (every or page.told("mosaic.doubtful")):
+    while page.told("mosaic.boxes.length > 0 && mosaic.doubtful"):
         settle_mosaic(page, clerk, cards, by_id)
     page.press(Keys.F2)
     clerk.presses(1)
-    check_cards(page, clerk, cards, every=every)
+    check_cards(page, clerk, cards)
 
 
 def settle_mosaic(page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[str]) -> None:
@@ -324,37 +235,6 @@ def settle_mosaic(page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[
     page.press(Keys.ENTER)
 
 
-def former_page(folder: Path, cards: list[Card]) -> Path:
-    shown = subprocess.run(
-        ["git", "show", f"{FORMER}:stages/vinreader/review.html"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    found = [f'{entry(card).json},"order":{number}}}' for number, card in enumerate(cards)]
-    head, tail = shown.split("{{cards}}")
-    settings = template.settings("former", {}) | {"doubtfulBox": 0.95}
-    values = json.dumps(settings).replace("<", "\\u003c")
-    path = folder / "former.html"
-    path.write_text(head.replace("{{settings}}", values) + f"[{','.join(found)}]" + tail)
-    return path
-
-
-def check_on_former_page(page: Page, clerk: Clerk, cards: dict[str, Card]) -> None:
-    for _ in range(len(cards)):
-        name, reading = page.told("[cards[at].name, decisions[at].reading]")
-        doubts = page.told("[...cards[at].boxes.keys()].filter(isDoubtful)")
-        clerk.decides(1 + len(doubts))
-        clerk.looks(BOXES, COMPARE)
-        for box in range(BOXES):
-            if clerk.notices(reading[box] != cards[name].truth[box]):
-                move_to(page, clerk, page.told("box"), box, doubts)
-                page.press(clerk.types(cards[name].truth[box]))
-        clerk.presses(1)
-        page.press(Keys.ENTER)
-
-
 # Measured
 
 
@@ -363,7 +243,7 @@ def left(table: str, cards: dict[str, Card]) -> tuple[int, int]:
     wrong = Counter[str]()
     rows = {row["card"]: row for row in csv.DictReader(table.splitlines())}
     for name, card in cards.items():
-        assert "by a person" in rows[name]["message"], rows[name]
+        assert rows[name]["decision"] in ACCEPTED, rows[name]
         differs = sum(a != b for a, b in zip(rows[name]["vin"], card.truth, strict=True))
         wrong.update(boxes=differs, cards=differs > 0)
     return wrong["boxes"], wrong["cards"]
@@ -386,23 +266,12 @@ def at_station(
             for card in cards + sure:
                 building.add(entry(card))
             building.write(folder / FILE, blind=range(len(cards)) if blind else ())
-        with station(folder) as url:
+        with station(folder) as (_, url):
             page = Page(driver)
             page.open(url)
             work(page, clerk, {card.name: card for card in cards})
-            table = requests.get(f"{url}api/vins.csv", timeout=60).text
+            table = requests.get(f"{url}/api/vins.csv", timeout=60).text
     return left(table, {card.name: card for card in cards})
-
-
-def at_former(
-    driver: webdriver.Chrome, cards: list[Card], clerk: Clerk, folder: Path
-) -> tuple[int, int]:
-    page, named = Page(driver), {card.name: card for card in cards}
-    driver.get(former_page(folder, cards).as_uri())
-    driver.execute_script("window.acting = Promise.resolve()")
-    page.wait("document.body.dataset.ready === 'true'")
-    check_on_former_page(page, clerk, named)
-    return left(page.told("csv()"), named)
 
 
 def main() -> None:
@@ -428,25 +297,17 @@ def main() -> None:
         f"are marked, {overlooked} of {sum(map(sum, wrong))} wrong boxes are not."
     )
     print(told, flush=True)
-    ways: dict[str, tuple[Work | None, bool]] = {
-        "mosaic": (lambda *a: mosaic_first(*a, by_id, every=False), False),
+    ways: dict[str, tuple[Work, bool]] = {
+        "mosaic": (lambda *work: mosaic_first(*work, by_id), False),
         "keying": (key_everything, True),
-        "card": (lambda *a: check_cards(*a, every=False), False),
-        "mosaic, all boxes": (lambda *a: mosaic_first(*a, by_id, every=True), False),
-        "card, all boxes": (lambda *a: check_cards(*a, every=True), False),
-        "former page": (None, False),
+        "card": (check_cards, False),
     }
     found: dict[str, tuple[float, float, int, int]] = {}
     with tempfile.TemporaryDirectory() as name, browser(Path(name)) as driver:
-        driver.set_script_timeout(60)
         for way, (work, blind) in ways.items():
             rng = np.random.default_rng(arguments.seed)
             clerk = Clerk(rng, arguments.overlooked, arguments.slips)
-            left_wrong = (
-                at_station(driver, cards, sure, clerk, work, blind)
-                if work
-                else at_former(driver, cards, clerk, Path(name))
-            )
+            left_wrong = at_station(driver, cards, sure, clerk, work, blind)
             found[way] = clerk.seconds / len(cards), clerk.keys / len(cards), *left_wrong
             print(way, *found[way], flush=True)
     seconds, keys, *_ = found["keying"]

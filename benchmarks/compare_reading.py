@@ -211,7 +211,7 @@ def memory(paths: list[Path], here: Path, many: Path) -> Iterator[Row]:
 
 def page(here: Path, options: argparse.Namespace) -> Iterator[Row]:
     """Seconds until the review page can be used, in headless Chromium."""
-    from checking import Page, browser
+    from stations import Page, browser
 
     cards = write_cards(here / "cards", PAGE)
     run([*READ, str(cards), "--output", "cards/predictions.csv"], here)

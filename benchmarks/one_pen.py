@@ -7,8 +7,8 @@
 Digits and letters come from the same folder and pen, so that nothing but the shape tells them
 apart. A card's number is a real one that its writer gave every character of, with new serial
 digits. By default it is of Europe or the former USSR, from data/numbers, of a source that the
-statistics were not learned from: they are learned anew without each fifth of the sources. Numbers
-of --numbers (column vin) are read with the reader's statistics as they are. Writers are those that
+statistics were not learned from: they are learned anew without each source in turn. Numbers of
+--numbers (column vin) are read with the reader's statistics as they are. Writers are those that
 the reader's record names as tested on, or all where it does not name the folder. With --letters
 each card has the digits of a writer of one folder and the letters of a writer of the other.
 
@@ -30,12 +30,10 @@ from vintraining.scores.figures import acceptable
 import hands
 import numpy as np
 
-from vinreader.files import sha256
 from vinreader.number import prior
 from vinreader.reader import RELEASED, CardReading, Reader
 from vinreader.spec import DIGITS, UserError
 
-FOLDS = 5  # parts of the sources, each read with the statistics of the others
 TARGET = 0.005  # errors among the accepted, for what could be accepted in hindsight
 
 Pen = dict[str, list[np.ndarray]]  # images of each character
@@ -91,15 +89,11 @@ def numbers(
     reader: Reader, file: Path | None, groups: list[str]
 ) -> Iterator[tuple[prior.Prior, list[str]]]:
     """Numbers, and the statistics that do not know them."""
-    found = statistics.read(file or Path("data/numbers"))
-    taken = [simulate.group(vin) in groups for vin in found.vins]
-    folds = 1 if file else FOLDS
-    fold = [int(sha256(source.encode())[:8], 16) % folds for source in found.sources]
-    rows = list(zip(found.vins, fold, taken, strict=True))
-    for part in sorted({of for _, of, take in rows if take}):
-        others = [vin for vin, of, _ in rows if of != part]
-        known = reader.prior if file else prior.build(statistics.learn(others, load().numbers))
-        yield known, [vin for vin, of, take in rows if take and of == part]
+    found, how = statistics.read(file or Path("data/numbers")), load().numbers
+    parts = [("", [], list(found.vins))] if file else statistics.folds(found, how.fold)
+    for _, taught, held in parts:
+        if vins := [vin for vin in held if simulate.group(vin) in groups]:
+            yield reader.prior if file else prior.build(statistics.learn(taught, how)), vins
 
 
 def report(name: str, cards: list[Card]) -> None:

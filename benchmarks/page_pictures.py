@@ -6,15 +6,13 @@ draws cards, reads them, and writes docs/review.png, review-dark.png, mosaic.png
 """
 
 import csv
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from project import PROJECT
+from project import PROJECT, vin_reader
 
-from checking import Page, browser
 from selenium.webdriver.common.keys import Keys
+from stations import Page, browser
 
 MANY = 160  # cards of which the mosaic shows boxes
 LIGHT_ENGLISH, DARK_UKRAINIAN = ("light", "en"), ("dark", "uk")
@@ -23,9 +21,8 @@ LIGHT_ENGLISH, DARK_UKRAINIAN = ("light", "en"), ("dark", "uk")
 def read(folder: Path, cards: int, *options: str) -> str:
     """The address of the page of so many drawn cards."""
     folder.mkdir()
-    for command, more in (("samples", ("--cards", str(cards))), ("read", options)):
-        arguments = [sys.executable, PROJECT / "stages/vinreader", command, "input", *more]
-        subprocess.run(arguments, cwd=folder, check=True)
+    vin_reader("samples", "input", "--cards", str(cards), cwd=folder)
+    vin_reader("read", "input", *options, cwd=folder)
     return (folder / "review.html").as_uri()
 
 

@@ -1,7 +1,8 @@
 """Stage: how well the network reads the test characters, and how far to trust its confidence.
 
 Temperature and thresholds, models/calibration.json, are chosen on validation characters of all
-sources; the test characters are only measured. In every figure but `accuracy`, all classes count
+sources, read as the exported network reads them (with 8-bit weights where `export.int8` is set);
+the test characters are only measured. In every figure but `accuracy`, all classes count
 alike, as in a VIN of any country. metrics/summary.json has the figures that people compare,
 metrics/transfer.json EMNIST and every labelled folder side by side.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vintraining.console import stage
+from vintraining.converting import to_litert
 from vintraining.data import dataset
 from vintraining.hands import labelled
 from vintraining.model import network
@@ -22,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from vinreader.files import write_csv, write_json
+from vinreader.litert import LiteRT
 from vinreader.number.vin import check_digit_status
 from vinreader.spec import CHARACTERS
 
@@ -150,13 +153,13 @@ def main() -> None:
     parameters = load()
     how = parameters.evaluate
     network.be_reproducible(parameters.seed, parameters.train)
-    model = network.load(MODEL)
+    model = LiteRT(to_litert(network.load(MODEL), parameters.export.int8))
     source = dataset.load_json(SOURCE)
     own = source["source"]
     parts = {part: load_sets(own, part) for part in ("validation", "test")}
     said = {
         part: {
-            name: transfer.Answers(network.logits(model, characters.images), characters.labels)
+            name: transfer.Answers(model.logits(characters.images), characters.labels)
             for name, characters in sets.items()
         }
         for part, sets in parts.items()

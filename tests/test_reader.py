@@ -68,6 +68,8 @@ def test_an_empty_box_is_told_and_doubted(reader, cards):
     card = reader.read_card(boxes)
     assert card.raw[4] == "-" and card.status == "review" and len(card.vin) == 17
     assert card.message.startswith("box 5: no ink")
+    assert card.vin[4] == "-" and card.alternatives[4] == () and card.confidence == 0
+    assert card.check_digit == "" and card.message.count("box 5") == 1
     assert np.allclose(card.boxes[4].probabilities, 1 / len(CHARACTERS))
 
 

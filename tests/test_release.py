@@ -15,7 +15,7 @@ from conftest import PROJECT, Workspace, killed_at
 from vinreader.files import sha256
 from vinreader.number import prior
 from vinreader.reader import Reader
-from vinreader.spec import ModelError
+from vinreader.spec import ModelError, UserError
 
 N = 2000
 
@@ -30,8 +30,8 @@ def outcome(wrong: int, accepted: int = N, accepted_wrong: int = 0, first: int =
     return gate.Outcome(right, taken)
 
 
-def line(new: gate.Outcome, old: gate.Outcome) -> gate.Line:
-    return gate.Line("set", "characters", new, old, promised=0.005)
+def line(new: gate.Outcome, old: gate.Outcome, unit: str = "characters") -> gate.Line:
+    return gate.Line("set", unit, new, old, promised=0.005)
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,22 @@ def line(new: gate.Outcome, old: gate.Outcome) -> gate.Line:
     ],
 )
 def test_worse_beyond_chance_is_told_from_chance(new, old, worse):
-    assert line(new, old).worse is worse
-    assert ("worse beyond chance" in str(line(new, old))) is worse
+    assert bool(gate.objections([line(new, old, "cards")])) is worse
+
+
+def test_of_many_comparisons_one_may_look_bad_by_chance():
+    suspicious = line(outcome(46), outcome(40), "cards")  # p = 1 in 64
+    assert gate.objections([suspicious])
+    assert not gate.objections([suspicious] + [line(outcome(40), outcome(40), "cards")] * 5)
+
+
+def test_it_must_be_shown_that_no_more_than_a_thousandth_is_lost():
+    same = line(outcome(40), outcome(40))
+    assert not gate.objections([same])
+    lost = line(outcome(43), outcome(40))  # not significant, and 1.5 in a thousand
+    assert "not shown" in gate.objections([lost])[0]
+    unsure = line(outcome(40), outcome(40, first=1000))  # as many, but 80 of 2,000 differ
+    assert "not shown" in gate.objections([unsure])[0]
 
 
 def test_the_gate_counts_only_where_the_two_differ():
@@ -131,3 +145,11 @@ def test_the_way_back_is_git_s(models):
 def git(*arguments: str) -> None:
     settings = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     subprocess.run(["git", *settings, *arguments], check=True)
+
+
+def test_a_reader_that_lacks_a_named_folder_is_not_released(models, monkeypatch):
+    monkeypatch.chdir(models.folder)
+    path = models.folder / "models/vin-reader.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"missing": ["letters"]}))
+    with pytest.raises(UserError, match=r"without letters, which finetune\.labelled names; put"):
+        releasing.exported()

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from vinchecking.building import Building
 from vinchecking.events import Event
@@ -117,6 +118,7 @@ def open_store(options: argparse.Namespace) -> Store:
     if path.exists():
         store = Store(path)
         try:
+            _refuse_another(store, options)
             upgrade(store)
             with store.writing() as db:
                 found = take_over(db, said, vins)
@@ -131,6 +133,37 @@ def open_store(options: argparse.Namespace) -> Store:
     if found.other:
         print(text("others_stay", cards=found.other, path=vins))
     return store
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What was asked to be read, and how."""
+    values = {name: getattr(options, name.removeprefix("--").replace("-", "_")) for name in READING}
+    del values["--output"], values["--jobs"]
+    paths = {
+        name: str(value.resolve()) for name, value in values.items() if isinstance(value, Path)
+    }
+    return {"input": str(Path(options.input).resolve()), **values, **paths}
+
+
+def _refuse_another(store: Store, options: argparse.Namespace) -> None:
+    """Raises: UserError where the store is of another folder, or of one that was read otherwise."""
+    was, asked = json.loads(store.meta("reading") or "{}"), _asked(options)
+    if not was:
+        return  # it was made before this was written down
+    if was["input"] != asked["input"]:
+        if Path(was["input"]).exists():
+            raise UserError(
+                f"{store.path} is of the folder {was['input']}, not of {asked['input']}: name that "
+                "folder, or another --output for this one"
+            )
+        print(f"{store.path} was made of {was['input']}, which has been moved")
+    given = [name for name in READING if asked.get(name) not in (None, "auto")]
+    if other := [name for name in given if asked[name] != was[name]]:
+        raise UserError(
+            f"{store.path}: the folder has been read already, and with another "
+            f"{', '.join(other)} or none; leave that out, or read it anew into another folder with "
+            "--output"
+        )
 
 
 def _is_own(vins: Path, output: Path) -> bool:
@@ -154,6 +187,8 @@ def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Ta
     def then(db: sqlite3.Connection) -> None:
         nonlocal found
         found = take_over(db, said, vins)
+        asked = json.dumps(_asked(options))
+        db.execute("INSERT INTO meta VALUES ('reading', ?)", (asked,))
 
     from vinreader.summary import Summary
     from vinreader.writing import write_files

@@ -13,6 +13,7 @@ from vinchecking.events import clerk_name
 from vinchecking.store import Store, events_of, find_card
 from vinreader.console import text
 
+MOST_DIFFER = 200
 PAUSE = 120.0  # seconds without an event after which a clerk is taken to have left
 
 
@@ -24,8 +25,8 @@ def report(store: Store) -> dict[str, Any]:
         answered) at last, `hours` at work (gaps of up to `PAUSE` count), `keyed_twice` and
         `agreed` (cards that he and another keyed, and of those the ones on which both say the
         same), `decided_by_third` and `third_agreed`, `planted` wrong boxes shown and `found`,
-        `refused` events. `audit`: cards keyed without the reading, and how many of those differ
-        from it.
+        `refused` events. `differ`: the first cards that wait for a third clerk.
+        `audit`: cards keyed without the reading, and how many of those differ from it.
     """
     with store.reading() as db:
         clerks: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -44,8 +45,14 @@ def report(store: Store) -> dict[str, Any]:
             "SELECT count(*), coalesce(sum(reading != json_extract(row, '$[1]')), 0) "
             "FROM cards WHERE audit AND status = 'done'"
         ).fetchone()
+        differ = db.execute(
+            "SELECT id, name FROM cards WHERE doubtful = 1 AND stage = 'third' "
+            "ORDER BY turn LIMIT ?",
+            (MOST_DIFFER,),
+        ).fetchall()
     return {
         "cards": store.tallies("status"),
+        "differ": [{"id": number, "name": name} for number, name in differ],
         "clerks": {
             clerk: {"hours": round(hours[clerk], 2), **counted}
             for clerk, counted in sorted(clerks.items())

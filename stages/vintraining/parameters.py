@@ -25,6 +25,7 @@ RENAMED = {
     "finetune.as_written": "finetune.unaugmented_share",
     "finetune.rate": "finetune.learning_rate, which is no longer a share of train.learning_rate",
     "adapt": "finetune.checked: kept is holdout, free is pseudo_label_threshold",
+    "numbers.least": "numbers.min_count",
     "evaluate.accepted_error": "evaluate.target_risk",
     "evaluate.certainty": "evaluate.target_risk alone",
     "evaluate.margin": "evaluate.target_risk alone",
@@ -81,10 +82,14 @@ class Filter(Section):
     fold: Annotated[str, AfterValidator(_lowercase_letters)]
 
 
+# How many writers, or what the names of these writers begin with (a laboratory of UNIPEN).
+Holdout = Annotated[int, Field(ge=0)] | list[Annotated[str, Field(min_length=1)]]
+
+
 class LabelledFolder(Section):
     share: Annotated[Number, Field(gt=0, lt=1)]
-    validation: Annotated[int, Field(ge=0)]
-    test: Annotated[int, Field(ge=0)]
+    validation: Holdout
+    test: Holdout
 
 
 class Split(Section):
@@ -138,7 +143,7 @@ class Finetune(Section):
 
 
 class Numbers(Section):
-    least: Annotated[int, Field(ge=2, le=1000)]
+    min_count: Annotated[int, Field(ge=2, le=1000)]
     strength: Annotated[Number, Field(gt=0, le=1000)]
     diversity: Annotated[Number, Field(ge=0, le=1000)]
     damping: Annotated[Number, Field(ge=0, le=1)]
@@ -191,7 +196,7 @@ def _explain(error: ErrorDetails) -> str:
             model = fields[part].annotation if fields else get_args(model)[1]
         return f"{name}: no such parameter; allowed here: {', '.join(model.model_fields)}"
     if kind == "missing":
-        return f"{name}: missing; add it (README.md, 'Parameters', lists them all)"
+        return f"{name}: missing; add it, as in the committed params.yaml"
     allowed = str(context["error"]) if kind == "value_error" else error["msg"]
     return f"{name} = {error['input']!r:.200}: {allowed[0].lower()}{allowed[1:]}"
 

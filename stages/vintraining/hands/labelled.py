@@ -185,28 +185,34 @@ def group_rows(rows: list[Row]) -> tuple[np.ndarray, list[str]]:
 def divide(
     rows: list[Row], group: np.ndarray, names: list[str], how: LabelledFolder, folder: Path
 ) -> list[str]:
-    """The part of each group; the groups stand in the order of their names' SHA-256.
+    """The part of each group.
 
-    The first `how.test` groups are for testing, the next `how.validation` choose epoch, temperature
-    and threshold, the others are trained on. So chance decides, the same everywhere, and not the
-    order of the rows. An image by itself goes by its file.
+    Where `how.test` and `how.validation` are numbers, the groups stand in the order of their names'
+    SHA-256: the first ones are for testing, the next for validation, the others are trained on. So
+    chance decides, the same everywhere, and not the order of the rows. An image by itself goes by
+    its file. Where they are texts, all groups whose names begin so: whole laboratories, say.
     """
-    if how.test + how.validation >= len(names):
+    first = np.unique(group, return_index=True)[1]
+    known = [
+        name or rows[at].path.relative_to(folder).as_posix()
+        for name, at in zip(names, first, strict=True)
+    ]
+    order = sorted(known, key=lambda name: sha256(name.encode()))
+    part = dict.fromkeys(known, "train")
+    for held, wanted in (("test", how.test), ("validation", how.validation)):
+        free = [name for name in order if part[name] == "train"]
+        if isinstance(wanted, int):
+            taken = free[:wanted]
+        else:
+            taken = [name for name in free if name.startswith(tuple(wanted))]
+        part |= dict.fromkeys(taken, held)
+    if "train" not in part.values():
         raise dataset.DataError(
             f"{folder} has {len(names)} writers, cards or images that can be kept apart; "
             f"{how.test} for testing and {how.validation} for validation leave none to train on: "
             f"lower them in finetune.labelled.{folder.name}"
         )
-    first = np.unique(group, return_index=True)[1]
-    digests = [
-        sha256((name or rows[at].path.relative_to(folder).as_posix()).encode())
-        for name, at in zip(names, first, strict=True)
-    ]
-    part = ["train"] * len(names)
-    for place, at in enumerate(sorted(range(len(names)), key=digests.__getitem__)):
-        if place < how.test + how.validation:
-            part[at] = "test" if place < how.test else "validation"
-    return part
+    return [part[name] for name in known]
 
 
 def read_images(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[str], str]:
@@ -235,8 +241,10 @@ def read_images(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[str], str
     return np.array(kept, int), stack, left, digest.hexdigest()
 
 
-def read_all(how: Finetune, seen: set[bytes]) -> list[Labelled]:
-    """Every folder of `FOLDER`, then of `BATCHES`, by name; none when there is none.
+def read_all(
+    how: Finetune, seen: set[bytes], root: Path = FOLDER, checked: Path = BATCHES
+) -> list[Labelled]:
+    """Every labelled folder, then every batch of checked cards, by name; none when there is none.
 
     An image that stands in several sets stays in one: in the EMNIST part that has it, else in a
     test, else in validation.
@@ -248,13 +256,13 @@ def read_all(how: Finetune, seen: set[bytes]) -> list[Labelled]:
         DataError: a row is wrong, there are too few writers to divide, or a folder lies in the
             wrong place; the text says where and what to do.
     """
-    labelled, batches = folders(FOLDER), folders(BATCHES)
+    labelled, batches = folders(root), folders(checked)
     for folder in labelled:
         if is_batch(folder):
-            raise dataset.DataError(f"{folder} holds checked cards: mv {folder} {BATCHES}/")
+            raise dataset.DataError(f"{folder} holds checked cards: mv {folder} {checked}/")
     names = [folder.name for folder in batches]
     if taken := [f for f in labelled if f.name in (*names, CHECKED)]:
-        raise dataset.DataError(f"{taken[0]}: {BATCHES} has this name, too; rename the folder")
+        raise dataset.DataError(f"{taken[0]}: {checked} has this name, too; rename the folder")
     drafts = [_Draft(folder, how.labelled.get(folder.name)) for folder in labelled]
     drafts += [_Draft(folder, how.checked) for folder in batches]
     for part in PARTS:

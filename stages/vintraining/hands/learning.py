@@ -5,6 +5,7 @@ With a small learning rate, and with the characters it was trained on in the res
 """
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from vintraining.data.dataset import Characters
@@ -111,8 +112,18 @@ def finetune(model: keras.Model, sources: list[Source], parameters: Parameters) 
         ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
     )
-    for _ in tqdm(range(how.steps), desc="batches", disable=not sys.stderr.isatty()):
-        images, log_rates, targets = (
-            np.concatenate(pair) for pair in zip(*(part.next() for part in parts), strict=True)
-        )
-        informed.train_on_batch([images.astype(np.float32), log_rates], targets)
+    with ThreadPoolExecutor(1) as drawing:  # the next batch, while the network learns this one
+        coming = drawing.submit(_batch, parts)
+        for step in tqdm(range(how.steps), desc="batches", disable=not sys.stderr.isatty()):
+            images, log_rates, targets = coming.result()
+            if step + 1 < how.steps:
+                coming = drawing.submit(_batch, parts)
+            informed.train_on_batch([images, log_rates], targets)
+
+
+def _batch(parts: list[_Batches]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The next batch of all sources together; see `_Batches.next`."""
+    images, log_rates, targets = (
+        np.concatenate(pair) for pair in zip(*(part.next() for part in parts), strict=True)
+    )
+    return images.astype(np.float32), log_rates, targets
