@@ -227,6 +227,16 @@ def test_a_workbook_takes_no_memory_and_no_more_than_a_sheet_holds(tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["x.xlsx"]
 
 
+def test_a_workbook_that_cannot_be_written_is_an_error_of_the_disk(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zipfile.ZipFile.write", full)
+    with pytest.raises(OSError, match="No space"), Workbook(tmp_path / "x.xlsx") as book:
+        book.add(VinRow("1"), "")
+    assert not list(tmp_path.iterdir())
+
+
 # --- what is said ------------------------------------------------------------------------------
 
 
