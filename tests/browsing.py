@@ -76,11 +76,20 @@ class Page:
 
     def press(self, *keys):
         for key in keys:
+            self.see()
             self.browser.switch_to.active_element.send_keys(key)
+
+    def see(self):
+        """Waits until what is to be shown is on the screen, as who looks before he types."""
+        settled = "acting.then(() => arguments[0]())"
+        self.browser.execute_async_script(settled)
+        self.until(lambda: self.browser.execute_script("return sight.complete"))
 
     def key(self, key, code="", held="", repeat=False):
         """A key of a keyboard with any layout: what it gives, its place, and what is held with
         it, Control or Shift."""
+        if not repeat:
+            self.see()
         event = {"key": key, "code": code, "modifiers": {"": 0, "Control": 2, "Shift": 8}[held]}
         typed = {"text": key} if len(key) == 1 and held != "Control" else {}
         down = {"type": "keyDown", "autoRepeat": repeat, **event, **typed}

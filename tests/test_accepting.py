@@ -1,4 +1,4 @@
-"""One definition of accepting: the threshold keeps its word, and the interval is exact."""
+"""The rule of accepting keeps its word for boxes and cards, and the interval is exact."""
 
 from vintraining.scores import accepting
 
@@ -40,58 +40,81 @@ def test_what_a_threshold_accepts_is_counted():
     assert (found.accepted, found.wrong, found.readings) == (0.75, pytest.approx(1 / 3), 4)
     expected = binomtest(1, 3).proportion_ci(0.95, "exact")
     assert found.interval == pytest.approx((expected.low, expected.high))
-    by_kind = accepting.at(np.array([1.0, 0.5, 1.0, 0.5]), confidence, np.full(4, False))
-    assert (by_kind.accepted, by_kind.wrong) == (0.5, 0)
 
 
-def test_the_threshold_keeps_its_error_as_often_as_it_says():
-    everyone, errors = sample(400_000, seed=1)
-    kept, accepted = 0, []
-    for seed in range(60):
-        found = accepting.threshold(*sample(3000, seed + 2), 0.01, 0.9)
-        truth = accepting.at(found, everyone, errors)
-        kept += truth.wrong <= 0.01
-        accepted.append(truth.accepted)
-    assert kept >= 0.9 * 60
-    best = accepting.at(0.97, everyone, errors)  # 1 % wrong, calibrated as these are
-    assert best.wrong == pytest.approx(0.01, abs=0.001)
-    assert np.mean(accepted) > 0.65 * best.accepted
+def readings(n, seed=0):
+    return accepting.Readings(*sample(n, seed))
 
 
-def test_a_failure_ends_a_search_and_only_a_start_further_down_goes_on():
-    confidence = np.linspace(1, 0.5, 20_000)
-    wrong = np.arange(20_000) < 20
-    assert accepting.threshold(confidence, wrong, 0.01, 0.9) == 0.5  # 20 errors are 0.1 % of all
-    assert accepting.threshold(confidence, np.roll(wrong, 5000), 0.01, 0.9) == 0.5
-    many = np.arange(20_000) < 400  # and 400 are 2 %
-    assert accepting.threshold(confidence, many, 0.01, 0.9) == accepting.NOTHING
+def test_the_largest_set_with_the_expected_risk_is_accepted():
+    confidence, wrong = sample(100_000, seed=1)
+    found = accepting.threshold([accepting.Readings(confidence, wrong)], 0.01)
+    accepted = confidence >= found
+    assert (1 - confidence[accepted]).mean() <= 0.01
+    more = confidence >= confidence[~accepted].max()
+    assert (1 - confidence[more]).mean() > 0.01
+    assert wrong[accepted].mean() == pytest.approx(0.01, abs=0.001)  # these are calibrated
 
 
-def test_more_certainty_accepts_less():
-    confidence, wrong = sample(3000)
-    found = [accepting.threshold(confidence, wrong, 0.01, c) for c in (0.5, 0.9, 0.99)]
-    assert found[0] < found[1] < found[2]
+def test_the_threshold_hardly_depends_on_which_readings_chose_it():
+    found = [accepting.threshold([readings(3000, seed)], 0.01) for seed in range(30)]
+    assert np.std(found) < 0.005 and max(found) < 1
 
 
-def test_where_nothing_can_be_accepted_the_threshold_is_above_every_confidence():
-    few = np.full(20, 0.999)
-    for confidence, wrong in ((few, np.full(20, False)), (few, np.full(20, True)), ([], [])):
-        found = accepting.threshold(np.array(confidence), np.array(wrong, bool), 0.005, 0.9)
+def test_sources_weigh_the_same_however_large():
+    sure = accepting.Readings(np.full(50, 0.9999), np.zeros(50, bool))
+    once = accepting.by_expected_risk([readings(2000), sure], 0.01)
+    repeated = accepting.Readings(*(np.tile(values, 4) for values in sample(2000)))
+    assert accepting.by_expected_risk([repeated, sure], 0.01) == once
+    assert once < accepting.by_expected_risk([readings(2000)], 0.01)
+
+
+def test_a_source_with_too_many_errors_raises_the_threshold_and_one_with_few_does_not():
+    alone = accepting.threshold([readings(5000)], 0.01)
+    confidence, wrong = sample(5000, seed=2)
+    luckless = accepting.Readings(confidence, wrong | (confidence < 0.985))
+    found = accepting.threshold([readings(5000), luckless], 0.01)
+    assert found > alone
+    left = accepting.at(found, luckless.confidence, luckless.wrong)
+    assert left.interval[0] <= 2 * 0.01
+    right = accepting.Readings(confidence, np.zeros(5000, bool))
+    assert accepting.threshold([readings(5000), right], 0.01) == pytest.approx(alone, abs=0.003)
+    one = accepting.Readings(np.array([0.999]), np.array([True]))  # tells nothing
+    assert accepting.threshold([readings(5000), one], 0.01) < 1
+
+
+def test_weights_say_how_much_each_reading_counts():
+    confidence, wrong = np.array([0.999, 0.95]), np.zeros(2, bool)
+    even = accepting.threshold([accepting.Readings(confidence, wrong)], 0.01)
+    heavy = accepting.Readings(confidence, wrong, np.array([0.9, 0.1]))
+    assert (even, accepting.threshold([heavy], 0.01)) == (0.999, 0.95)
+
+
+@pytest.mark.parametrize("rule", ["expected", "certain"])
+def test_where_nothing_can_be_accepted_the_threshold_is_above_every_confidence(rule):
+    for confidence, wrong in ((np.full(20, 0.9), np.full(20, False)), (np.zeros(0), np.zeros(0))):
+        found = (
+            accepting.threshold([accepting.Readings(confidence, wrong)], 0.005)
+            if rule == "expected"
+            else accepting.certain_threshold(confidence, wrong, 0.005, 0.9)
+        )
         assert found == accepting.NOTHING
-    nothing = accepting.at(accepting.NOTHING, few, np.full(20, False))
+    nothing = accepting.at(accepting.NOTHING, np.full(20, 0.999), np.full(20, False))
     assert (nothing.accepted, nothing.wrong, nothing.interval) == (0, 0, (0, 1))
 
 
 def test_equal_confidences_are_accepted_together():
     confidence = np.repeat([1.0, 0.99, 0.5], 2000)
     wrong = np.r_[np.full(4000, False), np.arange(2000) % 2 == 0]
-    assert accepting.threshold(confidence, wrong, 0.01, 0.9) == 0.99
+    assert accepting.certain_threshold(confidence, wrong, 0.01, 0.9) == 0.99
+    assert accepting.threshold([accepting.Readings(confidence, wrong)], 0.01) == 0.99
 
 
-def test_fewer_readings_than_the_least_find_no_threshold():
-    for error, certainty in ((0.005, 0.9), (0.005, 0.5), (0.02, 0.95)):
-        enough = accepting.least(error, certainty)
-        right = np.zeros(enough, bool)
-        sure = np.linspace(0.9, 0.99, enough)
-        assert accepting.threshold(sure, right, error, certainty) == sure[0]
-        assert accepting.threshold(sure[1:], right[1:], error, certainty) == accepting.NOTHING
+def test_what_an_audit_shows_holds_as_often_as_it_says():
+    everyone, errors = sample(400_000, seed=1)
+    found = [accepting.certain_threshold(*sample(3000, seed + 2), 0.01, 0.9) for seed in range(60)]
+    truth = [accepting.at(one, everyone, errors) for one in found]
+    assert sum(one.wrong <= 0.01 for one in truth) >= 0.9 * 60
+    confidence, wrong = sample(3000)
+    by = [accepting.certain_threshold(confidence, wrong, 0.01, c) for c in (0.5, 0.9, 0.99)]
+    assert by[0] < by[1] < by[2]

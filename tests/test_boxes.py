@@ -199,6 +199,42 @@ def test_the_crumbs_of_a_dry_stroke_belong_to_the_character():
     assert right.max() > 127
 
 
+# Characters in two parts that do not touch: lines of (x, y), of which the last is a part by itself.
+APART = {
+    "D with a free stem": [[(40, 14), (62, 24), (64, 44), (40, 58)], [(24, 14), (24, 58)]],
+    "D with a far stem": [[(52, 14), (70, 24), (72, 44), (52, 58)], [(20, 14), (20, 58)]],
+    "an i's dot as long as its stem": [[(40, 44), (40, 66)], [(40, 14), (40, 28)]],
+    "4 in two strokes": [[(26, 14), (22, 44), (40, 44)], [(58, 18), (56, 66)]],
+    "5 in two strokes": [[(30, 38), (48, 40), (52, 56), (28, 66)], [(30, 16), (58, 14)]],
+    "K in two parts": [[(22, 14), (22, 66)], [(64, 14), (44, 40), (66, 66)]],
+    "a far arm of a K": [[(16, 14), (16, 66)], [(76, 18), (56, 40), (76, 62)]],
+}
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("side", range(4))
+@pytest.mark.parametrize("name", APART)
+def test_no_part_of_a_character_is_left_out_in_silence(name, side, lines):
+    def drawn(strokes):
+        image = np.full((84, 90), 210, np.uint8)
+        for stroke in strokes:
+            cv2.polylines(image, [np.array(stroke)], False, 60, 3)
+        image = np.ascontiguousarray(np.rot90(image, side))
+        return boxed(image, inset=2) if lines else image
+
+    box = normalise(drawn(APART[name]))
+    whole = all(difference(box.pixels, pixels(drawn([part]))) > 0.25 for part in APART[name])
+    assert not box.blank and (whole or box.message == "ink left out")
+
+
+def test_print_dust_and_neighbours_leave_no_doubt():
+    image = draw("5", side=72)
+    for sides in ("tblr", "b", "lr", "tb"):
+        assert normalise(boxed(image, sides=sides)).message == ""
+    image[3:6, 10:60] = image[20:60, 68:] = image[40:42, 8:10] = 60
+    assert normalise(image).message == ""
+
+
 def test_neighbours_lines_go():
     image = draw("0", side=64, scale=1.3)
     doubled = boxed(boxed(image), inset=0, sides="lr", thickness=1)

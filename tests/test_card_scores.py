@@ -1,4 +1,4 @@
-"""Cards of one hand: who wrote them, and that they can only raise a threshold."""
+"""Cards of one hand: who wrote them, and one threshold for all cards."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_a_card_of_one_hand_has_the_digits_of_one_writer_and_other_letters(monke
     monkeypatch.setattr(
         decoding, "decode_batch", lambda _, logs: seen.append(logs) or [decoded] * len(logs)
     )
-    decoded = decoding.Decoding(vin, vin, 0.9, "none", (), "ok", "", "", "", ())
+    decoded = decoding.Decoding(vin, vin, 0.9, "none", (), ())
     digits = np.arange(10)
     others = np.eye(33) * 0.5 + 0.01, np.arange(33)
     hands = [(np.eye(33)[:10] * sure + 0.01, digits) for sure in (0.6, 0.7)]
@@ -51,64 +51,31 @@ def test_a_card_of_one_hand_has_the_digits_of_one_writer_and_other_letters(monke
     assert INDEX[vin[0]] == seen[1][0][0].argmax()
 
 
-def cards(count, wrong_from):
-    """Calibrated above a confidence, always wrong below."""
-    confidence = np.linspace(1, 0, count)
-    right = confidence >= wrong_from
-    return card_scores.Cards(
-        confidence, right, right, np.full(count, "none"), np.full(count, "europe")
-    )
+def calibrated(count, sureness, seed=0):
+    """Cards that are right as often as they say; the larger `sureness`, the surer."""
+    rng = np.random.default_rng(seed)
+    confidence = 1 - rng.exponential(1 / sureness, count).clip(0, 1)
+    right = rng.random(count) < confidence
+    everywhere = np.full(count, "none"), np.full(count, "europe")
+    return card_scores.Cards(confidence, right, right, *everywhere)
 
 
-def thresholds(read: dict[str, card_scores.Cards]) -> dict[str, float]:
-    found, origins = card_scores._thresholds(read, EVALUATE)
-    assert origins == sorted(read)
-    return found
+def threshold(**read: card_scores.Cards) -> float:
+    return card_scores._threshold(read, EVALUATE.target_risk)
 
 
-def test_a_worse_hand_raises_the_threshold_and_a_better_one_does_not_lower_it():
-    alone = thresholds({card_scores.OWN: cards(20_000, 0.5)})
-    worse = {card_scores.OWN: cards(20_000, 0.5), "hands": cards(20_000, 0.8)}
-    better = {card_scores.OWN: cards(20_000, 0.5), "hands": cards(20_000, 0.2)}
-    assert alone["none"] == pytest.approx(0.5, abs=0.01)
-    assert thresholds(worse)["none"] == pytest.approx(0.8, abs=0.01)
-    assert thresholds(better) == alone
-    assert alone["check digit"] == accepting.NOTHING  # no such card: nothing is known of them
+def test_one_threshold_keeps_the_target_risk_on_other_cards():
+    found = threshold(many=calibrated(20_000, 50), hands=calibrated(2000, 20))
+    other = calibrated(100_000, 50, seed=1)
+    accepted = accepting.at(found, other.confidence, ~other.right)
+    assert accepted.wrong <= EVALUATE.target_risk and accepted.accepted > 0.2
 
 
-def of_kinds(rng, **counts):
-    """Cards whose confidence is right, of each kind so many."""
-    kind = np.repeat(list(counts), list(counts.values()))
-    confidence = 1 - rng.exponential(0.02, len(kind)).clip(0, 1)
-    right = rng.random(len(kind)) < confidence
-    return card_scores.Cards(confidence, right, right, kind, np.full(len(kind), "europe"))
-
-
-def test_kinds_keep_the_stated_error_together_with_the_stated_certainty():
-    rng = np.random.default_rng(0)
-    own = of_kinds(rng, **{"check digit": 8000, "known maker": 3000, "none": 3000})
-    found = thresholds({card_scores.OWN: own})
-    accepted = own.confidence >= np.array([found[kind] for kind in own.kind])
-    wrong = (accepted & ~own.right).sum()
-    bound = accepting.upper_bound(wrong, accepted.sum(), EVALUATE.certainty)
-    assert bound <= EVALUATE.accepted_error and accepted.mean() > 0.2
-
-
-def test_few_cards_of_a_kind_do_not_keep_it_from_being_accepted():
-    """300 cards without an error tell with even odds, not with nine to one, that 0.5 % are wrong
-    at most."""
-    count, few = 20_000, 300
-    own = replace(cards(count, 0.5), kind=np.full(count, "check digit"))
-    own.kind[np.linspace(0, count // 2, few).astype(int)] = "known maker"
-    assert thresholds({card_scores.OWN: own})["known maker"] < 1
-
-
-def test_what_a_kind_refuses_does_not_close_the_others():
-    """So many cards may have two errors, but of those that their kind accepts only the first 700
-    are there to show it, and have none."""
-    own = replace(cards(2000, 0.65), kind=np.full(2000, "check digit"))
-    own.kind[800:] = "none"  # all of them wrong
-    assert thresholds({card_scores.OWN: own})["check digit"] == pytest.approx(0.65, abs=0.01)
+def test_a_hand_that_is_read_worse_than_it_says_raises_the_threshold():
+    many, hands = calibrated(20_000, 50), calibrated(20_000, 50, seed=1)
+    assert threshold(many=many, hands=hands) == pytest.approx(threshold(many=many), abs=0.002)
+    overrated = replace(hands, right=hands.right & (hands.confidence > 0.998))
+    assert threshold(many=many, hands=overrated) > threshold(many=many, hands=hands)
 
 
 def test_numbers_and_makers_are_held_out_whole():

@@ -16,6 +16,7 @@ from PIL import Image
 
 from conftest import PROJECT, predict
 from vinreader import Reader
+from vinreader.spec import UserError
 
 pytest.importorskip("ray", reason="needs Ray (requirements-dev.txt)")
 pytest.importorskip("upath", reason="needs universal-pathlib (requirements-dev.txt)")
@@ -103,6 +104,63 @@ def test_ray_writes_what_the_local_engine_writes_though_a_worker_is_killed(
     assert refused.returncode == 2 and "another folder with --shards" in refused.stderr
 
 
+@pytest.fixture
+def shard(images, tmp_path):
+    """A shard with a card, read and saved, and how it is read anew."""
+    from vinreader import cluster, folders
+
+    root = tmp_path / "images"
+    shutil.copytree(images / "card", root / "card")
+    reader = Reader(RELEASED)
+    (plan,) = cluster._plan(folders.find_items(root), root, "a")
+    model = str(RELEASED), reader.threshold, reader.description["sha256"]
+
+    def read():
+        work = pickle.dumps((model, plan, root, "auto", tmp_path))
+        cluster._read_shard({"name": plan.name, "work": work})
+        return list(cluster._load(tmp_path, plan.name))
+
+    return tmp_path, plan, read
+
+
+def test_an_image_that_has_changed_since_the_start_is_not_read_as_if_it_had_not(shard):
+    from vinreader import cluster, folders
+
+    folder, plan, read = shard
+    (folder / "images/card/5.png").write_bytes((folder / "images/card/6.png").read_bytes() + b"0")
+    rows = [row for result in read() for row in result.rows]
+    assert [row.path for row in rows if row.status == "error"] == ["card/5.png"]
+    assert "has changed since the reading began" in rows[4].message
+    root = folder / "images"
+    (now,) = cluster._plan(folders.find_items(root), root, "a")
+    assert now.name != plan.name
+    with pytest.raises(UserError, match="a reading of other images"):
+        cluster._done(folder, [now])
+
+
+@pytest.mark.parametrize("table", ["predictions", "vins", "review"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "other bits"])
+def test_a_shard_that_is_not_whole_is_read_again_or_refused(shard, table, damage):
+    from vinreader import cluster
+
+    folder, plan, read = shard
+    expected = read()
+    assert cluster._done(folder, [plan]) == {plan.name} and expected[1].vin_row
+    file = folder / table / f"{plan.name}.parquet"
+    content = file.read_bytes()
+    file.unlink()
+    if damage != "gone":
+        middle = len(content) // 3
+        bits = content[:middle] + bytes(b ^ 1 for b in content[middle : middle + 9])
+        file.write_bytes(bits + (content[middle + 9 :] if damage == "other bits" else b""))
+    if plan.name in cluster._done(folder, [plan]):
+        assert damage == "other bits"
+        with pytest.raises(UserError, match=f"{table}.*is missing or damaged; remove it"):
+            list(cluster._load(folder, plan.name))
+    else:
+        assert read() == expected
+
+
 def test_a_url_of_an_unknown_kind_is_refused(tmp_path):
     refused = predict("nowhere://x", *RAY, cwd=tmp_path)
     assert refused.returncode == 2
@@ -126,7 +184,7 @@ def test_a_store_of_objects_is_read_and_written(images, s3, tmp_path, monkeypatc
     shards = cluster.location("s3://vin/read")
     (shard,) = cluster._plan(folders.find_items(root), root, "a")
     model = str(RELEASED), reader.threshold, reader.description["sha256"]
-    work = pickle.dumps((model, shard.items, root, "auto", shards))
+    work = pickle.dumps((model, shard, root, "auto", shards))
     cluster._read_shard({"name": shard.name, "work": work})
     assert cluster._done(shards, [shard]) == {shard.name}
     results = list(cluster._load(shards, shard.name))

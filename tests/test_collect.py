@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from vintraining.drawing.cards import draw_cards
-from vintraining.hands import batches, labelled
+from vintraining.hands import batches
 
 import cv2
 import pytest
@@ -93,7 +93,7 @@ def test_checked_cards_are_taken_in_as_they_were_scanned(archive):
     check(archive.folder, numbered(1, 2, 3, 7, 8))
     said = collect(archive)
     assert "5 cards, 5 of them new" in said and "left out: 3 not checked" in said
-    folder = archive.folder / "data/labelled/input"
+    folder = archive.folder / "data/checked/input"
     boxes = rows(folder / "labels.csv")
     assert len(boxes) == 5 * 17 and {row["batch"] for row in boxes} == {"input"}
     first = boxes[:17]
@@ -116,10 +116,10 @@ def test_checked_cards_are_taken_in_as_they_were_scanned(archive):
 
 
 def test_only_numbers_that_are_learned_from_are_told_to_the_statistics(archive):
-    archive.set({"adapt.kept": 0.5})
+    archive.set({"finetune.checked.holdout": 0.5})
     check(archive.folder, numbered(*range(1, 9)))
     collect(archive, "--batch", "spring")
-    kept = batches.read(archive.folder / "data/labelled/spring")
+    kept = batches.read(archive.folder / "data/checked/spring")
     learned = sorted(k.checked.vin for k in kept.values() if k.part == "train")
     assert 0 < len(learned) < 8
     told = rows(archive.folder / "data/numbers/spring.csv")
@@ -129,11 +129,11 @@ def test_only_numbers_that_are_learned_from_are_told_to_the_statistics(archive):
 def test_the_part_of_a_card_follows_from_its_images_and_stays(archive):
     check(archive.folder, numbered(1, 2, 3, 4))
     collect(archive)
-    before = {n: k.part for n, k in batches.read(archive.folder / "data/labelled/input").items()}
-    archive.set({"adapt.kept": 0.5})  # for what comes later
+    before = {n: k.part for n, k in batches.read(archive.folder / "data/checked/input").items()}
+    archive.set({"finetune.checked.holdout": 0.5})  # for what comes later
     check(archive.folder, numbered(*range(1, 9)))
     collect(archive)
-    after = {n: k.part for n, k in batches.read(archive.folder / "data/labelled/input").items()}
+    after = {n: k.part for n, k in batches.read(archive.folder / "data/checked/input").items()}
     assert {card: after[card] for card in before} == before
 
 
@@ -170,7 +170,7 @@ def test_a_card_that_has_changed_says_so(archive):
     check(archive.folder, numbered(2, 3))
     assert f"card {name(3)}: its images are others" in refused(archive)
     collect(archive, "--replace")
-    folder = archive.folder / "data/labelled/input"
+    folder = archive.folder / "data/checked/input"
     named = {row["file"] for row in rows(folder / "labels.csv")}
     assert {f"images/{path.name}" for path in (folder / "images").iterdir()} == named
 
@@ -229,13 +229,13 @@ def test_a_table_of_another_reading_is_refused(archive):
     assert "--predictions FILE" in refused(archive)
     predictions.unlink()
     collect(archive)
-    (first, *_) = rows(archive.folder / "data/labelled/input/labels.csv")
+    (first, *_) = rows(archive.folder / "data/checked/input/labels.csv")
     assert (first["read"], first["confidence"]) == (TRUTH[0][0], "")
 
 
 def test_what_is_no_batch_is_left_alone(archive):
     check(archive.folder, numbered(1))
-    mine = archive.folder / "data/labelled/input"
+    mine = archive.folder / "data/checked/input"
     mine.mkdir(parents=True)
     (mine / "labels.csv").write_text("file,character\n")
     assert "is no batch; choose another name" in refused(archive)
@@ -249,17 +249,11 @@ def test_what_is_no_batch_is_left_alone(archive):
     )
 
 
-def test_a_batch_is_none_of_the_folders_that_split_reads(archive):
-    check(archive.folder, numbered(1))
-    collect(archive)
-    assert labelled.read_all(archive.folder / "data/labelled", {}, set()) == []
-
-
 def test_killed_at_any_moment_the_batch_is_the_old_or_the_new_one(archive):
     folder = archive.folder
     check(folder, numbered(1, 7))
     collect(archive)
-    labels = folder / "data/labelled/input/labels.csv"
+    labels = folder / "data/checked/input/labels.csv"
     old, before = labels.read_bytes(), folder / "before"
     shutil.copytree(folder / "data", before)
     table = check(folder, numbered(1, 2, 7))

@@ -74,6 +74,20 @@ def test_a_killed_reading_leaves_whole_files_and_is_made_up_for(folder, undistur
     assert results(folder) == undisturbed
 
 
+@linux
+@pytest.mark.parametrize("moment", [0.05, 0.4, 1.0])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_at_any_moment_it_says_so_in_one_line_and_leaves_nothing(folder, number, moment):
+    process = start(folder)
+    time.sleep(moment)
+    os.killpg(process.pid, number)
+    said, _ = process.communicate()
+    assert "Traceback" not in said or "site.py" in said  # Python's own start
+    assert process.returncode in (0, 130, -number)
+    if process.returncode:
+        assert results(folder) == {} and not list(folder.glob(".*"))
+
+
 def test_what_a_killed_process_left_is_cleared_after_a_day(tmp_path):
     left, recent = tmp_path / ".x.1.part.json", tmp_path / ".x.2.part.json"
     for path in (left, recent):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vintraining.data import dataset, handwriting
 from vintraining.drawing.cards import draw_cards
-from vintraining.hands import batches, labelled
+from vintraining.hands import batches, labelled, learning
 from vintraining.model import network
 from vintraining.parameters import load
 
@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import Workspace
+from conftest import PROJECT, Workspace
 from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
 
-SMALL_NETWORK = load().train.model_copy(update={"widths": [4, 8, 8], "depths": [1, 1, 1]})
+PARAMETERS = load(PROJECT / "params.yaml")
+SMALL_NETWORK = PARAMETERS.train.model_copy(update={"widths": [4, 8, 8], "depths": [1, 1, 1]})
 
 TRAINED, FINETUNED = Path("models/vin-reader.keras"), Path("models/finetuned.keras")
 
@@ -47,13 +48,6 @@ def place(workspace, monkeypatch) -> Workspace:
         put_labelled(labelled.FOLDER / folder, *written)
     workspace.set({"finetune.labelled": {}, "finetune.steps": 5, "train.batch_size": 32})
     return workspace
-
-
-def listed(place: Workspace) -> bytes:
-    """What `finetune` depends on, for data/labelled as it is."""
-    result = place.run("list_labelled.py")
-    assert result.returncode == 0, result.stderr
-    return Path("data/labelled.json").read_bytes()
 
 
 def finetune(place: Workspace) -> str:
@@ -105,33 +99,64 @@ def test_an_image_is_in_one_set_of_all(place):
     assert not set().union(*sets) & pixels(both)
 
 
-def test_a_batch_of_checked_cards_leaves_it_as_it_is(place):
-    finetune(place)
-    known = listed(place)
-    before = {path: path.read_bytes() for path in labelled.HANDS.rglob("*") if path.is_file()}
-    (card,) = draw_cards(1, seed=4)
-    files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
-    with batches.Batch(labelled.FOLDER / "spring", 0.1) as batch:
-        batch.add(batches.Checked("1", card.vin), batches.Scan("1", (), files))
+def put_batch(count: int, first: int = 0) -> None:
+    """Drawn cards as an archive has checked them; a quarter of them held out."""
+    with batches.Batch(labelled.BATCHES / "spring", 0.5) as batch:
+        for number, card in enumerate(draw_cards(first + count, seed=4)[first:]):
+            files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
+            scan = batches.Scan(str(number), (), files)
+            batch.add(batches.Checked(scan.name, card.vin), scan)
         batch.write()
-    assert listed(place) == known  # so that it does not run at all
+
+
+def test_checked_cards_teach_and_those_held_out_do_not(place):
     finetune(place)
-    after = {path: path.read_bytes() for path in labelled.HANDS.rglob("*") if path.is_file()}
-    assert after == before
+    without = FINETUNED.read_bytes()
+    put_batch(8)
+    made = []
+    for _ in range(2):
+        finetune(place)
+        made.append(FINETUNED.read_bytes())
+    assert made[0] == made[1] != without
+    sets = {part: labelled.load(part).get(labelled.CHECKED) for part in labelled.PARTS}
+    assert place.read_json("metrics/finetune.json")["checked_boxes"] == len(sets["train"])
+    assert len(sets["train"]) + len(sets["test"]) + len(sets["validation"]) == 8 * 17
+    assert not pixels(sets["train"]) & (pixels(sets["test"]) | pixels(sets["validation"]))
+    for part, characters in sets.items():
+        assert len(labelled.whole_cards(part)) == len(characters) // 17
 
 
-def test_what_a_folder_holds_is_told_by_what_the_stage_depends_on(place):
-    known = [listed(place)]
-    image = labelled.FOLDER / "others/0.png"
-    image.write_bytes((labelled.FOLDER / "others/1.png").read_bytes())
-    known.append(listed(place))
-    table = labelled.FOLDER / "others/labels.csv"
-    table.write_text(table.read_text().replace(",0,", ",1,", 1))
-    known.append(listed(place))
-    assert len(set(known)) == 3
-    image.unlink()
-    result = place.run("list_labelled.py")
-    assert result.returncode == 1 and "no image 0.png" in result.stderr
+def test_few_boxes_are_not_shown_over_and_over():
+    how = PARAMETERS
+    steps, size = how.finetune.steps, how.train.batch_size
+    share = learning.checked_share(100, how.finetune.checked, how.train, steps)
+    assert share * steps * size == pytest.approx(100 * how.finetune.checked.passes)
+    many = learning.checked_share(10**6, how.finetune.checked, how.train, steps)
+    assert many == how.finetune.checked.share
+
+
+def test_a_folder_that_is_named_and_missing_is_said_and_recorded(place):
+    shares = {"share": 0.3, "validation": 1, "test": 1}
+    place.set({"finetune.labelled": {"hands": dict(shares), "letters": dict(shares)}})
+    result = place.run("finetune.py")
+    assert result.returncode == 0 and "WARNING: data/labelled lacks letters" in result.stderr
+    assert place.read_json("metrics/finetune.json")["missing"] == ["letters"]
+
+
+def test_a_source_need_not_teach_that_the_classes_it_lacks_are_absent(place):
+    """On digits of a source that has digits alone, letters lose what the mixture tells."""
+    written = dataset.load(Path("data/split"), "train")
+    is_digit = written.labels < 10
+    digits, letters = written[np.flatnonzero(is_digit)], written[np.flatnonzero(~is_digit)]
+    lead = {}
+    for prior in ("mixture", "source"):
+        place.set({"finetune.class_prior": prior, "finetune.steps": 30})
+        model = network.load(TRAINED)
+        sources = [learning.Source(digits, 0.5), learning.Source(letters, 0.5)]
+        learning.finetune(model, sources, load())
+        logits = np.exp(network.logits(model, digits.images).astype(float))
+        lead[prior] = np.log(logits[:, :10].sum(axis=1) / logits[:, 10:].sum(axis=1)).mean()
+    assert lead["source"] < lead["mixture"] - 0.1
 
 
 def test_shares_that_leave_no_room_are_refused(place):

@@ -5,6 +5,7 @@ Nothing here uses uv, which does not look at a package's upper bound of Python's
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def test_the_package_is_installed_whole_and_alone(checkout, tmp_path):
     package = Path(found.strip()).parent
     assert package.is_relative_to(tmp_path / "venv")
     source = PROJECT / "stages/vinreader"
-    for folder, some in (("", "py.typed"), ("page", "page.html"), ("station", "store.py")):
+    for folder, some in (("", "py.typed"), ("page", "page.html"), ("texts", "console.uk.json")):
         files = {path.name for path in (source / folder).iterdir() if path.is_file()}
         assert some in files
         assert files == {path.name for path in (package / folder).iterdir() if path.is_file()}
@@ -93,6 +94,8 @@ def test_the_package_is_installed_whole_and_alone(checkout, tmp_path):
     run(commands / "python", "-m", "doctest", package / "__init__.py", cwd=tmp_path)
     cards = len(list((tmp_path / "input").glob("card-*")))
     assert f"{17 * cards} boxes" in run(commands / "vin-reader", "input", cwd=tmp_path)
+    alone = subprocess.run([commands / "vin-reader", "collect"], capture_output=True, text=True)
+    assert alone.returncode == 2 and "needs the project's folder" in alone.stderr
     assert len(rows(tmp_path / "vins.csv")) == cards
 
 
@@ -142,3 +145,22 @@ def pins(requirements: Path) -> dict[str, set[str]]:
         elif hash := re.search(r"--hash=(\S+)", line):
             found[package].add(hash[1])
     return found
+
+
+def test_the_file_for_a_double_click_does_what_works_on_a_command_line(checkout, tmp_path):
+    """As far as that shows without Windows: its jumps, its files, and the command that reads."""
+    content = (checkout / "VIN-reader.bat").read_bytes()
+    assert content.count(b"\n") == content.count(b"\r\n") and content.startswith(b"@echo off")
+    text = content.decode("utf-8")
+    assert set(re.findall(r"goto (\w+)", text)) == set(re.findall(r"(?m)^:(\w+)", text))
+    assert [version in text for version in VERSIONS] == [True] * 3
+    assert all((checkout / name).is_file() for name in re.findall(r"-r (\S+)", text))
+    (command,) = re.findall(r'(?m)^"%PY%" (stages.*?)\r?$', text)
+    folder = tmp_path / "my cards"
+    run(sys.executable, "stages/vinreader", "samples", folder, "--cards", 1, cwd=checkout)
+    values = {"%FOLDER%": str(folder), "%RESULTS%": f"{folder} VIN", "\\": "/"}
+    for name, value in values.items():
+        command = command.replace(name, value)
+    run(sys.executable, *shlex.split(command), cwd=checkout)
+    assert len(rows(tmp_path / "my cards VIN/vins.csv")) == 1
+    assert (tmp_path / "my cards VIN/review.html").is_file()

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from vintraining.data import dataset, handwriting
 from vintraining.hands import labelled
-from vintraining.parameters import LabelledFolder
+from vintraining.parameters import LabelledFolder, load
 
 import cv2
 import numpy as np
 import pytest
 
+from conftest import PROJECT
 from vinreader.image.boxes import normalise
 from vinreader.spec import CHARACTERS, INDEX
+
+FINETUNE = load(PROJECT / "params.yaml").finetune
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,9 @@ def put_writers(root: Path, boxes, writers: int) -> Path:
 
 def read(root: Path, seen: set[bytes] | None = None, **how: int) -> dict[str, labelled.Labelled]:
     trained_on = {"hands": LabelledFolder(**how)} if how else {}
-    return {f.name: f for f in labelled.read_all(root, trained_on, seen or set())}
+    finetune = FINETUNE.model_copy(update={"labelled": trained_on})
+    found = labelled.read_all(finetune, seen or set(), root, root.parent / "checked")
+    return {folder.name: folder for folder in found}
 
 
 def pixels(characters: dataset.Characters) -> set[bytes]:
@@ -151,7 +156,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(tmp_path, boxes):
     found = read(tmp_path)["hands"]
     assert len(found.parts["test"]) == 3
     assert found.record["left_out"] == {"blank": 1, "in another set": 1, "unreadable": 1}
-    assert found.told() == "3 test; left out: 1 blank, 1 in another set, 1 unreadable"
+    assert str(found) == "hands: 3 test; left out: 1 blank, 1 in another set, 1 unreadable"
 
 
 def test_an_image_is_in_one_set_a_test_before_a_training(tmp_path, boxes):
@@ -183,10 +188,61 @@ def test_what_is_saved_is_loaded(tmp_path, boxes, monkeypatch):
     with pytest.raises(dataset.DataError, match="dvc repro"):
         labelled.load_record()
     put_writers(tmp_path / "in/hands", boxes, 4)
-    folders = labelled.read_all(tmp_path / "in", {}, set())
+    folders = list(read(tmp_path / "in").values())
     labelled.save(folders)
     assert labelled.load_record() == {"hands": folders[0].record}
     loaded = labelled.load("test")["hands"]
     assert np.array_equal(loaded.images, folders[0].parts["test"].images)
     assert np.array_equal(labelled.load_groups("hands", "test"), folders[0].groups["test"])
     assert labelled.load("train") == {}
+
+
+def put_batch(folder: Path, boxes, *parts: str) -> None:
+    """A batch of cards of 17 boxes, each in one of these parts."""
+    lines, images = [",".join(labelled.BATCH_COLUMNS)], {}
+    for card, part in enumerate(parts):
+        for box in range(17):
+            name, (character, image) = f"{card}-{box}.png", boxes[card * 17 + box]
+            lines.append(f"{name},{character},c{card},{box + 1},{part},,,spring")
+            images[name] = image
+    put(folder, lines, images)
+
+
+def test_a_batch_is_divided_by_cards_as_it_says(tmp_path, boxes, monkeypatch):
+    put_batch(tmp_path / "data/checked/spring", boxes, "test", "validation", labelled.UNCHECKED)
+    monkeypatch.chdir(tmp_path)
+    found = labelled.read_all(FINETUNE, set())
+    labelled.save(found)
+    assert str(found[0]) == "spring: 17 test, 17 validation; left out: 17 not checked by a person"
+    for part, first in (("test", 0), ("validation", 17)):
+        characters = labelled.load(part)[labelled.CHECKED]
+        truth = [INDEX[c] for c, _ in boxes[first : first + 17]]
+        (card,) = labelled.whole_cards(part)
+        assert characters.labels[card].tolist() == truth
+    assert labelled.load("train") == {} and not len(labelled.whole_cards("train"))
+    checked = FINETUNE.checked.model_copy(update={"pseudo_label_threshold": 0.99})
+    found = labelled.read_all(FINETUNE.model_copy(update={"checked": checked}), set())
+    assert len(found[0].parts["train"]) == 17
+
+
+def test_several_batches_are_one_set_of_whole_cards(tmp_path, boxes, monkeypatch):
+    put_batch(tmp_path / "data/checked/autumn", boxes[34:], "test")
+    put_batch(tmp_path / "data/checked/spring", boxes, "test", "test")
+    (tmp_path / "data/checked/spring/images/1-3.png").write_bytes(b"damaged since")
+    monkeypatch.chdir(tmp_path)
+    labelled.save(labelled.read_all(FINETUNE, set()))
+    characters = labelled.load("test")[labelled.CHECKED]
+    assert len(characters) == 3 * 17 - 1
+    cards = characters.labels[labelled.whole_cards("test")].tolist()
+    assert cards == [[INDEX[c] for c, _ in boxes[at : at + 17]] for at in (34, 0)]
+
+
+def test_folders_in_the_wrong_place_are_refused_with_the_way_there(tmp_path, boxes):
+    put_batch(tmp_path / "labelled/spring", boxes, "test")
+    with pytest.raises(dataset.DataError, match=r"mv .*labelled/spring .*checked/"):
+        read(tmp_path / "labelled")
+    (tmp_path / "labelled").rename(tmp_path / "checked")
+    assert list(read(tmp_path / "labelled")) == ["spring"]
+    put_writers(tmp_path / "checked/hands", boxes, 2)
+    with pytest.raises(dataset.DataError, match=r"hands is no batch.*mv .*hands "):
+        read(tmp_path / "labelled")

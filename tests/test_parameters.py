@@ -1,10 +1,12 @@
 """params.yaml: a wrong name, type or range is named before anything runs."""
 
+import functools
 import re
 
-from vintraining.parameters import ParameterError, load, parse
+from vintraining.parameters import RENAMED, ParameterError, load, parse
 
 import pytest
+import yaml
 
 from conftest import PROJECT
 
@@ -51,6 +53,16 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(text, names, allowed):
         parse(text)
     assert names in str(error.value)
     assert re.search(allowed, str(error.value))
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_is_told_with_the_new_one(old):
+    values = yaml.safe_load(TEXT)
+    *sections, name = old.split(".")
+    functools.reduce(dict.__getitem__, sections, values)[name] = 1
+    with pytest.raises(ParameterError) as error:
+        parse(yaml.safe_dump(values))
+    assert f"{old}: no longer a parameter; it has become {RENAMED[old]}" in str(error.value)
 
 
 def test_numbers_as_people_write_them_are_understood():

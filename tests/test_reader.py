@@ -1,6 +1,10 @@
 """The package as other programs use it."""
 
 import doctest
+import os
+import re
+import subprocess
+import sys
 
 from vintraining.drawing.cards import draw_cards
 
@@ -64,6 +68,8 @@ def test_an_empty_box_is_told_and_doubted(reader, cards):
     card = reader.read_card(boxes)
     assert card.raw[4] == "-" and card.status == "review" and len(card.vin) == 17
     assert card.message.startswith("box 5: no ink")
+    assert card.vin[4] == "-" and card.alternatives[4] == () and card.confidence == 0
+    assert card.check_digit == "" and card.message.count("box 5") == 1
     assert np.allclose(card.boxes[4].probabilities, 1 / len(CHARACTERS))
 
 
@@ -90,9 +96,25 @@ def test_a_file_is_read_page_by_page(reader, cards, tmp_path):
 
 
 def test_names_are_imported_when_they_are_asked_for():
+    assert {*vinreader.__all__} == {*vinreader._PLACES}
     assert all(getattr(vinreader, name) for name in vinreader.__all__)
     with pytest.raises(AttributeError, match="'vinreader' has no attribute 'Writer'"):
         _ = vinreader.Writer
+
+
+def test_a_type_checker_takes_the_example_of_the_readme(tmp_path):
+    text = (PROJECT / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(from vinreader import .*?)```", text, re.DOTALL)
+    (tmp_path / "example.py").write_text(example)
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "example.py"]
+    result = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(PROJECT / "stages")},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
 
 
 def test_litert_speaks_of_errors_only(cards, capfd):

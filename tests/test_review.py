@@ -26,7 +26,7 @@ def card(name, reading=EUROPEAN, doubts=(), status="review", **row):
         [(read, sure), *((c, p) for c, p in (("0", 0.01), ("Z", 0.001)) if c != read)]
         for read, sure in first
     ]
-    row = {"raw": reading, "confidence": "0.4000", "status": status, **row}
+    row = {"vin": reading, "raw": reading, "confidence": "0.4000", "status": status, **row}
     return review.ReviewCard(boxes, reading, confidences, alternatives, VinRow(name, **row))
 
 
@@ -123,6 +123,10 @@ def test_keys(show):
 def test_page_and_library_tell_the_same(show, number):
     page = show(card("t", number))
     page.press(Keys.ENTER)
+    if vin.check_digit_status(number) == "wrong":
+        assert "Enter once more" in page.text("said")
+        assert page.text("progress") == "0 of 1 doubtful cards checked"
+        page.press(Keys.ENTER)
     (row,) = page.download()
     decided = row["check_digit"], row["region"], row["manufacturer"], row["model_year"]
     assert decided == (
@@ -157,13 +161,57 @@ def test_a_thousand_cards_show_the_images_of_one(browser, tmp_path):
 
 
 @in_browser
-def test_single_characters_and_empty_cards_can_be_shown(show):
-    page = show(card("loose.png", "S", doubts=(1,)), card("no boxes", ""))
-    page.press("5", Keys.ENTER)
+@pytest.mark.parametrize("number", ["", "S", EUROPEAN[:16], EUROPEAN + "7", "-" * 17])
+def test_only_numbers_can_be_accepted(show, number):
+    page = show(card("a", number, vin=""), card("b"))
+    page.press(Keys.ENTER, Keys.ENTER)
+    assert page.text("name") == "a"
+    assert "17 characters" in page.text("said") or "not typed" in page.text("said")
+    page.press(Keys.F4)  # what no number is can go to a person with the original
+    a, _ = page.download()
+    assert (a["vin"], a["status"], a["decision"]) == ("", "review", "original")
+
+
+@in_browser
+def test_boxes_that_are_missing_empty_or_one_too_many_keep_their_places(show):
+    unread = card("unread", EUROPEAN[:4] + "-" + EUROPEAN[5:])
+    unread = dataclasses.replace(unread, boxes=[*PICTURES[:4], "", *PICTURES[5:]])
+    page = show(unread, card("extra", EUROPEAN[:3] + "7" + EUROPEAN[3:]))
+    page.press(Keys.HOME)
+    assert page.number == EUROPEAN[:4] + "·" + EUROPEAN[5:]
+    assert page.text("check") == "" and page.selected.startswith("Box 1")
     page.press(Keys.ENTER)
-    assert "All doubtful cards are checked" in page.text("said")
-    loose, empty = page.download()
-    assert (loose["vin"], loose["status"], empty["vin"]) == ("5", "ok", "")
+    assert page.selected.startswith("Box 5: not typed")
+    page.press("Z", Keys.ENTER)
+    assert page.text("name") == "extra"
+    page.press(Keys.ENTER)
+    assert "leave a box out" in page.text("said")
+    page.press(Keys.HOME, *[Keys.ARROW_RIGHT] * 3, Keys.DELETE)
+    assert page.selected.startswith("Box 4: left out") and page.number == EUROPEAN
+    page.press(Keys.ENTER)
+    unread, extra = page.download()
+    assert [row["vin"] for row in (unread, extra)] == [EUROPEAN] * 2
+    assert (unread["read_as"], extra["decision"]) == (
+        EUROPEAN[:4] + "-" + EUROPEAN[5:],
+        "corrected",
+    )
+
+
+@in_browser
+def test_a_key_counts_only_for_the_card_that_was_seen(show):
+    page = show(*(card(name) for name in "abcd"))
+    page.see()
+    decode = "HTMLImageElement.prototype.decode"
+    page.browser.execute_script(f"{decode} = () => new Promise(done => {{ window.drawn = done; }})")
+    page.browser.switch_to.active_element.send_keys(Keys.ENTER + Keys.ENTER + Keys.F8)
+    page.until(lambda: page.text("name") == "b")
+    page.browser.switch_to.active_element.send_keys("X" + Keys.ENTER)  # its pictures are not there
+    page.browser.execute_async_script("acting.then(() => arguments[0]())")
+    assert page.text("name") == "b" and page.number == EUROPEAN
+    page.browser.execute_script(f"{decode} = () => Promise.resolve(); drawn()")
+    page.press("X", Keys.ENTER)
+    assert page.text("name") == "c"
+    assert [row["status"] for row in page.download()] == ["ok", "ok", "review", "review"]
 
 
 @in_browser
@@ -281,8 +329,7 @@ def test_the_page_speaks_the_language_of_the_browser_or_the_one_chosen(browser, 
 
 
 def test_both_languages_say_the_same():
-    texts = json.loads((template.PAGE / "texts.json").read_text("utf-8"))
-    english, ukrainian = texts["en"], texts["uk"]
+    english, ukrainian = map(template.texts, template.LANGUAGES)
     assert english.keys() == ukrainian.keys()
     for key, said in english.items():
         kinds = [said, ukrainian[key]]

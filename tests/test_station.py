@@ -4,9 +4,11 @@ import contextlib
 import csv
 import itertools
 import json
+import logging
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,10 +22,12 @@ import pytest
 import requests
 
 from conftest import PROJECT, predict, rows, unmeasured
+from vinchecking import command, former, report
 from vinchecking.building import Building
+from vinchecking.command import Seldom
 from vinchecking.desk import LEASE, Desk
 from vinchecking.events import NONE
-from vinchecking.store import FILE, Store
+from vinchecking.store import FILE, Store, append
 from vinreader import review
 from vinreader.spec import UserError
 from vinreader.tables import DRAWN, VinRow
@@ -65,7 +69,7 @@ def done(number, vin=READ, clerk="anna", **more):
 
 
 class Station:
-    """`check.py` in a process of its own."""
+    """`vin-reader check` in a process of its own."""
 
     def __init__(self, folder, *arguments):
         self.folder = folder
@@ -327,6 +331,11 @@ def test_a_folder_is_read_served_and_opened_again(tmp_path):
     assert rows(tmp_path / "vins.csv")[2]["decision"] == "confirmed"
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
     assert not (tmp_path / f"{FILE}-wal").exists()  # it was told to end, and closed the store
+    (tmp_path / "next").mkdir()
+    told = check(tmp_path, "next", "--report")
+    assert told.returncode == 2 and "is of the folder" in told.stderr and "input" in told.stderr
+    told = check(tmp_path, "input", "--report", "--audit", "1", "--known", "none.csv")
+    assert told.returncode == 2 and "another --known, --audit or none" in told.stderr
     (tmp_path / FILE).unlink()  # read anew: vins.csv says what was decided
     told = check(tmp_path, "input", "--report")
     assert "51 boxes" in told.stdout and "1 decisions of persons taken over" in told.stdout
@@ -459,7 +468,7 @@ def test_strangers_are_refused_and_written_down(shared, path, headers, code):
     body = [done(198)] if path == "/api/events" else None
     answer = shared.ask(path, body, **headers)
     assert (answer.status_code, answer.json()["code"]) == (403, code)
-    assert "refused" in (shared.folder / "log").read_text().splitlines()[-1]
+    assert f"refused, {'host' if code == 'host' else 'from'}" in (shared.folder / "log").read_text()
     assert shared.ask("/api/cards/198").json()["state"]["status"] == "open"
 
 
@@ -635,3 +644,197 @@ def test_another_version_s_store_is_named(tmp_path):
         db.commit()
     with pytest.raises(UserError, match="another version"):
         Store(path)
+
+
+# What was broken by attack
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced", "log moved"])
+def test_nothing_is_acknowledged_when_the_store_is_gone_or_another(tmp_path, how):
+    path = build(tmp_path, [card("a"), card("b")])
+    aside, log = tmp_path / "aside", tmp_path / f"{FILE}-wal"
+    with running(tmp_path) as station:
+        station.send(done(0))
+        if how == "deleted":
+            os.link(path, aside)
+            path.unlink()
+        elif how == "log moved":
+            log.rename(aside)
+        else:
+            path.rename(aside)
+            if how == "replaced":
+                build(tmp_path, [card("other"), card("b")])
+        for path_asked, body in (("/api/events", [done(1)]), ("/api/vins.csv", None)):
+            answer = station.ask(path_asked, body)
+            assert (answer.status_code, answer.json()["code"]) == (503, "gone")
+        if how == "log moved":
+            log.unlink(missing_ok=True)
+            aside.rename(log)
+        else:
+            aside.replace(path)
+        said = done(1)
+        assert station.send(said)["accepted"] == [said["id"]]  # it is there again
+    assert [row["clerk"] for row in rows(tmp_path / "vins.csv")] == ["anna", "anna"]
+
+
+def test_connections_that_ask_nothing_shut_nobody_out(tmp_path):
+    build(tmp_path, [card("a")])
+    with running(tmp_path) as station, contextlib.ExitStack() as stack:
+        host, port = station.url.removeprefix("http://").split(":")
+        for number in range(600):
+            opened = stack.enter_context(socket.create_connection((host, int(port)), 10))
+            if number % 2:
+                with contextlib.suppress(OSError):
+                    opened.send(b"GET / HTTP/1.1\r\nHost: x")
+        for _ in range(5):
+            assert station.ask("/api/progress").status_code == 200
+    assert (tmp_path / "log").stat().st_size < 2000
+
+
+def test_one_line_a_minute_is_logged_for_one_cause():
+    said, now = Seldom(lambda: now[0]), [0.0]
+
+    def log(text, *values):
+        record = logging.LogRecord("x", logging.WARNING, "", 0, text, values, None)
+        return record.getMessage() if said.filter(record) else None
+
+    assert log("refused %s", "a") == "refused a" and log("other") == "other"
+    assert [log("refused %s", number) for number in range(1000)] == [None] * 1000
+    now[0] += 61
+    assert log("refused %s", "b") == "refused b (1,000 more like it before)"
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "status"),
+    [
+        ("/", {"headers": {"Host": "["}}, 403),
+        ("/", {"headers": {"Origin": "http://["}}, 403),
+        ("/api/events", {"data": b'[{"id": NaN}]'}, 400),
+        ("/api/events", {"data": b'[{"id": 1, "kind": "done"}]'}, 200),
+        ("/api/events", {"data": b'[{"id": "x", "kind": "done", "clerk": "\\ud800"}]'}, 200),
+        ("/api/events", {"data": b'[{"id": "x", "kind": "done", "clerk": "\\u001b[2J"}]'}, 200),
+    ],
+    ids=str,
+)
+def test_strange_requests_are_answered_and_do_not_break_the_report(shared, path, options, status):
+    headers = {"Content-Type": "application/json", **options.pop("headers", {})}
+    send = requests.post if "data" in options else requests.get
+    answer = send(shared.url + path, headers=headers, timeout=30, **options)
+    assert answer.status_code == status
+    with contextlib.closing(Store(shared.folder / FILE)) as store:
+        assert "\x1b" not in report.told(report.report(store))
+
+
+def test_nobody_is_believed_to_come_from_elsewhere(tmp_path):
+    build(tmp_path, [card("a")])
+    with running(tmp_path) as station:
+        station.ask("/", Host="evil.example", **{"X-Forwarded-For": "10.9.8.7"})
+    log = (tmp_path / "log").read_text()
+    assert "127.0.0.1: refused" in log and "10.9.8.7" not in log
+
+
+def test_a_redo_does_not_replace_what_another_has_decided_meanwhile(desk):
+    at = desk([card("a")])
+    first = done(0)
+    undo = event("undo", 0, undoes=first["id"])
+    at.take_in([first, undo, done(0, OTHER, "boris")])
+    (refused,) = at.take_in([event("undo", 0, undoes=undo["id"])])["refused"]
+    assert (refused["code"], refused["by"]) == ("decided", "boris")
+    assert next(at.store.rows()).vin == OTHER
+
+
+def test_a_clock_set_back_keeps_no_card_from_anybody(desk):
+    at = desk([card("a")])
+    at.next("anna")
+    long_ago = at.store.db.execute("SELECT until FROM leases").fetchone()[0] - 10 * LEASE
+    assert Desk(at.store, lambda: long_ago).next("boris") == 0
+
+
+@pytest.mark.parametrize("name", ["OLENA", " olena ", "Olena"])
+def test_one_clerk_has_one_name(desk, name):
+    at = desk([card("a")], second=1)
+    at.take_in([done(0, clerk="Olena"), done(0, clerk=name)])
+    assert at.store.view(at.store.card(0), "Olena").state.by == "Olena"
+    assert at.waiting("Olena") == 1  # nobody has keyed it a second time
+
+
+def test_a_name_is_one_browser_s_until_it_is_taken(tmp_path):
+    build(tmp_path, [card("a")])
+    with running(tmp_path) as station:
+        here, there = {"X-Browser": "here"}, {"X-Browser": "there"}
+        assert station.ask("/api/sign-in", {}, "Olena", **here).json() == {"clerk": "Olena"}
+        refused = station.ask("/api/next", clerk="olena", **there)
+        assert (refused.status_code, refused.json()["code"]) == (409, "name")
+        assert station.ask("/api/sign-in?take", {}, "olena", **there).json() == {"clerk": "Olena"}
+        assert station.ask("/api/next", clerk="Olena", **here).status_code == 409
+        told = station.ask("/api/next", clerk="Olena", **here, **{"X-Language": "uk"}).json()
+        assert "зараз працює в іншому браузері" in told["error"]
+
+
+@pytest.mark.parametrize("vin", [READ[:16], READ + "1", "-" * 17, READ[:16] + "O", ""])
+def test_only_a_number_can_be_accepted(desk, vin, tmp_path):
+    shown = card("a")
+    reading = (vin.replace("O", "0") or "-").ljust(17, "1")[: max(len(vin), 1)]
+    likely = [[(one, 0.5)] for one in reading]
+    boxes = shown.boxes[:1] * len(reading)
+    shown = review.ReviewCard(boxes, reading, [0.5] * len(reading), likely, shown.row)
+    at = desk([shown])
+    assert at.take_in([done(0, vin)])["refused"]
+    table_from_disk(tmp_path, ("a", vin, "confirmed"))
+    with pytest.raises(UserError, match="17 characters"), at.store.writing() as db:
+        former.take_over(db, former.decisions(tmp_path / "vins.csv"), tmp_path / "vins.csv")
+    assert at.progress("anna")["done"] == 0
+
+
+def test_a_box_too_many_is_left_out(desk):
+    shown = card("a")
+    more = READ[:3] + "7" + READ[3:]
+    likely = [[(one, 0.5)] for one in more]
+    at = desk([review.ReviewCard(shown.boxes[:1] * 18, more, [0.5] * 18, likely, shown.row)])
+    assert at.take_in([done(0, more)])["refused"]
+    assert at.take_in([done(0, READ[:3] + "_" + READ[3:])])["accepted"]
+    (row,) = at.store.rows()
+    assert (row.vin, row.read_as, row.decision) == (READ, more, "corrected")
+    assert former.by_box(READ, more) == READ[:3] + "_" + READ[3:]
+
+
+def test_a_store_of_the_former_format_is_taken_over(tmp_path):
+    path = build(tmp_path, [card(name) for name in "ab"], blind=[1])
+    with contextlib.closing(Store(path)) as store, store.writing() as db:
+        for number in (0, 1):
+            said = {**done(number, READ if number else READ[:16])}
+            before = ["ab"[number], READ, READ, "0.5", "", "review", "", "", "", "drawn for audit"]
+            db.execute("UPDATE cards SET row = ? WHERE id = ?", (json.dumps(before), number))
+            append(db, said)
+            db.execute(
+                "UPDATE cards SET status = 'done', clerk = 'anna', decision = ? WHERE id = ?",
+                (said["id"], number),
+            )
+        db.execute("UPDATE meta SET value = '2' WHERE key = 'format'")
+    told = check(tmp_path, "input", "--report")
+    assert told.returncode == 0, told.stderr
+    no_number, b = rows(tmp_path / "vins.csv")
+    assert (no_number["decision"], no_number["status"]) == ("", "review")
+    assert (b["decision"], b["clerk"], b["audit"], b["message"]) == (
+        "confirmed",
+        "anna",
+        DRAWN,
+        "",
+    )
+
+
+def test_without_what_serves_the_page_check_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'vinreader\[check\]'"):
+        command.run(command.parse(["input"], "check"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_locked_store_is_not_called_damaged(tmp_path):
+    path = build(tmp_path, [card("a")])
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("BEGIN EXCLUSIVE")
+        db.execute("UPDATE meta SET value = value")
+        told = check(tmp_path, "input", "--report")
+    assert told.returncode == 2 and "in use" in told.stderr and "damaged" not in told.stderr

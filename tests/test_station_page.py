@@ -44,13 +44,18 @@ class Clerk:
             time.sleep(0.05)
 
     def press(self, *keys, wait=True):
+        if wait:
+            self.see()
         self.browser.switch_to.window(self.tab)
         ActionChains(self.browser).send_keys(*keys).perform()  # whatever is selected by then
         if wait:
             self.browser.execute_async_script("acting.then(() => arguments[0]())")
 
+    def see(self):
+        self.until("sight.complete")
+
     def undo(self):
-        self.browser.switch_to.window(self.tab)
+        self.see()
         ActionChains(self.browser).key_down(Keys.CONTROL).send_keys("z").key_up(
             Keys.CONTROL
         ).perform()
@@ -128,11 +133,13 @@ def test_without_a_connection_decisions_wait_and_are_sent(tmp_path, sits_down):
     anna = sits_down(station.url, "Anna")
     anna.press("X")
     station.stop(signal.SIGKILL)
+    anna.see()
     anna.press(Keys.ENTER, wait=False)
     anna.until(WAITS)
     with running(tmp_path, "--port", port) as station:
         anna.until(CONNECTED)
         anna.until("desk.card.name === 'card 1'")
+        anna.see()
         station.stop(signal.SIGKILL)
         anna.press("X", Keys.ENTER, wait=False)
         anna.until(WAITS)
@@ -151,6 +158,8 @@ def test_a_station_killed_at_ten_moments_has_every_key_once(tmp_path, sits_down)
     port = station.url.rsplit(":", 1)[1]
     anna = sits_down(station.url, "Anna")
     for moment in range(10):
+        anna.until(f"desk.card.name === 'card {moment}'")
+        anna.see()
         anna.press("X", Keys.ENTER, wait=False)
         time.sleep(moment * 0.01)
         station.stop(signal.SIGKILL)
@@ -174,6 +183,7 @@ def test_what_a_full_disk_refuses_waits_at_the_page(tmp_path, sits_down):
         limit = resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE)
         full = (tmp_path / f"{FILE}-wal").stat().st_size
         resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, (full, limit[1]))
+        anna.see()
         anna.press("X", Keys.ENTER, wait=False)
         anna.until(WAITS)
         resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, limit)

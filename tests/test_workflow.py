@@ -8,10 +8,12 @@ import csv
 import io
 import json
 import os
+import platform
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 from vintraining.drawing.cards import draw_cards
@@ -21,7 +23,7 @@ import cv2
 import pytest
 import yaml
 
-from conftest import DVC, Clone
+from conftest import DVC, SMALL, Clone
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +41,40 @@ def test_the_workflow_leaves_everything_it_promises(clone):
     assert {"accuracy", "balanced_accuracy", "top2_accuracy", "ece", "recall"} <= set(evaluation)
     assert evaluation["images"] == 33 * 6 and len(evaluation["recall"]) == 33
     assert "emnist" in evaluation["source"]
-    card = clone.read_json("models/vin-reader.json")
-    assert card["parameters"]["train"]["epochs"] == 1 and card["source"] == evaluation["source"]
-    assert card["labelled"] == {}
+    summary = clone.read_json("metrics/summary.json")
+    assert next(iter(summary)) == "accuracy" and summary["accuracy"] == evaluation["accuracy"]
+    described = clone.read_json("models/vin-reader.json")
+    assert described["parameters"]["train"]["epochs"] == 1
+    assert described["source"] == summary["source"] == evaluation["source"]
+    assert described["labelled"] == {}
+    assert described["missing"] == sorted(described["parameters"]["finetune"]["labelled"]) != []
+    assert described["code"].keys() == {"reading", "training"}
+    calibration = clone.read_json("models/calibration.json")
+    assert described["temperature"] == calibration["temperature"]
+    assert described["review_threshold"] == calibration["threshold"]
+    assert described["vin_review_threshold"] == calibration["vin_threshold"]
+    assert calibration["computed_on"]["characters"].keys() == {"emnist"}
     transfer = clone.read_json("metrics/transfer.json")
     assert list(transfer["sets"]) == ["emnist"]
-    assert list(transfer["thresholds"]) == ["emnist", "together"]
     assert transfer["sets"]["emnist"]["accuracy"] == evaluation["accuracy"]
     exported = clone.read_json("metrics/export.json")
     assert exported["agreement"] >= 0.98
-    assert abs(exported["accuracy"] - evaluation["accuracy"]) <= 0.02
-    lost = exported["int8_lost"]
-    assert exported["weights"] == ("int8" if max(lost.values()) <= 0.001 else "float32")
+    assert exported["accuracy"] == evaluation["accuracy"]  # calibrated on what is shipped
+    assert exported["weights"] == "int8" and exported["int8_lost"].keys() == {"accuracy", "ece"}
     assert exported["bytes"] == (clone.folder / "models/vin-reader.tflite").stat().st_size
-    robustness = clone.read_json("metrics/robustness.json")
-    assert robustness["characters"] == 33 and robustness["source"] == evaluation["source"]
     with (clone.folder / "metrics/confusion.csv").open() as file:
         rows = list(csv.DictReader(file))
     right = sum(row["actual"] == row["predicted"] for row in rows) / len(rows)
     assert right == pytest.approx(evaluation["accuracy"], abs=1e-5)
+
+
+def test_nothing_in_the_lock_depends_on_this_machine(clone):
+    """Neither the way by which data came nor Python's patch version is part of what is hashed."""
+    route = clone.read_json("data/route.json")
+    assert route["from"] == "local archive"
+    for name in ("data/raw/source.json", "models/vin-reader.json"):
+        text = (clone.folder / name).read_text()
+        assert "local archive" not in text and platform.python_version() not in text
 
 
 def test_no_dataset_image_and_no_model_is_in_git(clone):
@@ -76,25 +93,31 @@ def test_a_second_repro_does_nothing(clone):
     assert clone.call("git", "status", "--porcelain").stdout == ""
 
 
-def test_an_experiment_runs_and_is_compared(clone):
+def test_an_experiment_runs_and_is_compared_and_the_way_back_is_cached(clone):
+    """Epochs 1, 2, 1: the third run is taken from the run cache."""
+    first = clone.read_json("metrics/summary.json")
     clone.dvc("exp", "run", "-q", "-n", "two-epochs", "-S", "train.epochs=2")
     assert clone.read_json("metrics/training/summary.json")["epochs"] == 2
     shown = clone.dvc("metrics", "show")
-    for name in ("balanced_accuracy", "recall.A", "agreement", "best_epoch", "worst_drop"):
+    assert max(map(len, shown.splitlines())) <= 400
+    for name in ("accuracy", "ece", "vin_accepted"):
         assert name in shown
     changed = json.loads(clone.dvc("metrics", "diff", "--json"))
-    assert changed["metrics/training/summary.json"]["epochs"] == {"old": 1, "new": 2, "diff": 1}
-    assert changed["metrics/evaluation.json"]
-    assert changed["metrics/confusion.json"]
-    assert len(clone.dvc("metrics", "diff").splitlines()) < 100
+    assert list(changed) == ["metrics/summary.json"]
+    assert len(clone.dvc("metrics", "diff").splitlines()) <= 25
     table = list(csv.DictReader(io.StringIO(clone.dvc("exp", "show", "--csv"))))
     (row,) = [row for row in table if row["Experiment"] == "two-epochs"]
-    assert row["train.epochs"] == "2"
+    assert row["train.epochs"] == "2" and row["accuracy"]
     clone.dvc("plots", "diff", "HEAD", "-o", "plots")
     page = (clone.folder / "plots/index.html").read_text()
     assert all(text in page for text in ("Test characters", "workspace", "val_loss"))
-    for name in ("wrong-emnist", "transfer", "robustness", "disturbances"):
+    for name in ("wrong-emnist", "transfer", "coverage"):
         assert list((clone.folder / "plots").rglob(f"*{name}.png"))
+    shutil.rmtree(clone.folder / "plots")
+    said = clone.dvc("exp", "run", "-S", "train.epochs=1")
+    assert "Running stage" not in said and said.count("is cached - skipping run") == 4
+    assert clone.read_json("metrics/summary.json") == first
+    assert clone.call("git", "status", "--porcelain").stdout == ""
 
 
 def test_the_exported_model_reads_and_is_released_on_its_merits(clone):
@@ -104,13 +127,16 @@ def test_the_exported_model_reads_and_is_released_on_its_merits(clone):
     assert read.returncode == 2 and "no images" in read.stderr
     released = clone.folder / "models/released/vin-reader.tflite"
     before = released.read_bytes()
+    path = clone.folder / "models/vin-reader.json"
+    refused = clone.run("vinreader", "release")
+    assert refused.returncode == 1 and "was trained without " in refused.stderr
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"missing": []}))
     refused = clone.run("vinreader", "release")  # a toy model reads worse than the released one
     assert refused.returncode == 1 and "not released" in refused.stderr
     assert released.read_bytes() == before
     shutil.rmtree(released.parent)
     assert clone.run("vinreader", "release").returncode == 0
     assert released.read_bytes() == (clone.folder / "models/vin-reader.tflite").read_bytes()
-    path = clone.folder / "models/vin-reader.json"
     path.write_text(path.read_text().replace("emnist", "embedded"))
     refused = clone.run("vinreader", "release")
     assert refused.returncode == 1 and "EMNIST" in refused.stderr
@@ -139,7 +165,7 @@ def test_what_one_pushes_another_pulls_and_need_not_make_again(team, s3, tmp_pat
 
 def test_two_workers_run_the_queue_and_an_experiment_is_taken_over(team):
     for number in (2, 3):
-        value = f"robustness.per_class={number}"
+        value = f"evaluate.pairs={number}"
         team.dvc("exp", "run", "--queue", "--name", f"with-{number}", "-S", value)
     team.dvc("queue", "start", "--jobs", "2")
     end = time.monotonic() + 300
@@ -148,9 +174,9 @@ def test_two_workers_run_the_queue_and_an_experiment_is_taken_over(team):
         time.sleep(1)
     team.dvc("exp", "branch", "with-2", "two")
     on_branch = team.call("git", "show", "two:params.yaml").stdout
-    assert yaml.safe_load(on_branch)["robustness"]["per_class"] == 2
+    assert yaml.safe_load(on_branch)["evaluate"]["pairs"] == 2
     team.dvc("exp", "apply", "with-3")
-    assert yaml.safe_load((team.folder / "params.yaml").read_text())["robustness"]["per_class"] == 3
+    assert yaml.safe_load((team.folder / "params.yaml").read_text())["evaluate"]["pairs"] == 3
     assert "Running stage" not in team.dvc("repro")
     team.call("git", "commit", "-q", "-a", "-m", "took with-3 over")
 
@@ -180,21 +206,40 @@ def test_two_runs_in_one_workspace_do_not_meet(team):
     assert "Running stage" not in team.dvc("repro")
 
 
-def test_checked_cards_teach_without_a_training(small_run, tmp_path):
-    clone = small_run.copy(tmp_path)
-    with batches.Batch(clone.folder / "data/labelled/spring", 0.5) as batch:
+def test_checked_cards_teach_without_a_training(team):
+    with batches.Batch(team.folder / "data/checked/spring", 0.5) as batch:
         for number, card in enumerate(draw_cards(17, seed=6)):
             files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
             scan = batches.Scan(f"{number}", (), files)
             batch.add(batches.Checked(scan.name, card.vin), scan)
         batch.write()
-    said = clone.dvc("repro", "export")
-    for stage in ("split", "train", "finetune"):
+    said = team.dvc("repro", "export")
+    for stage in ("split", "train"):
         assert f"Stage '{stage}' didn't change, skipping" in said
-    assert "Running stage 'adapt'" in said
-    told = clone.read_json("metrics/adapt.json")
-    assert told["level"] == "bias" and 0 < told["boxes"] < 300
-    described = clone.read_json("models/vin-reader.json")
-    assert described["archive"]["spring"]["cards"]["train"] == batch.counts()["train"]
-    assert "archive" not in described["calibrated_on"]["boxes"]  # a few cards are too few
-    assert clone.read_json("metrics/transfer.json")["sets"].keys() == {"emnist", "archive"}
+    assert "Running stage 'finetune'" in said
+    told = team.read_json("metrics/finetune.json")
+    assert told["checked_boxes"] > 0
+    described = team.read_json("models/vin-reader.json")
+    trained = described["archive"]["spring"]["parts"]["train"]
+    assert trained == {"images": told["checked_boxes"], "groups": batch.counts()["train"]}
+    assert team.read_json("metrics/transfer.json")["sets"].keys() == {"emnist", "checked"}
+    calibrated_on = described["calibrated_on"]["characters"]
+    assert calibrated_on["checked"] == 17 * batch.counts()["validation"]
+
+
+def test_with_another_input_size_the_whole_workflow_runs(tmp_path):
+    """SIDE stands in one place; the data is small and embedded."""
+    clone = Clone(tmp_path)
+    clone.take_project()
+    spec = tmp_path / "stages/vinreader/spec.py"
+    assert spec.read_text().count("SIDE = 28") == 1
+    spec.write_text(spec.read_text().replace("SIDE = 28", "SIDE = 32"))
+    clone.set(SMALL | {"data.source": "embedded", "data.embedded_per_class": 20})
+    stages = yaml.safe_load((tmp_path / "dvc.yaml").read_text())["stages"]
+    for stage in stages.values():
+        clone.call(sys.executable, *stage["cmd"].split()[1:])
+    (tmp_path / "input").mkdir()
+    for number, box in enumerate(draw_cards(1, seed=6)[0].boxes, start=1):
+        cv2.imwrite(str(tmp_path / f"input/{number:02}.png"), box)
+    clone.call(sys.executable, "stages/predict.py", "input", "--model", "models/vin-reader.tflite")
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 1 + 17

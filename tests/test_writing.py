@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import string
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import cv2
 import openpyxl
 import pytest
 
-from conftest import PROJECT, predict, rows, unmeasured
+from conftest import PROJECT, rows
+from vinreader import command, console
 from vinreader.spec import UserError
 from vinreader.tables import Row, TableError, VinRow, guarded, read_table
 from vinreader.workbook import MOST, Workbook
@@ -30,12 +32,29 @@ def save(folder: Path, card, numbers=range(1, 18)) -> None:
 
 
 @pytest.fixture
+def predict(capfd, monkeypatch):
+    """`predict.py` in this process: what it says and its exit status."""
+
+    def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, arguments)])
+        capfd.readouterr()
+        status = command.main()
+        return subprocess.CompletedProcess(sys.argv, status, *capfd.readouterr())
+
+    before = signal.getsignal(signal.SIGTERM), console._chosen
+    yield predict
+    signal.signal(signal.SIGTERM, before[0])
+    console._chosen = before[1]
+
+
+@pytest.fixture
 def folder(tmp_path) -> Path:
     save(tmp_path / "input/one", CARDS[0])
     return tmp_path
 
 
-def test_a_missing_or_unreadable_box_keeps_its_place(tmp_path):
+def test_a_missing_or_unreadable_box_keeps_its_place(tmp_path, predict):
     save(tmp_path / "input/missing", CARDS[0], [n for n in range(1, 18) if n != 5])
     save(tmp_path / "input/broken", CARDS[0])
     (tmp_path / "input/broken/05.png").write_bytes(b"")
@@ -51,7 +70,7 @@ def test_a_missing_or_unreadable_box_keeps_its_place(tmp_path):
     assert {status.pop(card) for card in ("missing", "broken", "extra")} == {"review"}
 
 
-def test_what_is_left_aside_is_said_and_recorded(folder):
+def test_what_is_left_aside_is_said_and_recorded(folder, predict):
     (folder / "input/one/notes.txt").write_text("text")
     for place in ("a", "b", "c", "d"):
         (folder / "input" / place).mkdir()
@@ -84,7 +103,7 @@ def decided(folder: Path, **cells: str) -> bytes:
 @pytest.mark.parametrize(
     "cells", [{"decision": "confirmed"}, {"message": "box 3: no ink; checked by a person"}]
 )
-def test_decisions_of_persons_are_not_replaced(folder, cells):
+def test_decisions_of_persons_are_not_replaced(folder, cells, predict):
     assert predict("input", cwd=folder).returncode == 0
     before = decided(folder, **cells)
     refused = predict("input", cwd=folder)
@@ -93,7 +112,7 @@ def test_decisions_of_persons_are_not_replaced(folder, cells):
     assert predict("input", "--output", "again/predictions.csv", cwd=folder).returncode == 0
 
 
-def test_a_station_s_tables_are_not_replaced(folder):
+def test_a_station_s_tables_are_not_replaced(folder, predict):
     (folder / "checks.sqlite").write_bytes(b"")
     refused = predict("input", cwd=folder)
     assert refused.returncode == 2 and "vin-reader check" in refused.stderr
@@ -101,13 +120,13 @@ def test_a_station_s_tables_are_not_replaced(folder):
 
 
 @pytest.mark.parametrize("name", ["vins.csv", "VINS.csv", "vins.xlsx", "review.html"])
-def test_the_table_of_boxes_takes_no_other_file_s_name(folder, name):
+def test_the_table_of_boxes_takes_no_other_file_s_name(folder, name, predict):
     refused = predict("input", "--output", name, cwd=folder)
     assert refused.returncode == 2 and name in refused.stderr
     assert [path.name for path in folder.iterdir()] == ["input"]
 
 
-def test_what_an_earlier_reading_left_does_not_look_current(folder):
+def test_what_an_earlier_reading_left_does_not_look_current(folder, predict):
     assert predict("input", cwd=folder).returncode == 0
     before = (folder / "vins.csv").read_bytes()
     cv2.imwrite(str(folder / "box.png"), CARDS[0].boxes[0])
@@ -120,14 +139,17 @@ def test_what_an_earlier_reading_left_does_not_look_current(folder):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
-def test_an_output_that_is_a_link_stays_one(folder):
+def test_an_output_that_is_a_link_stays_one(folder, predict):
     (folder / "far").mkdir()
     (folder / "far/table.csv").write_text("old")
     (folder / "out.csv").symlink_to("far/table.csv")
     assert predict("input", "--output", "out.csv", cwd=folder).returncode == 0
     assert (folder / "out.csv").is_symlink() and len(rows(folder / "far/table.csv")) == 17
-    refused = predict("input", "--output", "/dev/stdout", cwd=folder)
-    assert refused.returncode == 2 and Path("/dev/stdout").is_symlink()
+    (folder / "stdout").symlink_to("/proc/self/fd/1")  # as /dev/stdout is
+    for stream in ("stdout", "/proc/self/fd/1"):
+        refused = predict("input", "--output", stream, cwd=folder)
+        assert refused.returncode == 2 and "no ordinary file" in refused.stderr
+    assert (folder / "stdout").is_symlink()
 
 
 def test_names_that_can_be_taken_for_each_other_are_refused_with_both():
@@ -160,7 +182,7 @@ def test_a_table_comes_back_as_it_was(tmp_path, start):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"card;vin\n1;2\n", "no column card, vin"), (b"\xff", "not UTF-8")],
+    [(b"card;vin\n1;2\n", "no column card and vin"), (b"\xff", "not UTF-8")],
 )
 def test_what_is_no_such_table_says_so(tmp_path, content, says):
     path = tmp_path / "x.csv"
@@ -170,13 +192,14 @@ def test_what_is_no_such_table_says_so(tmp_path, content, says):
     assert str(path) in str(error.value)
 
 
-def test_the_workbook_has_the_rows_of_the_table(folder):
+def test_the_workbook_has_the_rows_of_the_table(folder, predict):
     save(folder / "input/sixteen = a %20 # card", CARDS[1], range(2, 18))
     assert predict("input", cwd=folder).returncode == 0
     sheet = openpyxl.load_workbook(folder / "vins.xlsx")["vins"]
     shown = [[cell.value or "" for cell in row] for row in sheet.iter_rows()]
-    table = rows(folder / "vins.csv")
+    table = [row for _, row in read_table(folder / "vins.csv", VinRow._fields)]
     assert shown == [[*table[0]], *(list(row.values()) for row in table)]
+    assert shown[2][2].startswith("-")  # which is no formula
     assert all(cell.data_type == "s" for row in sheet.iter_rows() for cell in row if cell.value)
     colours = [row[0].fill.fgColor.rgb for row in sheet.iter_rows(min_row=2)]
     doubtful = [row["status"] == "review" for row in table]
@@ -211,7 +234,7 @@ def texts(language: str) -> dict[str, str]:
 
 def test_both_languages_have_the_same_texts_and_placeholders():
     def fields(text: str) -> set[str | None]:
-        return {name for _, name, _, _ in string.Formatter().parse(text)}
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
     english, ukrainian = texts("en"), texts("uk")
     assert english.keys() == ukrainian.keys()
@@ -222,7 +245,7 @@ def test_both_languages_have_the_same_texts_and_placeholders():
 
 def test_every_text_is_used():
     code = "".join(path.read_text("utf-8") for path in (PROJECT / "stages").rglob("*.py"))
-    assert [key for key in texts("en") if f'"{key}"' not in code] == []
+    assert [key for key in texts("en") if f'"{key}"' not in code and f"'{key}'" not in code] == []
 
 
 @pytest.mark.parametrize(
@@ -234,19 +257,16 @@ def test_every_text_is_used():
         (["--language", "en"], "uk_UA.UTF-8", "17 boxes"),
     ],
 )
-def test_the_console_speaks_the_system_s_language_or_the_one_named(folder, arguments, locale, says):
-    result = subprocess.run(
-        [sys.executable, PROJECT / "stages/vinreader", "read", "input", *arguments],
-        cwd=folder,
-        env=unmeasured() | {"LC_ALL": locale, "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-    )
+def test_the_console_speaks_the_system_s_language_or_the_one_named(
+    folder, predict, monkeypatch, arguments, locale, says
+):
+    monkeypatch.setenv("LC_ALL", locale)
+    result = predict("input", *arguments, cwd=folder)
     assert result.returncode == 0 and says in result.stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
-def test_no_name_commands_the_terminal(tmp_path):
+def test_no_name_commands_the_terminal(tmp_path, predict):
     name = "\x1b[31mred\udcff"
     (tmp_path / name).mkdir()
     (tmp_path / name / "box.png").write_bytes(cv2.imencode(".png", CARDS[0].boxes[0])[1])
@@ -256,7 +276,7 @@ def test_no_name_commands_the_terminal(tmp_path):
         assert "\x1b" not in result.stdout + result.stderr and "Traceback" not in result.stderr
 
 
-def test_an_empty_folder_says_what_lies_there(tmp_path):
+def test_an_empty_folder_says_what_lies_there(tmp_path, predict):
     (tmp_path / "input").mkdir()
     (tmp_path / "input/scans.zip").write_bytes(b"PK\3\4" + bytes(60))
     result = predict("input", cwd=tmp_path)

@@ -33,6 +33,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vinchecking.desk import Desk
 from vinchecking.events import NAME_LENGTH, EventError, State
+from vinchecking.report import report
 from vinchecking.store import Card, Store, StoreError, StoreGone
 from vinreader import template
 from vinreader.spec import CHARACTERS
@@ -174,6 +175,7 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
             Route("/api/events", station.events, methods=["POST"]),
             Route("/api/sign-in", station.sign_in, methods=["POST"]),
             Route("/api/progress", station.progress),
+            Route("/api/report", station.report),
             Route("/api/vins.csv", station.table),
         ],
         middleware=[Middleware(Guard, access=access, policy=policy(page))],
@@ -307,6 +309,10 @@ class _Station:
 
     def progress(self, request: Request) -> Response:
         return JSONResponse(self.desk.progress(self._clerk(request)))
+
+    def report(self, _: Request) -> Response:
+        """How the work goes, for whoever leads it."""
+        return JSONResponse(report(self.store))
 
     def table(self, _: Request) -> Response:
         return FileResponse(self.write_tables(), media_type="text/csv", filename="vins.csv")

@@ -17,16 +17,19 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from vinchecking.building import Building
 from vinchecking.events import Event
 from vinchecking.former import Taken, decisions, take_over, upgrade
 from vinchecking.report import report, told
 from vinchecking.store import FILE, Store, StoreError
+from vinreader.console import choose, interruptible, lines, text
 from vinreader.files import Csv, sha256, write_json
 from vinreader.options import EXIT_CANNOT_RUN, EXIT_READ, OPTIONS, share
 from vinreader.spec import UserError
-from vinreader.tables import VinRow
+from vinreader.tables import WORKBOOK, VinRow
+from vinreader.workbook import Workbook
 
 PORT = 8017
 MINUTE = 60.0
@@ -87,11 +90,13 @@ def parse(argv: list[str], program: str) -> argparse.Namespace:
         action="store_true",
         help="write the tables, print how the work went, and serve nothing",
     )
+    add("--language", **OPTIONS["--language"])
     reading = parser.add_argument_group("for a folder that has not been read")
     for name in READING:
         reading.add_argument(name, **OPTIONS[name])
     parser.set_defaults(engine="local", debug=None, format="csv", version=False)
     options = parser.parse_args(argv)
+    choose(options.language)
     options.output = options.output or Path("predictions.csv")
     if bool(options.certificate) != bool(options.certificate_key):
         parser.error("--certificate and --certificate-key go together")
@@ -113,6 +118,7 @@ def open_store(options: argparse.Namespace) -> Store:
     if path.exists():
         store = Store(path)
         try:
+            _refuse_another(store, options)
             upgrade(store)
             with store.writing() as db:
                 found = take_over(db, said, vins)
@@ -123,10 +129,41 @@ def open_store(options: argparse.Namespace) -> Store:
         found = _read(options, path, said)
         store = Store(path)
     if found.taken:
-        print(f"{found.taken:,} decisions of persons taken over from {vins}")
+        print(text("taken_over", cards=found.taken, path=vins))
     if found.other:
-        print(f"{found.other:,} decisions in {vins} are others than those here, which stay")
+        print(text("others_stay", cards=found.other, path=vins))
     return store
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What was asked to be read, and how."""
+    values = {name: getattr(options, name.removeprefix("--").replace("-", "_")) for name in READING}
+    del values["--output"], values["--jobs"]
+    paths = {
+        name: str(value.resolve()) for name, value in values.items() if isinstance(value, Path)
+    }
+    return {"input": str(Path(options.input).resolve()), **values, **paths}
+
+
+def _refuse_another(store: Store, options: argparse.Namespace) -> None:
+    """Raises: UserError where the store is of another folder, or of one that was read otherwise."""
+    was, asked = json.loads(store.meta("reading") or "{}"), _asked(options)
+    if not was:
+        return  # it was made before this was written down
+    if was["input"] != asked["input"]:
+        if Path(was["input"]).exists():
+            raise UserError(
+                f"{store.path} is of the folder {was['input']}, not of {asked['input']}: name that "
+                "folder, or another --output for this one"
+            )
+        print(f"{store.path} was made of {was['input']}, which has been moved")
+    given = [name for name in READING if asked.get(name) not in (None, "auto")]
+    if other := [name for name in given if asked[name] != was[name]]:
+        raise UserError(
+            f"{store.path}: the folder has been read already, and with another "
+            f"{', '.join(other)} or none; leave that out, or read it anew into another folder with "
+            "--output"
+        )
 
 
 def _is_own(vins: Path, output: Path) -> bool:
@@ -150,6 +187,8 @@ def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Ta
     def then(db: sqlite3.Connection) -> None:
         nonlocal found
         found = take_over(db, said, vins)
+        asked = json.dumps(_asked(options))
+        db.execute("INSERT INTO meta VALUES ('reading', ?)", (asked,))
 
     from vinreader.summary import Summary
     from vinreader.writing import write_files
@@ -209,12 +248,24 @@ class Tables:
             if events != self._events or not self.path.exists():
                 with ExitStack() as stack:
                     Csv(self.path, VinRow._fields, stack).write(self._store.rows())
+                with suppress(OSError):  # `write_workbook` makes it anew when the work is done
+                    self.path.with_name(WORKBOOK).unlink(missing_ok=True)
                 with suppress(FileNotFoundError, ValueError, KeyError):
                     record = json.loads(self._record.read_text("utf-8"))
                     record["tables"][self.path.name] = sha256(self.path)
                     write_json(self._record, record)
                 self._events = events
         return self.path
+
+    def write_workbook(self, images: Path) -> None:
+        """Write vins.xlsx as it is decided now. images: the folder that was read.
+
+        Raises: OSError, StoreError.
+        """
+        with Workbook(self.path.with_name(WORKBOOK)) as book:
+            for row in self._store.rows():
+                source = images / row.card.partition("#page=")[0]
+                book.add(row, str(source) if source.exists() else "")
 
 
 def can_serve() -> None:
@@ -236,14 +287,15 @@ def run(options: argparse.Namespace) -> int:
             store.key_twice(options.second)
         if not options.report:
             work = store.tallies("status")
-            checked = sum(work.values())
-            print(f"{checked:,} of {store.cards:,} cards to check, {work.get('open', 0):,} open")
+            counts = {"checked": sum(work.values()), "open": work.get("open", 0)}
+            print(text("to_check", cards=store.cards, **counts))
             from vinchecking.serving import serve  # its import takes longer than a card is read
 
             serve(store, tables.write, options)
         path = tables.write()
+        tables.write_workbook(Path(options.input))
         print(told(report(store)))
-        print(f"See {path}.")
+        print(text("see", path=path))
     return EXIT_READ
 
 
@@ -251,16 +303,17 @@ def main() -> int:
     """The command, with the process's arguments; gives its exit status."""
     program = Path(sys.argv[0]).name
     options = parse(sys.argv[1:], program)
+    interruptible()
     said = logging.StreamHandler()
     said.addFilter(Seldom())
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING, handlers=[said])
     try:
         return run(options)
     except (UserError, StoreError) as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {lines(error)}", file=sys.stderr)
     except OSError as error:
         where = error.filename or "input/output"
-        print(f"{program}: {where}: {error.strerror or error}", file=sys.stderr)
+        print(f"{program}: {lines(f'{where}: {error.strerror or error}')}", file=sys.stderr)
     except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
+        print(f"{program}: {text('stopped')}", file=sys.stderr)
     return EXIT_CANNOT_RUN

@@ -166,15 +166,23 @@ class Desk:
         return {"left": self.left(doubtful).get(character, 0), "boxes": shown}
 
     def list_cards(self, clerk: str, start: int, count: int, find: str) -> list[dict[str, Any]]:
-        """Cards in the order of work; find: those whose name contains this."""
-        which = "instr(name, :find)" if find else "turn >= :start AND turn < :start + :count"
+        """Cards in the order of work; find: those whose name or number contains this, or that this
+        clerk has decided. The number of a card that is keyed blind is not looked into."""
+        which = "turn >= :start AND turn < :start + :count"
+        if find:
+            which = (
+                "(instr(name, :find) OR cards.clerk = :by OR "
+                "NOT audit AND NOT second AND instr(reading, upper(:find)))"
+            )
+        by = self._names.get(find.casefold(), "")
         with self.store.reading() as db:
             rows = db.execute(
                 "SELECT id, name, doubtful, status, cards.clerk, answers.clerk, leases.clerk "
                 "FROM cards LEFT JOIN answers ON answers.card = id AND answers.clerk = :clerk "
                 "LEFT JOIN leases ON leases.card = id AND until > :now AND leases.clerk != :clerk "
                 f"WHERE {which} ORDER BY turn LIMIT :count",
-                {"clerk": clerk, "now": self._now(), "start": start, "count": count, "find": find},
+                {"clerk": clerk, "now": self._now(), "start": start, "count": count}
+                | {"find": find, "by": by},
             ).fetchall()
         return [
             {

@@ -196,7 +196,7 @@ _CHECKS: dict[str, Callable[[object, int], bool]] = {
     "at": _is_time,
     "box": _is_box,
     "character": lambda value, _: (
-        isinstance(value, str) and len(value) == 1 and value in CHARACTERS + LEFT_OUT
+        isinstance(value, str) and len(value) == 1 and value in CHARACTERS + LEFT_OUT + NONE
     ),
     "view": lambda value, _: value in ("card", "mosaic"),
     "boxes": _are_boxes,

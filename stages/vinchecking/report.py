@@ -11,7 +11,9 @@ from typing import Any
 from vinchecking.answers import outcome
 from vinchecking.events import clerk_name
 from vinchecking.store import Store, events_of, find_card
+from vinreader.console import text
 
+MOST_DIFFER = 200
 PAUSE = 120.0  # seconds without an event after which a clerk is taken to have left
 
 
@@ -23,8 +25,8 @@ def report(store: Store) -> dict[str, Any]:
         answered) at last, `hours` at work (gaps of up to `PAUSE` count), `keyed_twice` and
         `agreed` (cards that he and another keyed, and of those the ones on which both say the
         same), `decided_by_third` and `third_agreed`, `planted` wrong boxes shown and `found`,
-        `refused` events. `audit`: cards keyed without the reading, and how many of those differ
-        from it.
+        `refused` events. `differ`: the first cards that wait for a third clerk.
+        `audit`: cards keyed without the reading, and how many of those differ from it.
     """
     with store.reading() as db:
         clerks: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -43,8 +45,14 @@ def report(store: Store) -> dict[str, Any]:
             "SELECT count(*), coalesce(sum(reading != json_extract(row, '$[1]')), 0) "
             "FROM cards WHERE audit AND status = 'done'"
         ).fetchone()
+        differ = db.execute(
+            "SELECT id, name FROM cards WHERE doubtful = 1 AND stage = 'third' "
+            "ORDER BY turn LIMIT ?",
+            (MOST_DIFFER,),
+        ).fetchall()
     return {
         "cards": store.tallies("status"),
+        "differ": [{"id": number, "name": name} for number, name in differ],
         "clerks": {
             clerk: {"hours": round(hours[clerk], 2), **counted}
             for clerk, counted in sorted(clerks.items())
@@ -83,26 +91,25 @@ def _hours(db: sqlite3.Connection, clerk: str) -> float:
 def told(figures: dict[str, Any]) -> str:
     """The report as lines for a person."""
     cards = figures["cards"]
-    lines = [", ".join(f"{number:,} {status}" for status, number in cards.items()) or "no cards"]
+    counts = (text("report_status", cards=n, status=status) for status, n in cards.items())
+    lines = [", ".join(counts) or text("report_none")]
     for clerk, counted in figures["clerks"].items():
         lines.append(f"{clerk}: {'; '.join(_of_clerk(counted))}")
     audit = figures["audit"]
     if audit["keyed"]:
-        lines.append(
-            f"audit: {audit['keyed']:,} accepted cards keyed without the reading, "
-            f"{audit['other than read']:,} of them other than read"
-        )
+        lines.append(text("report_audit", keyed=audit["keyed"], other=audit["other than read"]))
     return "\n".join(lines)
 
 
 def _of_clerk(counted: dict[str, Any]) -> Iterable[str]:
     hours, cards = counted["hours"], counted.get("cards", 0)
-    yield f"{cards:,} cards" + (f", {cards / hours:,.0f} an hour" if hours else "")
+    rate = cards / hours if hours else 0.0
+    yield text("report_rate" if rate else "report_cards", cards=cards, rate=rate)
     if twice := counted.get("keyed_twice"):
-        yield f"agreed on {counted['agreed']:,} of {twice:,} cards keyed twice"
+        yield text("report_twice", agreed=counted["agreed"], twice=twice)
     if third := counted.get("decided_by_third"):
-        yield f"a third agreed with {counted['third_agreed']:,} of {third:,}"
+        yield text("report_third", agreed=counted["third_agreed"], third=third)
     if planted := counted.get("planted"):
-        yield f"found {counted['found']:,} of {planted:,} planted wrong boxes"
+        yield text("report_planted", found=counted["found"], planted=planted)
     if refused := counted.get("refused"):
-        yield f"{refused:,} events refused"
+        yield text("report_refused", events=refused)

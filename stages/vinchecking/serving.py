@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from vinchecking.app import Access, make_app
 from vinchecking.desk import Desk
 from vinchecking.store import Store
+from vinreader.console import text
 from vinreader.spec import UserError
 
 MOST_CONNECTIONS = 400
@@ -102,7 +103,7 @@ def serve(store: Store, write_tables: Callable[[], Path], options: argparse.Name
     called = _address(address) if everywhere else options.host
     called = f"[{called}]" if ":" in called else called
     url = f"{'https' if options.certificate else 'http'}://{called}:{used}/"
-    print(f"Open {url}{f'?token={token}' if token else ''} in a browser. Ctrl+C ends.", flush=True)
+    print(text("open_page", url=f"{url}?token={token}" if token else url), flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the store is to be closed then, too
     with listening, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run([listening])
@@ -136,7 +137,5 @@ def _listen(host: str, wanted: int) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except OSError as error:
-        raise UserError(
-            f"{host}:{wanted} cannot be listened on ({error.strerror or error}); "
-            "name another --port or --host"
-        ) from None
+        why = error.strerror or error
+        raise UserError(text("not_listening", host=host, port=str(wanted), why=why)) from None

@@ -14,6 +14,13 @@ True
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # type checkers do not see what `__getattr__` gives
+    from vinreader.image.fields import FieldNotFound, find_boxes
+    from vinreader.image.pages import UnreadableImage, open_pages
+    from vinreader.reader import CardReading, Reader, Reading
+    from vinreader.spec import ModelError
 
 _PLACES = {
     "CardReading": "reader",
@@ -25,7 +32,16 @@ _PLACES = {
     "find_boxes": "image.fields",
     "open_pages": "image.pages",
 }
-__all__ = list(_PLACES)
+__all__ = [
+    "CardReading",
+    "FieldNotFound",
+    "ModelError",
+    "Reader",
+    "Reading",
+    "UnreadableImage",
+    "find_boxes",
+    "open_pages",
+]
 
 
 def __getattr__(name: str) -> object:

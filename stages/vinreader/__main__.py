@@ -41,9 +41,9 @@ def run(name: str, program: str, arguments: list[str]) -> int:
         os.write(2, f"{program}: interrupted; nothing was changed\n".encode())
         os._exit(EXIT_INTERRUPTED)
 
-    # Nothing is written while modules are loaded: there is nothing to be put in order.
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
+    # Nothing is written while modules are loaded: there is nothing to be put in order. A command
+    # that works calls `console.interruptible`.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end_at_once)
     sys.argv = [program, *arguments]
     try:
@@ -51,7 +51,6 @@ def run(name: str, program: str, arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         print(f"{program}: {_missing(name, error.name or '')}", file=sys.stderr)
         return EXIT_CANNOT_RUN
-    signal.signal(signal.SIGINT, before)
     return command.main() or 0
 
 

@@ -4,11 +4,10 @@ Only what tells how it ends stands here, so that a wrong option or Ctrl+C is ans
 reads is in `reading.py`.
 """
 
-import signal
 import sys
 from pathlib import Path
 
-from vinreader.console import lines, text
+from vinreader.console import interruptible, lines, text
 from vinreader.options import EXIT_CANNOT_RUN, EXIT_INTERRUPTED, parse
 from vinreader.spec import UserError
 
@@ -20,11 +19,10 @@ def main(argv: list[str] | None = None) -> int:
     kept = text("nothing_changed")
     if options.engine == "ray":
         kept = text("goes_on", shards=options.shards)
-    try:
-        from vinreader.reading import run
+    from vinreader.reading import run
 
-        # Temporary files are to be removed then, too.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        interruptible()
         return run(options)
     except UserError as error:
         said, status = str(error), EXIT_CANNOT_RUN

@@ -3,6 +3,7 @@
 import json
 import locale
 import os
+import signal
 import sys
 from functools import cache
 from importlib import resources
@@ -41,6 +42,14 @@ def one_line(name: object) -> str:
 def lines(said: object) -> str:
     """A message, perhaps of several lines, in which no character commands the terminal."""
     return "\n".join(map(one_line, str(said).split("\n")))
+
+
+def interruptible() -> None:
+    """From now on Ctrl+C and SIGTERM raise KeyboardInterrupt, so that what is half done is undone;
+    but not where the process was started deaf to Ctrl+C, as in the background of a shell."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @cache

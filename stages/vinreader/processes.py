@@ -127,9 +127,10 @@ def _opencv_without_threads() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[Callable[[], bool]]:
-    """Keeps Ctrl-C for the end of the block; gives a function that tells whether it came.
+    """Defers Ctrl-C and SIGTERM to the end of the block; gives a function that tells whether one
+    came.
 
-    Ctrl-C is raised wherever Python happens to be. Where a pool of processes takes a lock, that
+    They are raised wherever Python happens to be. Where a pool of processes takes a lock, that
     leaves the lock taken, and the pool waits for ever; where an object is deleted, it is lost.
     A mask would not do: another thread would take the signal, and Python would still interrupt
     this one.
@@ -140,13 +141,15 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
         yield lambda: False  # which is not interrupted anyway
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    deferred = (signal.SIGINT, signal.SIGTERM)
+    before = {s: signal.signal(s, lambda number, _: came.append(number)) for s in deferred}
     try:
         yield lambda: bool(came)
     finally:
-        signal.signal(signal.SIGINT, before)
-        if came and callable(before):
-            before(signal.SIGINT, None)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

@@ -41,15 +41,17 @@ def origin(reader: Reader) -> str:
         if "train" in folder["parts"]
     ]
     trained_on += [
-        f"{batch['cards']['train']:,} cards of the batch {name}"
+        f"{batch['parts']['train']['groups']:,} cards of the batch {name}"
         for name, batch in description.get("archive", {}).items()
-        if "train" in batch["cards"]
+        if "train" in batch.get("parts", {})
     ]
+    missing: list[str] = description.get("missing", [])
+    trained_on += [f"not of {name}, a labelled folder that was not there" for name in missing]
     lines = [
         ("model", reader.path),
         ("sha256", description["sha256"]),
         ("fingerprint", f"{description['fingerprint']} (of data, parameters and code)"),
-        ("data", f"{description['source']}, from {data.get('from', 'unknown')}"),
+        ("data", description["source"]),
         *(("", f"{digest} {name}") for name, digest in data.get("sha256", {}).items()),
         *(("and", text) for text in trained_on),
         ("parameters", json.dumps(description.get("parameters", {}))),
@@ -103,6 +105,7 @@ def write_record(reader: Reader, rules: str, tables: list[Path], found: dict[str
             "threshold": reader.threshold,
             "vin_review_threshold": reader.description["vin_review_threshold"],
             "rules": rules,
+            "years": list(reader.years) if reader.years else None,
             "versions": versions(),
             "changed_code": changed_code(reader),
             "found": found,

@@ -20,15 +20,9 @@ from vinreader.pipeline import Result, read_items
 from vinreader.reader import Reader
 from vinreader.spec import UserError
 from vinreader.summary import Summary
+from vinreader.tables import PAGE, VINS, WORKBOOK
 from vinreader.workbook import MOST
-from vinreader.writing import (
-    PAGE,
-    VINS,
-    WORKBOOK,
-    put_aside_earlier,
-    refuse_to_replace,
-    write_files,
-)
+from vinreader.writing import put_aside_earlier, refuse_to_replace, write_files
 
 
 def run(options: argparse.Namespace) -> int:

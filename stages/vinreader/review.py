@@ -21,7 +21,7 @@ from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
 from vinreader.template import Entry, json_text, settings, template
 
-BOX_PIXELS = 64  # longest side of a box image on the page
+BOX_PIXELS = 96  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
 PART = 16  # cards of one script element: as many as the browser turns into text at once
 IN_MEMORY = 8 << 20  # bytes of a page in the making that need no file

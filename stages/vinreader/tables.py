@@ -16,6 +16,8 @@ from vinreader.spec import UserError
 CONFIRMED, CORRECTED, UNREADABLE, ORIGINAL = "confirmed", "corrected", "unreadable", "original"
 ACCEPTED = (CONFIRMED, CORRECTED)
 DRAWN = "drawn"  # column `audit` of an accepted card that a person is to check blind
+# Files beside predictions.csv: of cards, for spreadsheets, for persons; a check station's store.
+VINS, WORKBOOK, PAGE, STORE = "vins.csv", "vins.xlsx", "review.html", "checks.sqlite"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that a spreadsheet would run begins with
 
 
@@ -103,7 +105,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
     try:
         if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
             raise TableError(
-                f"{path}: no column {', '.join(missing)} in its first line, which has to be "
+                f"{path}: no column {' and '.join(missing)} in its first line, which has to be "
                 f"{','.join(columns)}, with commas between them; a spreadsheet may have saved it "
                 "otherwise: take the table as it was written or downloaded"
             )

@@ -20,12 +20,11 @@ from vinreader.pipeline import Result
 from vinreader.review import Review
 from vinreader.spec import UserError
 from vinreader.summary import Summary
-from vinreader.tables import DRAWN, Row, VinRow
+from vinreader.tables import DRAWN, PAGE, STORE, VINS, WORKBOOK, Row, VinRow
 from vinreader.template import Entry
 from vinreader.workbook import Workbook
 
 ROWS_IN_MEMORY = 8 << 20  # bytes of vins.csv in the making that need no file
-VINS, WORKBOOK, PAGE, STORE = "vins.csv", "vins.xlsx", "review.html", "checks.sqlite"
 
 
 class Cards:
@@ -159,9 +158,13 @@ def _decided(vins: Path) -> int:
 def refuse_to_replace(output: Path) -> None:
     """Stops a reading that would replace what is no reading of its own.
 
-    Raises: UserError where `output` has a name that the other files have, or where beside it are
-    decisions of persons or a check station's store.
+    Raises: UserError where `output` is a stream of a process (/dev/stdout), where it has a name
+    that the other files have, or where beside it are decisions of persons or a check station's
+    store.
     """
+    streams = str(output.parent.resolve()), str(output.readlink()) if output.is_symlink() else ""
+    if any(place.startswith("/proc/") for place in streams):
+        raise UserError(text("no_file", path=output))
     if output.name.casefold() in (VINS, WORKBOOK, PAGE, STORE):
         raise UserError(text("is_a_result", path=output))
     vins, store = output.with_name(VINS), output.with_name(STORE)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-from vinreader.console import lines
+from vinreader.console import interruptible, lines
 from vinreader.spec import UserError
 
 
@@ -16,6 +16,7 @@ def stage(main: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         name = Path(sys.argv[0]).stem
         try:
+            interruptible()
             main()
         except UserError as error:
             sys.exit(f"{name}: {lines(error)}")

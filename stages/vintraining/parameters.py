@@ -25,6 +25,7 @@ RENAMED = {
     "finetune.as_written": "finetune.unaugmented_share",
     "finetune.rate": "finetune.learning_rate, which is no longer a share of train.learning_rate",
     "adapt": "finetune.checked: kept is holdout, free is pseudo_label_threshold",
+    "numbers.least": "numbers.min_count",
     "evaluate.accepted_error": "evaluate.target_risk",
     "evaluate.certainty": "evaluate.target_risk alone",
     "evaluate.margin": "evaluate.target_risk alone",
@@ -142,7 +143,7 @@ class Finetune(Section):
 
 
 class Numbers(Section):
-    least: Annotated[int, Field(ge=2, le=1000)]
+    min_count: Annotated[int, Field(ge=2, le=1000)]
     strength: Annotated[Number, Field(gt=0, le=1000)]
     diversity: Annotated[Number, Field(ge=0, le=1000)]
     damping: Annotated[Number, Field(ge=0, le=1)]

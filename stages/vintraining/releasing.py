@@ -48,7 +48,7 @@ def main() -> None:
 def exported() -> Reader:
     """The model of the last dvc repro.
 
-    Raises: UserError where it was not trained on EMNIST.
+    Raises: UserError where it was not trained on EMNIST, or without a folder that was named.
     """
     reader = Reader(EXPORTED)
     source = reader.description["source"]
@@ -56,6 +56,11 @@ def exported() -> Reader:
         raise UserError(
             f"{EXPORTED} was trained on {source}; only a model trained on EMNIST is released. Put "
             "NIST's archive at data.archive and run dvc repro"
+        )
+    if missing := reader.description.get("missing"):
+        raise UserError(
+            f"{EXPORTED} was trained without {', '.join(missing)}, which finetune.labelled names; "
+            "put the folders into data/labelled, or take them out of params.yaml, and run dvc repro"
         )
     return reader
 

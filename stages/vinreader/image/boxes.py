@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinreader import processes as pool
-from vinreader.image.arrays import MIN_EXTENT, Grey, Stack, rectangles
+from vinreader.image.arrays import MIN_EXTENT, Flags, Grey, Stack, rectangles
 from vinreader.image.ink import GREYS, even_pressure, find_ink, stretch
 from vinreader.image.strokes import characters
 from vinreader.spec import SIDE
@@ -39,7 +39,8 @@ class Box:
     Attributes:
         pixels: uint8 (28, 28), white ink on black as in EMNIST; all zero when blank.
         blank: nothing was written in the box.
-        message: why the content is doubtful, '' when it is not: 'no ink', 'blot'.
+        message: why the content is doubtful, '' when it is not: 'no ink', 'blot', 'ink left out'
+            (beside the character, and it may be part of it).
     """
 
     pixels: Grey
@@ -72,20 +73,20 @@ def normalise_all(images: Sequence[Grey]) -> list[Box]:
     for (height, width), places in alike.items():
         most = max(1, min(CHANNELS, TOGETHER // (height * width)))
         for some in (places[start : start + most] for start in range(0, len(places), most)):
-            _, written = _cleaned(np.stack([works[place] for place in some]))
-            boxes.update(zip(some, _fit(written), strict=True))
+            _, *written = _cleaned(np.stack([works[place] for place in some]))
+            boxes.update(zip(some, _fit(*written), strict=True))
     return [boxes[place] for place in range(len(works))]
 
 
 def steps(grey: Grey) -> list[tuple[str, Grey]]:
     """The images `normalise` goes through, for people: (name, uint8 array) in order."""
     work = reduced(grey)
-    ink, written = _cleaned(work[None])
+    ink, written, doubtful = _cleaned(work[None])
     return [
         ("input", work),
         ("ink", ink[0]),
         ("lines removed", written[0]),
-        ("final", _fit(written)[0].pixels),
+        ("final", _fit(written, doubtful)[0].pixels),
     ]
 
 
@@ -127,15 +128,18 @@ def reduced(grey: Grey) -> Grey:
     return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _cleaned(works: Stack) -> tuple[Stack, Stack]:
-    """Ink in full strength, and what of it is the character, its pressure even."""
+def _cleaned(works: Stack) -> tuple[Stack, Stack, Flags]:
+    """Ink in full strength; what of it is the character, its pressure even; and whether more of it
+    may be."""
     raw = find_ink(works)
     ink = stretch(raw)
-    return ink, even_pressure(characters(ink, raw))
+    written, doubtful = characters(ink, raw)
+    return ink, even_pressure(written), doubtful
 
 
-def _fit(inks: Stack) -> list[Box]:
-    """The characters in the size, the place and the softness of EMNIST."""
+def _fit(inks: Stack, doubtful: Flags) -> list[Box]:
+    """The characters in the size, the place and the softness of EMNIST; `doubtful`: some of their
+    ink may be left out."""
     canvas = np.zeros((len(inks), CANVAS, CANVAS), np.uint8)
     around = np.stack(rectangles(inks > 127), 1).tolist()
     blank = []
@@ -163,7 +167,5 @@ def _fit(inks: Stack) -> list[Box]:
     pixels = cv2.resize(canvas.reshape(-1, CANVAS), size, interpolation=cv2.INTER_AREA)
     pixels = pixels.reshape(-1, SIDE, SIDE)
     full = pixels.mean((1, 2)) > 255 * BLOT
-    return [
-        Box(image, empty, "no ink" if empty else "blot" if blot else "")
-        for image, empty, blot in zip(pixels, blank, full.tolist(), strict=True)
-    ]
+    messages = np.select([blank, full, doubtful], ["no ink", "blot", "ink left out"], "").tolist()
+    return [Box(*box) for box in zip(pixels, blank, messages, strict=True)]

@@ -99,6 +99,11 @@ class Lines:
         )
 
     @property
+    def closed(self) -> bool:
+        """Whether there is one at each side of the box."""
+        return len(self.sides) == 4
+
+    @property
     def inset(self) -> bool:
         """Whether one of them keeps away from the image's edge."""
         return any(line.top > 0.1 * self.shape[side % 2] for side, line in self.sides.items())
@@ -204,7 +209,7 @@ def find_lines(ink: Grey, mask: Mask) -> Lines:
         mask: uint8 (height, width), 1 where there is ink to be followed.
     """
     lines = Lines(_search(mask), mask.shape)
-    if len(lines.sides) == 4:
+    if lines.closed:
         return lines
     faint = (ink > FAINT).view(np.uint8)
     more = Lines(_search(faint), mask.shape)

@@ -54,7 +54,7 @@ _NEW_SUBFILE_TYPE = 254  # TIFF: of its bits 1 is set for a reduced image, 4 for
 _SIDEWAYS = 5, 6, 7, 8  # orientations in which EXIF has height and width exchanged
 
 
-def open_pages(path: Path | IO[bytes], most: int | None = None) -> list[np.ndarray]:
+def open_pages(path: Path | str | IO[bytes], most: int | None = None) -> list[np.ndarray]:
     """Read an image file.
 
     Args:

@@ -20,10 +20,14 @@ CORNER = 0.35  # of both: where the corners of a box are
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
 BAR = 0.4  # of the character's width and ink: a stroke above it as large may be its bar
 STEM = 0.7  # of the character's size: a stroke as tall may be its second stem
+LEFT_OUT = (
+    0.1  # of the character's ink: as much that may have been its own is worth a person's look
+)
 
 
-def characters(inks: Stack, raws: Stack) -> Stack:
-    """The ink of each image that is its character's.
+def characters(inks: Stack, raws: Stack) -> tuple[Stack, Flags]:
+    """The ink of each image that is its character's, and whether so much other ink was left out,
+    not all of it certainly printed, that it may be the character's, too.
 
     Args:
         inks: uint8 (N, height, width), ink in full strength, 255, on paper, 0.
@@ -31,10 +35,13 @@ def characters(inks: Stack, raws: Stack) -> Stack:
     """
     masks = inks > TRACE
     written = inks.copy()
+    doubtful = np.zeros(len(inks), bool)
     lined = may_have_lines(inks, masks)
     for index in np.flatnonzero((lined | ~_alone(masks)) & inks.any((1, 2))):
-        written[index] = _remove_lines(inks[index], raws[index], bool(lined[index]))
-    return written
+        written[index], doubtful[index] = _remove_lines(
+            inks[index], raws[index], bool(lined[index])
+        )
+    return written, doubtful
 
 
 def _alone(masks: Stack) -> Flags:
@@ -54,15 +61,19 @@ def _alone(masks: Stack) -> Flags:
     return alone
 
 
-def _remove_lines(ink: Grey, raw: Grey, may_be_lined: bool) -> Grey:
-    """Ink in full strength, stretched from `raw`, without box, neighbours' strokes and dust."""
+def _remove_lines(ink: Grey, raw: Grey, may_be_lined: bool) -> tuple[Grey, bool]:
+    """Ink in full strength, stretched from `raw`, without box, neighbours' strokes and dust; and
+    whether some of it was left out without being certain print."""
     mask = trace(ink)
+    doubtful = False
     lined = np.zeros(mask.shape, bool)
     if may_be_lined and (lines := find_lines(ink, mask)):
         erased = lines.erasable(mask)
         rest = without(raw, erased)
         if not _was_the_character(trace(rest), lines):
+            gone = np.count_nonzero(mask[erased])
             ink, mask = rest, trace(rest)
+            doubtful = not (lines.certain or lines.closed) and gone >= LEFT_OUT * mask.sum()
             if lines.certain:
                 # A light hand's strokes through a dark line are seen beside it, in their levels.
                 through = lines.crossings(mask)
@@ -79,7 +90,23 @@ def _remove_lines(ink: Grey, raw: Grey, may_be_lined: bool) -> Grey:
             ink, mask = rest, trace(rest)
             components = _components(mask)
     character = _character(mask, components)
-    return ink if character is mask else stretch((ink * character)[None])[0]
+    if character is mask:
+        return ink, doubtful
+    doubtful |= _is_left_out(components, character)
+    return stretch((ink * character)[None])[0], doubtful
+
+
+def _is_left_out(components: Components, character: Mask) -> bool:
+    """Whether a component that is none of the character's may be a stroke of it: it is as large,
+    reaches out of the fifth of the image in which boxes and neighbours lie, and is no frame."""
+    count, labels, stats, _ = components
+    height, width = labels.shape
+    x, y, w, h, area = stats[1:].T
+    dropped = np.bincount(labels[character > 0], minlength=count)[1:] == 0
+    dropped &= area >= LEFT_OUT * max(character.sum(), 1)
+    dropped &= np.minimum(x + w, width - x) > RING * width
+    dropped &= np.minimum(y + h, height - y) > RING * height
+    return bool(dropped.any() and (dropped & ~_is_frame(labels, stats[1:])).any())
 
 
 def _was_the_character(rest: Mask, lines: Lines) -> bool:

@@ -1,23 +1,23 @@
 """What vehicle numbers look like: a prior over all 33**17 of them, from a table of statistics.
 
 The table (`vin-numbers.json`, made by the stage `numbers`) counts characters by position after
-the beginnings of numbers that several cars share: the first character (region), two (country, and
-often a family of makers), three (maker), four to eight (model). Numbers of an archive's
-checked cards may be counted by themselves, and are added. For old makers that the numbers hardly
-show, counts from their models (`makers.py`) are. A character's probability after a
-beginning mixes its count there with its probability after the next shorter one, down to all
-numbers and to even chances:
+the prefixes of numbers that several cars share: the first character (region), two (country, and
+often a family of makers), three (maker), four to eight (model). An archive's own numbers may be
+counted by themselves, and are added. For old makers that the numbers hardly show, counts from
+their models (`makers.py`) are. A character's probability after a prefix mixes its count there with
+its probability after the next shorter one, down to all numbers and to even chances:
 
-    P(c | beginning) = (count(c) + (s + left out) * P(c | shorter)) / (total + s)
+    P(c | prefix) = (count(c) + (s + left out) * P(c | shorter)) / (total + s)
 
 s = strength + diversity * (characters seen there): what was seen to vary varies further (Witten
 and Bell, 1991). `left out` are characters that too few numbers share to be told. A share `unseen`
 of every row is as over all numbers, for what a model has that was never seen.
 
-A number's longest beginning in the table is its *cell*. Every number is in one cell, and within a
-cell positions are independent but for position 9, where the check digit stands with the cell's
-rate, and another character as often as the cell's other numbers have it. So the sum and the
-maximum over all numbers are sums and maxima of products (`decoding.py`).
+A number's longest prefix in the table is its *cell*. Every number is in one cell, and within a
+cell positions are independent but for position 9: there the check digit stands with the rate of the
+cell in the model year that position 10 tells (`YearHabits`), and another character as often as the
+cell's other numbers have it. So the sum and the maximum over all numbers are sums and maxima of
+products (`posterior.py`).
 """
 
 import json
@@ -50,7 +50,7 @@ from vinreader.spec import BOXES, CHARACTERS, INDEX, ModelError
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# Lengths of the beginnings after which each position is counted. What a maker builds does not
+# Lengths of the prefixes after which each position is counted. What a maker builds does not
 # depend on which model year was built most, nor a serial number on the model.
 LEVELS: dict[int, tuple[int, ...]] = {
     1: (0,),
@@ -69,12 +69,13 @@ LEVELS: dict[int, tuple[int, ...]] = {
     **dict.fromkeys(range(14, BOXES + 1), (0,)),
 }
 FILE = "vin-numbers.json"  # beside the model
-DEPTH = 8  # characters of the longest beginning
+DEPTH = 8  # characters of the longest prefix
 MODULUS = 11
 CHECK_INDEX = np.array([INDEX[c] for c in CHECK_DIGITS])  # by remainder
 
 CHECK = "check"  # in the table: how many of the numbers hold their check digit, and do not
-YEARS = np.arange(1980, 2040)
+ALL_YEARS = (1980, 2039)
+YEARS = np.arange(ALL_YEARS[0], ALL_YEARS[1] + 1)
 # Periods of which the check digits are counted by themselves, by the codes at position 10 that are
 # counted for them. Those of W to Y are of 1998 to 2000, and tell of the years before, too; those of
 # the other letters are of 2010 and later in numbers of adverts, nearly all.
@@ -86,7 +87,7 @@ LATER = {
     **{"old_makers": 30, "habit": 30, "outside": 1e-4},
 }
 
-Counts = dict[str, dict[str, dict[str, float]]]  # by beginning, position ("1" to "17"), character
+Counts = dict[str, dict[str, dict[str, float]]]  # by prefix, position ("1" to "17"), character
 
 
 def remainders(position: int) -> np.ndarray:
@@ -99,7 +100,7 @@ REMAINDERS = np.stack([remainders(position) for position in range(1, BOXES + 1)]
 
 @dataclass(frozen=True)
 class Prior:
-    """A prior over numbers, laid out for `decoding`.
+    """A prior over numbers, laid out for `posterior`.
 
     prefixes: of the cells, shorter ones first. depths, parents: int (C,), their lengths, and the
     cell of the prefix without its last character (the empty one is its own).
@@ -256,32 +257,32 @@ def build(table: dict[str, Any], years: Years | None = None) -> Prior:
 def _together(learned: Counts, others: Counts) -> Counts:
     """The sum of counts."""
     found = dict(learned)
-    for beginning, tables in others.items():
-        found[beginning] = dict(found.get(beginning, {}))
+    for prefix, tables in others.items():
+        found[prefix] = dict(found.get(prefix, {}))
         for name, tally in tables.items():
-            sums = Counter(found[beginning].get(name, {}))
+            sums = Counter(found[prefix].get(name, {}))
             sums.update(tally)
-            found[beginning][name] = dict(sums)
+            found[prefix][name] = dict(sums)
     return found
 
 
 def _prefixes(counted: Iterable[str]) -> list[str]:
-    found = {beginning[:n] for beginning in counted for n in range(len(beginning) + 1)}
+    found = {prefix[:n] for prefix in counted for n in range(len(prefix) + 1)}
     legal = set(CHARACTERS).issuperset
-    if any(len(beginning) > DEPTH or not legal(beginning) for beginning in found):
-        raise ValueError("a beginning is too long or has other characters")
-    return sorted(found, key=lambda beginning: (len(beginning), beginning))
+    if any(len(prefix) > DEPTH or not legal(prefix) for prefix in found):
+        raise ValueError("a prefix is too long or has other characters")
+    return sorted(found, key=lambda prefix: (len(prefix), prefix))
 
 
 def _rows(
-    counted: Counts, beginnings: list[str], strength: float, diversity: float, unseen: float
+    counted: Counts, prefixes: list[str], strength: float, diversity: float, unseen: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(R, 33) probabilities, (18,) where those of a position end, and (C, 17) the row of every
     cell and position."""
-    cell_of = {beginning: cell for cell, beginning in enumerate(beginnings)}
+    cell_of = {prefix: cell for cell, prefix in enumerate(prefixes)}
     found = [
-        (int(position) - 1, cell_of[beginning], tally)
-        for beginning, tables in counted.items()
+        (int(position) - 1, cell_of[prefix], tally)
+        for prefix, tables in counted.items()
         for position, tally in tables.items()
         if not position.startswith(CHECK)
     ]
@@ -305,9 +306,9 @@ def _rows(
     extra = strength + diversity * (counts > 0).sum(axis=1, keepdims=True)
     total = counts.sum(axis=1, keepdims=True) + left_out + extra
 
-    parents = np.array([cell_of[beginning[:-1]] for beginning in beginnings])
-    depths = np.array([len(beginning) for beginning in beginnings])
-    row_of = np.full((len(beginnings), BOXES), len(tallies))
+    parents = np.array([cell_of[prefix[:-1]] for prefix in prefixes])
+    depths = np.array([len(prefix) for prefix in prefixes])
+    row_of = np.full((len(prefixes), BOXES), len(tallies))
     rows = np.full((len(tallies) + 1, len(CHARACTERS)), 1 / len(CHARACTERS))  # last: nothing known
     for depth in range(DEPTH + 1):
         if depth:
@@ -346,24 +347,23 @@ class YearHabits:
     The rate after a prefix is that after the next shorter one, which counts as `strength` numbers,
     and its own numbers. Those of each period (`PERIODS`) are counted by themselves, too: they tell
     of the years of that period, here and after longer prefixes, and the rate of all years counts
-    for them as `strength` numbers. What `makers.CHECK_HABITS` states counts as `habit` numbers
-    in its years.
+    for them as `strength` numbers. What `makers.CHECK_HABITS` states is added to the counts of its
+    years, or of all, as `habit` numbers.
     """
 
     def __init__(self, counted: Counts, prefixes: list[str], strength: float, habit: float):
-        self.prefixes, self.strength = prefixes, strength
+        self.prefixes = prefixes
         self._all, self._by_year = {"": 0.5}, {"": np.full(len(YEARS), np.nan)}
         for prefix in prefixes:
             tables = counted.get(prefix, {})
-            tallies = [(YEARS == YEARS, tables.get(CHECK))]
-            for codes, (first, last) in PERIODS.items():
-                at = (first <= YEARS) & (last >= YEARS)
-                tallies.append((at, tables.get(f"{CHECK} {codes}")))
-            for stated, first, last, rate in CHECK_HABITS:
-                if stated == prefix:
-                    at = (first <= YEARS) & (last >= YEARS)
-                    tallies.append((at, {"holds": habit * rate, "not": habit * (1 - rate)}))
-            self._add(prefix, tallies)
+            tallies = [(*ALL_YEARS, tables.get(CHECK))]
+            tallies += [(*PERIODS[codes], tables.get(f"{CHECK} {codes}")) for codes in PERIODS]
+            tallies += [
+                (first, last, {"holds": habit * rate, "not": habit * (1 - rate)})
+                for stated, first, last, rate in CHECK_HABITS
+                if stated == prefix
+            ]
+            self._add(prefix, [(*years, seen) for *years, seen in tallies if seen], strength)
         rates = np.array([self._all[prefix] for prefix in prefixes], dtype=float)
         by_years = np.array([self._by_year[prefix] for prefix in prefixes])
         self.rates = np.where(np.isnan(by_years), rates[:, None], by_years)
@@ -371,19 +371,23 @@ class YearHabits:
             raise ValueError("a check digit's rate is not between 0 and 1")
 
     def _add(
-        self, prefix: str, tallies: list[tuple[NDArray[np.bool_], dict[str, float] | None]]
+        self, prefix: str, tallies: list[tuple[int, int, dict[str, float]]], strength: float
     ) -> None:
         """The rates after a prefix, from what its tallies say of some years or of all."""
-        rate, by_year = self._all[prefix[:-1]], self._by_year[prefix[:-1]].copy()
-        for at, seen in tallies:
-            if not seen:
-                continue
-            holds, of = seen["holds"], seen["holds"] + seen["not"]
-            if at.all():
-                rate = (holds + self.strength * rate) / (of + self.strength)
+        rate, by_year = self._all[prefix[:-1]], self._by_year[prefix[:-1]]
+        counts = np.zeros((2, len(YEARS)))  # of some years: those that hold it, and all
+        whole = np.zeros(2)
+        for first, last, seen in tallies:
+            tally = np.array([seen["holds"], seen["holds"] + seen["not"]])
+            if (first, last) == ALL_YEARS:
+                whole += tally
             else:
-                before = np.where(np.isnan(by_year), rate, by_year)
-                by_year[at] = ((holds + self.strength * before) / (of + self.strength))[at]
+                counts[:, (first <= YEARS) & (last >= YEARS)] += tally[:, None]
+        rate = (whole[0] + strength * rate) / (whole[1] + strength)
+        if counts[1].any():
+            before = np.where(np.isnan(by_year), rate, by_year)
+            mixed = (counts[0] + strength * before) / (counts[1] + strength)
+            by_year = np.where(counts[1] > 0, mixed, by_year)
         self._all[prefix], self._by_year[prefix] = rate, by_year
 
     def by_code(self, years: Years | None) -> Floats:
@@ -391,12 +395,12 @@ class YearHabits:
         alike; of a character that means none, those of all numbers."""
         overall = np.array([self._all[prefix] for prefix in self.prefixes])
         found = np.repeat(overall[:, None], len(CHARACTERS), axis=1)
-        for cell, prefix in enumerate(self.prefixes):
-            if not np.isnan(self._by_year[prefix]).all():
-                for code in MODEL_YEARS:
-                    if possible := years_of(code, prefix, years):
-                        of = [year - YEARS[0] for year in possible]
-                        found[cell, INDEX[code]] = self.rates[cell, of].mean()
+        various = [len(p) >= 3 and not np.isnan(self._by_year[p]).all() for p in self.prefixes]
+        for cell in np.flatnonzero(various).tolist():
+            for code in MODEL_YEARS:
+                if possible := years_of(code, self.prefixes[cell], years):
+                    at = np.isin(YEARS, possible)
+                    found[cell, INDEX[code]] = self.rates[cell, at].mean()
         return found
 
 

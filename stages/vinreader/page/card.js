@@ -2,18 +2,22 @@
 
 // The card shown, what its events make of it, the box selected, its place in the list, whether
 // the page chose that box (then typing goes on to the next doubtful one), and who else has it.
-const desk = {card: null, state: null, box: 0, position: null, chosen: false, by: "", over: null};
+const desk = {card: null, state: null, box: 0, position: null, chosen: false, by: "", over: null,
+  warned: ""};   // the number whose wrong check digit was told
+
+const ALIKE = ["0DOQ", "17I", "5S", "2Z", "8B", "UV"];   // O, I and Q stand in no number, but on paper
 
 function isEdited(box) { return !desk.card.blind && desk.state.reading[box] !== desk.card.start[box]; }
 
 function isDoubtfulBox(box) {
   const {card, state} = desk;
   if (card.blind || state.settled.has(box)) return false;
-  if (card.answers && new Set(card.answers.map(({reading}) => reading[box])).size > 1) return true;
+  const said = (card.answers || []).filter(({status}) => status === "done");
+  if (said.length > 1) return said.some(({reading}) => reading[box] !== said[0].reading[box]);
   return card.marked.includes(box);
 }
 
-function isTyped(box) { return desk.state.reading[box] !== "-" || !desk.card.blind; }
+function isTyped(box) { return desk.state.reading[box] !== NONE; }
 
 function nextDoubtful(from) {
   const boxes = desk.card.boxes.length;
@@ -25,13 +29,15 @@ function nextDoubtful(from) {
 }
 
 async function showCard(id, box) {
+  sight.leave();
   const lease = await home.lease(id);
   const card = await home.card(id);
-  Object.assign(desk, {card, state: replay(card.start, card.events), by: lease.ok ? "" : lease.by, over: null});
+  Object.assign(desk, {card, state: replay(card.start, card.events), by: lease.ok ? "" : lease.by, over: null, warned: ""});
   desk.position = await home.position(id);
   desk.box = box ?? Math.max(nextDoubtful(0), 0);
   desk.chosen = box === undefined;
   drawCard(true);
+  sight.enter($("card-view").querySelectorAll("img[src]"));
   if (desk.position !== null) scrollToCard(desk.position);
   await Promise.all([showList(), showProgress()]);
 }
@@ -51,21 +57,29 @@ function drawCard(focus) {
   }
   $("boxes").className = card.boxes.length === 17 ? "whole" : "";
   $("boxes").replaceChildren(...card.boxes.map((source, box) => {
-    const button = element("button"), image = element("img");
-    image.src = source;
-    image.alt = "";
-    button.append(element("small", box + 1), image, element("b"), element("i"));
+    const button = element("button");
+    button.append(element("small", box + 1), picture(source), element("b"), element("i"));
     button.addEventListener("click", () => act(() => select(box)));
     return button;
   }));
+  $("strip").replaceChildren(...card.boxes.map(picture));
   if (desk.by) say(text("leased", {by: desk.by}));
   drawReading();
   drawBox(focus);
 }
 
+// A box's image, or what stands in its place where there is none.
+function picture(source) {
+  if (!source) return element("span", text("no_picture"), "none");
+  const image = element("img");
+  image.src = source;
+  image.alt = "";
+  return image;
+}
+
 function drawReading() {
-  const {card, state} = desk, {reading, status} = state;
-  const shown = card.blind ? reading.replaceAll("-", "·") : reading;
+  const {card, state} = desk, {status} = state, reading = numberOf(state.reading);
+  const shown = reading.replaceAll(NONE, "·");
   const parts = shown.length === 17 ? [shown.slice(0, 3), shown.slice(3, 9), shown.slice(9)] : [shown];
   $("number").replaceChildren(...parts.map(part => element("span", part)));
   const known = tells(reading);
@@ -79,19 +93,24 @@ function drawReading() {
   $("place").textContent = desk.position === null ? text(`state_${now}`)
     : text("place", {at: count(desk.position + 1), all: count(settings.cards), state: text(`state_${now}`)});
   $("card").dataset.status = status;
+  const made = card.events.find(event => event.id === state.decision);
+  $("decided").textContent = made ? text("decided_by",
+    {state: text(`state_${status}`), by: state.by || "—", at: new Date(made.at).toLocaleString(language)}) : "";
   [...$("boxes").children].forEach((button, box) => drawBoxState(button, box));
 }
 
 function drawBoxState(button, box) {
   const {card, state} = desk, doubtful = isDoubtfulBox(box) && state.status === "open";
-  const character = isTyped(box) ? state.reading[box] : "";
+  const out = state.reading[box] === LEFT_OUT;
+  const character = isTyped(box) && !out ? state.reading[box] : "";
   const second = doubtful && card.alternatives[box].map(([one]) => one).find(one => one !== character);
   const settled = !card.blind && state.settled.has(box);
   button.className = "box" + (isEdited(box) ? " edited" : doubtful ? " doubt" : settled ? " settled" : "");
-  button.querySelector("b").textContent = character || "·";
+  button.querySelector("b").textContent = character || (out ? "✂" : "·");
   button.querySelector("i").textContent = second ? `${second}?` : settled ? "✓" : "";
   const notes = [isEdited(box) && "corrected", doubtful && "doubtful", settled && !isEdited(box) && "confirmed"];
-  const label = character ? text("box_label", {box: box + 1, character}) : text("box_empty", {box: box + 1});
+  const label = out ? `${text("box", {box: box + 1})}: ${text("left_out")}`
+    : character ? text("box_label", {box: box + 1, character}) : text("box_empty", {box: box + 1});
   button.setAttribute("aria-label", [label, ...notes.filter(Boolean).map(note => text(note))].join(", "));
 }
 
@@ -102,7 +121,8 @@ function drawBox(focus) {
     if (i === box) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
   });
-  $("large").hidden = !card.boxes.length;
+  [...$("strip").children].forEach((image, i) => image.toggleAttribute("data-selected", i === box));
+  $("strip").children[box]?.scrollIntoView({block: "nearest", inline: "center"});
   $("which").textContent = card.boxes.length ? text("box", {box: box + 1}) : text("no_boxes");
   $("restore").hidden = card.blind;
   if (focus) ($("boxes").children[box] || $("accept")).focus({preventScroll: true});
@@ -111,8 +131,6 @@ function drawBox(focus) {
     $("why").replaceChildren();
     return;
   }
-  $("large").src = card.boxes[box];
-  $("large").alt = text("enlarged", {box: box + 1});
   $("choices").replaceChildren(...(card.alternatives[box] || []).map(choice));
   $("why").replaceChildren(...why(box).map(told => element("li", told)));
 }
@@ -123,14 +141,14 @@ function choice([character, probability], rank) {
   button.append(...told.map(line => element("small", line)));
   button.setAttribute("aria-pressed", String(character === desk.state.reading[desk.box]));
   button.setAttribute("aria-label", [character, ...told].join(", "));
-  button.addEventListener("click", () => act(() => decideBox(character)));
+  button.addEventListener("click", () => seen(() => decideBox(character)));
   return button;
 }
 
 // What a character in the selected box would mean for the number.
 function consequence(character) {
   const {state, box} = desk;
-  const told = tells(state.reading.slice(0, box) + character + state.reading.slice(box + 1));
+  const told = tells(numberOf(state.reading.slice(0, box) + character + state.reading.slice(box + 1)));
   if (!told.check_digit) return "";
   if (box < 3 && told.manufacturer) return told.manufacturer;
   if (box === 9 && told.model_year) return text("year", {year: told.model_year.replace("or", text("or"))});
@@ -148,6 +166,8 @@ function why(box) {
   if (isDoubtfulBox(box) && raw[box] === card.start[box] && card.confidences[box] < settings.unsure) {
     told.push(text("why_unsure", {share: percent(card.confidences[box])}));
   }
+  const alike = isDoubtfulBox(box) && ALIKE.find(group => group.includes(desk.state.reading[box]));
+  if (alike) told.push(text("hint", {characters: [...alike].join(" ")}));
   return [...told, ...reasons(message).filter(reason => reason.box === null).map(reason => reason.text)];
 }
 
@@ -165,7 +185,7 @@ function isLocked() {
 }
 
 // Says an event of the card shown, and shows what it makes of it.
-function decide(event) {
+async function decide(event) {
   const {card} = desk;
   say("");
   const [said] = does([{card: card.id, ...event, ...(desk.over ? {over: desk.over} : {})}]);
@@ -174,7 +194,8 @@ function decide(event) {
   desk.state = replay(card.start, card.events);
   drawReading();
   drawBox(true);
-  return desk.state.status === before ? null : showChange();   // else nothing else has changed
+  if (desk.state.status !== before) await showChange();   // else nothing else has changed
+  return said.id;
 }
 
 function decideBox(character) {
@@ -222,12 +243,19 @@ async function accept() {
   if (!desk.card) return;
   const {card, state} = desk;
   if (desk.by) return showNext("");
-  const missing = [...card.boxes.keys()].find(box => !isTyped(box));
-  if (missing !== undefined) {
+  const missing = state.reading.indexOf(NONE), number = numberOf(state.reading);
+  if (missing >= 0) {
     select(missing, true);
     return say(text("not_typed", {box: missing + 1}));
   }
-  if (state.status !== "done" || desk.over) await decide({kind: "done", vin: state.reading});
+  if (!isNumber(number)) return say(text("number_length", {n: number.length}));
+  if (state.status !== "done" || desk.over) {
+    if (tells(number).check_digit === "wrong" && desk.warned !== number) {
+      desk.warned = number;
+      return say(text("check_again", {number}));
+    }
+    if (await home.isRefused(await decide({kind: "done", vin: state.reading}))) return;
+  }
   await showNext(text("accepted", {name: card.name}));
 }
 
@@ -235,7 +263,7 @@ async function setStatus(kind) {
   if (isLocked()) return;
   if (desk.state.status === kind) return decide({kind: "open"});
   const {name} = desk.card;
-  await decide({kind});
+  if (await home.isRefused(await decide({kind}))) return;
   await showNext(text("decided", {name, state: text(`state_${kind}`)}));
 }
 
@@ -265,6 +293,7 @@ const cardKeys = {
   End: () => select(desk.card.boxes.length - 1),
   " ": nextDoubtfulBox,
   Backspace: () => desk.card.blind ? select(desk.box - 1) : decideBox(desk.card.start[desk.box]),
+  Delete: () => desk.card.boxes.length > 17 && decideBox(LEFT_OUT),
   Enter: accept,
   F4: () => setStatus("original"),
   F8: () => setStatus("unreadable"),

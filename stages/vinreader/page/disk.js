@@ -182,6 +182,7 @@ function diskHome(notice) {
       return {card: null};
     },
     async lease() { return {ok: true}; },
+    async isRefused() { return false; },
     async characters() {
       const found = await index(), all = {}, doubtful = {};
       for (const character of settings.characters) {

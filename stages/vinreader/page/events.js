@@ -39,6 +39,7 @@ function replay(start, events) {
     } else if (event.kind === "open") {
       Object.assign(state, {status: "open", by: null, decision: null});
     } else if (["done", "unreadable", "original"].includes(event.kind)) {
+      if (event.kind === "done" && !isNumber(numberOf(event.vin))) continue;   // once there were such
       if (event.kind === "done") state.reading = event.vin;
       Object.assign(state, {status: event.kind, by: event.clerk, decision: event.id});
     }

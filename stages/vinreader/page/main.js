@@ -6,9 +6,33 @@ let acting = Promise.resolve();
 
 function say(told) { $("said").textContent = told; }
 
+// What is on the screen: a key counts only for what was there, complete, when it was pressed.
+const sight = {
+  number: 0,
+  complete: false,
+  leave() {
+    sight.number++;
+    sight.complete = false;
+  },
+  async enter(images) {
+    const {number} = sight;
+    await Promise.all([...images].map(image => image.decode().catch(() => {})));
+    await Promise.race([new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))), pause(200)]);
+    if (number === sight.number) sight.complete = true;
+  },
+};
+
+function seen(work) {
+  const {number, complete} = sight;
+  if (complete) act(() => number === sight.number && work());
+}
+
 // Does one thing after the other, also when keys come while a card is still on its way.
 function act(work) {
-  acting = acting.then(work).catch(error => say(error.message));
+  acting = acting.then(work).catch(error => {
+    say(error.message);
+    if (!sight.complete) sight.enter([]);   // what was there before is there still
+  });
   return acting;
 }
 
@@ -65,14 +89,17 @@ async function showFirst() {
   const {card} = settings.cards ? await home.next() : {card: null};
   const [first] = card === null && settings.cards ? await home.list(0, 1) : [];
   if (card !== null || first) await showCard(card ?? first.id);
-  else drawCard(false);
+  else {
+    drawCard(false);
+    sight.enter([]);
+  }
 }
 
 async function showProgress() {
   const {total, open, per_hour: rate} = await home.progress();
   $("bar").max = total || 1;
   $("bar").value = total ? total - open : 1;
-  $("progress").textContent = text("progress", {done: count(total - open), all: count(total)});
+  $("progress").textContent = text(total ? "progress" : "progress_none", {done: count(total - open), all: count(total)});
   const left = count(open);
   $("pace").textContent = rate ? text("pace", {left, rate: count(rate)}) : text("pace_unknown", {left});
 }
@@ -103,15 +130,21 @@ function keyAction(event) {
 }
 
 document.addEventListener("keydown", event => {
-  if (event.target.closest("dialog")) return;
+  if (event.target.closest("dialog, input")) return;
+  showLayout(event);
   const onButton = event.target.closest("button:not(.box, .cell)");
   if (onButton && (event.key === "Enter" || event.key === " ")) return;   // the button's own
   const action = keyAction(event);
   if (!action) return;
   event.preventDefault();
   // A key that is held down decides once: the next card or screen has not been looked at.
-  if (!(event.repeat && DECIDING.includes(event.key))) act(action);
+  if (!(event.repeat && DECIDING.includes(event.key))) seen(action);
 });
+
+// Which layout the keyboard has: told by the last letter typed.
+function showLayout({key}) {
+  if (/^\p{L}$/u.test(key)) $("layout-badge").textContent = text(/[a-z]/i.test(key) ? "layout_latin" : "layout_cyrillic");
+}
 
 // What the station says by itself
 
@@ -126,24 +159,37 @@ const notice = {
       : waiting ? text("waiting", {n: waiting}) : text("no_connection");
   },
   refused(refused, events) {
-    const [{id, why, decision}] = refused;
+    const {id, why, decision} = refused.at(-1);
     const event = events.find(one => one.id === id);
     act(async () => {
+      const had = event?.vin || (desk.card?.id === event?.card && desk.state.reading) || "";
       if (view === "card" && event) await showCard(event.card, event.box);
       desk.over = decision || null;
-      say(text("refused", {why}));
+      say(had ? text("refused_shown", {why, number: numberOf(had)}) : text("refused", {why}));
     });
+  },
+  gone: () => { $("connection").textContent = text("gone"); },
+  // Another browser goes by this clerk's name: whoever sits here says who that is.
+  async taken(told) {
+    if ($("ask").open) return;
+    await askName(told);
+    showAll();
   },
 };
 
-function askName() {
-  $("ask-name").value = home.clerk;
-  $("ask").showModal();
-  return new Promise(done => $("ask").addEventListener("close", () => {
-    home.clerk = $("ask-name").value.trim() || home.clerk;
-    remember("clerk", home.clerk);
-    done();
-  }, {once: true}));
+// Asks for the clerk's name until the station takes it. told: why it is asked.
+async function askName(told = "") {
+  for (;;) {
+    $("ask-name").value = home.clerk;
+    $("ask-why").textContent = told;
+    $("ask-take").hidden = !told;
+    $("ask").returnValue = "";
+    $("ask").showModal();
+    await new Promise(done => $("ask").addEventListener("close", done, {once: true}));
+    const name = $("ask-name").value.trim() || home.clerk;
+    told = name && await home.signIn(name, $("ask").returnValue === "take");
+    if (name && !told) return;
+  }
 }
 
 function showAll() {
@@ -158,11 +204,15 @@ function listen() {
     accept, undo, restore, download, confirm: confirmRest,
     unreadable: () => setStatus("unreadable"),
     original: () => setStatus("original"),
+    print: () => window.print(),
     "to-card": () => setView("card"),
     "to-mosaic": () => setView("mosaic"),
     clerk: async () => { await askName(); showAll(); },
   };
-  for (const [id, work] of Object.entries(clicks)) $(id).addEventListener("click", () => act(work));
+  const deciding = new Set(["accept", "confirm", "unreadable", "original", "restore"]);
+  for (const [id, work] of Object.entries(clicks)) {
+    $(id).addEventListener("click", () => (deciding.has(id) ? seen : act)(work));
+  }
   for (const button of document.querySelectorAll("[data-language]")) {
     button.addEventListener("click", () => act(async () => {
       language = button.dataset.language;
@@ -182,7 +232,10 @@ const home = settings.served ? stationHome(notice) : diskHome(notice);
 act(async () => {
   showAll();
   listen();
-  while (settings.served && !home.clerk) await askName();
+  if (settings.served) {
+    const told = home.clerk && await home.signIn(home.clerk);
+    if (told || !home.clerk) await askName(told);
+  }
   showAll();
   steps = stepsOf(await home.open());
   await showFirst();

@@ -23,6 +23,7 @@ function placeOf({card, box}) { return `${card}/${box}`; }
 // Shows a character's boxes; when none is left of it, or none that has to be looked at and the
 // clerk did not choose it, those of the character that has the most.
 async function showMosaic(character, chosen) {
+  sight.leave();
   mosaic.counts = await home.characters();
   for (const [next, doubtful] of candidates(character, chosen)) {
     if (await loadMosaic(next, doubtful)) break;
@@ -30,6 +31,7 @@ async function showMosaic(character, chosen) {
   mosaic.marks = mosaic.boxes.map(() => "");
   mosaic.at = 0;
   drawMosaic(true);
+  sight.enter($("mosaic").querySelectorAll("img"));
   await showProgress();
 }
 

@@ -1,8 +1,14 @@
 // The rules of vehicle identification numbers, as far as the page needs them (vin.py has them all).
 
-function isWhole(vin) {
-  return vin.length === 17 && [...vin].every(character => character in settings.values);
+// All that can be accepted: the twin of vin.is_number.
+function isNumber(text) {
+  return text.length === 17 && [...text].every(character => settings.characters.includes(character));
 }
+
+const NONE = "-", LEFT_OUT = "_";   // in place of a box's character: nobody has read it; it is none
+
+// The number that characters, one a box, make.
+function numberOf(reading) { return reading.replaceAll(LEFT_OUT, ""); }
 
 function checkDigit(vin) {
   let sum = 0;
@@ -25,9 +31,9 @@ function modelYear(vin) {
   return `${year} or ${year + 30}`;
 }
 
-// The cells of vins.csv that follow from the number; none for what is no whole number.
+// The cells of vins.csv that follow from the number; none for what is no number.
 function tells(vin) {
-  if (!isWhole(vin)) return {};
+  if (!isNumber(vin)) return {};
   return {
     check_digit: checkDigitStatus(vin),
     region: settings.regions[vin[0]] || "",

@@ -1,20 +1,25 @@
 // The page served by the station: cards come from it, decisions go to it. What cannot be sent is
 // kept by the browser and sent when the station answers again.
 
-const RETRY = 2000;      // milliseconds
+const RETRY = 2000, BEAT = 10000;   // milliseconds
 const TOGETHER = 500;    // events of one request
 const LISTED = 200;      // cards of one request for the list
 
 function stationHome(notice) {
   const kept = keeper(`station ${location.origin} ${settings.key}`);
+  const browser = recall("browser") || crypto.getRandomValues(new Uint32Array(4)).join("-");
+  remember("browser", browser);
   const waiting = [];            // events that are not accepted yet, in order
   const listed = new Map();      // pieces of the list
   const positions = new Map();   // in the list, of the cards that were shown
+  const refusedIds = new Set();
   let sending = null;
   let said = Promise.resolve();  // all events so far are sent: what is asked next counts with them
 
   async function ask(path, body) {
-    const options = {headers: {"X-Clerk": encodeURIComponent(station.clerk)}};
+    const options = {headers: {
+      "X-Clerk": encodeURIComponent(station.clerk), "X-Browser": browser, "X-Language": language,
+    }};
     if (body !== undefined) {
       options.method = "POST";
       options.headers["Content-Type"] = "application/json";
@@ -23,9 +28,7 @@ function stationHome(notice) {
     const answer = await fetch(`/api/${path}`, options);
     if (answer.ok) return answer.json();
     const said = await answer.json().catch(() => ({}));
-    const failed = new Error(said.error || `${answer.status}`);
-    failed.status = answer.status;
-    throw failed;
+    throw Object.assign(new Error(said.error || `${answer.status}`), {status: answer.status, code: said.code});
   }
 
   // Asks until there is an answer: no connection is not the clerk's to mend.
@@ -37,8 +40,10 @@ function stationHome(notice) {
         return answer;
       } catch (error) {
         if (error.status === 401 || error.status === 403) throw new Error(text("not_allowed"));
-        if (error.status && error.status !== 503) throw error;
-        notice.connection(waiting.length, false);
+        if (error.code === "name") await notice.taken(text("ask_taken", {name: station.clerk}));
+        else if (error.code === "gone") notice.gone();
+        else if (error.status && error.status !== 503) throw error;
+        else notice.connection(waiting.length, false);
         await pause(RETRY);
       }
     }
@@ -49,6 +54,7 @@ function stationHome(notice) {
       const together = waiting.slice(0, TOGETHER);
       const {accepted, refused} = await insist("events", together);
       const settled = new Set([...accepted, ...refused.map(({id}) => id)]);
+      refused.forEach(({id}) => refusedIds.add(id));
       waiting.splice(0, waiting.length, ...waiting.filter(event => !settled.has(event.id)));
       await kept.remove(settled).catch(() => {});
       if (refused.length) notice.refused(refused, together);
@@ -61,8 +67,35 @@ function stationHome(notice) {
     return sending ||= sendWaiting().catch(error => notice.failed(error)).finally(() => { sending = null; });
   }
 
+  // A page at which nobody does anything learns, too, what has become of the station.
+  setInterval(() => ask("progress").then(
+    () => waiting.length || notice.connection(0, true),
+    error => error.code === "gone" ? notice.gone() : error.status || notice.connection(waiting.length, false),
+  ), BEAT);
+
   const station = {
     clerk: recall("clerk") || "",
+    // Goes on by a name; what the station has against it, else "".
+    async signIn(name, take = false) {
+      const before = station.clerk;
+      station.clerk = name;
+      try {
+        station.clerk = (await ask(`sign-in${take ? "?take" : ""}`, {})).clerk;
+      } catch (error) {
+        if (error.code === "name") return text("ask_taken", {name});
+        if (error.status && error.status !== 503) {
+          station.clerk = before;
+          return error.message;
+        }   // else there is no connection now: what is asked next insists
+      }
+      remember("clerk", station.clerk);
+      return "";
+    },
+    // Whether the station has refused an event, once it has answered.
+    async isRefused(id) {
+      await said;
+      return refusedIds.has(id);
+    },
     async open() {
       waiting.push(...await kept.all().catch(() => []));
       if (waiting.length) said = send();

@@ -4,8 +4,8 @@ function decidedRow(row, read, state, at) {
   if (state.status === "open") return row;
   const said = {...row, read_as: read, clerk: state.by || "", decided_at: at.replace(/\.\d+Z$/, "Z")};
   if (state.status !== "done") return {...said, status: "review", decision: state.status};
-  const decision = state.reading === read ? "confirmed" : "corrected";
-  return {...said, vin: state.reading, status: "ok", decision, ...tells(state.reading)};
+  const vin = numberOf(state.reading), decision = vin === read ? "confirmed" : "corrected";
+  return {...said, vin, status: "ok", decision, ...tells(vin)};
 }
 
 function cell(value) {

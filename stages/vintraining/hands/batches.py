@@ -25,14 +25,13 @@ from vintraining.hands import labelled
 from vintraining.hands.labelled import PARTS, UNCHECKED
 
 import cv2
-import numpy as np
 
 from vinreader.files import write_bytes, write_text
-from vinreader.folders import Card, find_items, is_wide
-from vinreader.image.fields import FieldNotFound, find_boxes
-from vinreader.image.pages import UnreadableImage, open_pages
+from vinreader.folders import Card, find_items
+from vinreader.scans import Scan as Opened
+from vinreader.scans import file_of, open_item
 from vinreader.spec import BOXES, UserError
-from vinreader.tables import printable
+from vinreader.tables import printable, read_table
 
 TEST, VALIDATION, TRAIN = PARTS
 NUMBERS = Path("data/numbers")
@@ -102,49 +101,30 @@ def scans(folder: Path, wanted: set[str]) -> Iterator[Scan]:
     """
     if not folder.is_dir():
         raise BatchError(f"{folder}: no such folder; name the one that was read")
-    files = {name.partition("#page=")[0] for name in wanted}
+    files = {file_of(name) for name in wanted}
     for item in find_items(folder):
-        if isinstance(item, Card):
-            if (name := printable(item.name)) in wanted:
-                yield _scan_of_files(name, item, folder)
-        elif (name := printable(item.relative_to(folder).as_posix())) in files:
-            yield from _scans_of_fields(name, item, wanted)
+        name = item.name if isinstance(item, Card) else item.relative_to(folder).as_posix()
+        if printable(name) in files | wanted:
+            for scan in open_item(item, folder):
+                if scan.card in wanted:
+                    yield _scan(scan, item)
 
 
-def _scan_of_files(name: str, card: Card, folder: Path) -> Scan:
-    if card.message or len(card.images) != BOXES:
+def _scan(scan: Opened, item: Card | Path) -> Scan:
+    """The boxes of a card as they are scanned; of a whole field, as they are cut for reading."""
+    boxes = [box for box in scan.boxes if not isinstance(box, str)]
+    if scan.message or len(boxes) != BOXES:
+        unread = zip(scan.names, scan.boxes, strict=True)
+        problems = [f"{name}: {why}" for name, why in unread if isinstance(why, str) and why]
         raise BatchError(
-            f"card {name}: {card.message or 'not 17 images'}; the folder has changed since it was "
-            "read, put its images back"
+            f"card {scan.card}: {scan.message or '; '.join(problems)}; the folder has changed "
+            "since it was checked, put its images back"
         )
-    for path in card.images:
-        _pages(path)
-    paths = tuple(printable(path.relative_to(folder).as_posix()) for path in card.images)
-    files = tuple((path.read_bytes(), path.suffix.lower()) for path in card.images)
-    return Scan(name, paths, files)
-
-
-def _scans_of_fields(name: str, path: Path, wanted: set[str]) -> Iterator[Scan]:
-    """The fields of a file's pages, cut into boxes as they are for reading."""
-    pages = _pages(path)
-    for number, page in enumerate(pages, start=1):
-        place = f"{name}#page={number}" if len(pages) > 1 else name
-        if place not in wanted or not is_wide(*page.shape):
-            continue
-        try:
-            boxes = find_boxes(page)
-        except FieldNotFound as error:
-            raise BatchError(f"{path}: {error}; put the image back that was checked") from None
-        paths = tuple(f"{place}#box={box}" for box in range(1, BOXES + 1))
+    if isinstance(item, Card):
+        files = tuple((path.read_bytes(), path.suffix.lower()) for path in item.images)
+    else:
         files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in boxes)
-        yield Scan(place, paths, files)
-
-
-def _pages(path: Path) -> list[np.ndarray]:
-    try:
-        return open_pages(path)
-    except UnreadableImage as error:
-        raise BatchError(f"{path}: {error}; put the image back that was checked") from None
+    return Scan(scan.card, tuple(scan.names), files)
 
 
 def read(folder: Path) -> dict[str, Kept]:
@@ -160,9 +140,8 @@ def read(folder: Path) -> dict[str, Kept]:
             f"{folder} is there already and is no batch; choose another name with --batch"
         )
     labelled.read_rows(folder)
-    table = (folder / "labels.csv").read_text("utf-8-sig")
     cards: dict[str, list[dict[str, str]]] = {}
-    for row in csv.DictReader(io.StringIO(table, newline="")):
+    for _, row in read_table(folder / "labels.csv", labelled.BATCH_COLUMNS):
         cards.setdefault(row["card"], []).append(row)
     return {name: _kept(folder, name, rows) for name, rows in cards.items()}
 

@@ -11,7 +11,6 @@ and what stands on one card, is in one part only: otherwise a test would be of h
 network has seen.
 """
 
-import csv
 import hashlib
 import io
 from collections import Counter
@@ -31,6 +30,7 @@ from vinreader.files import save_array, sha256, write_json
 from vinreader.image.boxes import normalise
 from vinreader.image.pages import UnreadableImage, open_pages
 from vinreader.spec import BOXES, CHARACTERS, INDEX, SIDE
+from vinreader.tables import TableError, read_table
 
 FOLDER = Path("data/labelled")
 BATCHES = Path("data/checked")
@@ -113,31 +113,25 @@ def read_rows(folder: Path) -> list[Row]:
                 f"{place} is a link, which DVC does not follow; copy the folder"
             )
     try:
-        text = table.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        entries = read_table(table, COLUMNS)
+    except OSError as error:
         raise dataset.DataError(
-            f"{table}: {reason}; a labelled folder holds this file, with the columns "
+            f"{table}: {error.strerror}; a labelled folder holds this file, with the columns "
             f"{','.join(COLUMNS)}"
         ) from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if missing := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
+    except TableError as error:
         raise dataset.DataError(
-            f"{table}: no column {' and '.join(missing)}; its first line is "
-            f"{','.join(COLUMNS)} and, where known, {','.join(OWNERS)}, with commas between them"
-        )
+            f"{error}. Where known, {','.join(OWNERS)} are further columns"
+        ) from None
     rows: list[Row] = []
     line_of: dict[Path, int] = {}
     wrong: list[str] = []
-    try:
-        for entry in reader:
-            row = _row(folder, entry, line_of, reader.line_num)
-            if isinstance(row, Row):
-                rows.append(row)
-            else:
-                wrong.append(f"  {table}, line {reader.line_num}: {row}")
-    except csv.Error as error:
-        wrong.append(f"  {table}, line {reader.line_num}: {error}; write it as CSV")
+    for line, entry in entries:
+        row = _row(folder, entry, line_of, line)
+        if isinstance(row, Row):
+            rows.append(row)
+        else:
+            wrong.append(f"  {table}, line {line}: {row}")
     if wrong:
         more = len(wrong) - MOST_TOLD
         raise dataset.DataError(
@@ -147,11 +141,9 @@ def read_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def _row(
-    folder: Path, entry: dict[str, str | None], line_of: dict[Path, int], line: int
-) -> Row | str:
+def _row(folder: Path, entry: dict[str, str], line_of: dict[Path, int], line: int) -> Row | str:
     """The row, which `line_of` takes up, or what is wrong with it."""
-    file, character = ((entry.get(column) or "").strip() for column in COLUMNS)
+    file, character = (entry[column].strip() for column in COLUMNS)
     if character not in INDEX:
         return (
             f"character {character!r} is none of {CHARACTERS}; correct it, or take the row out "
@@ -165,9 +157,9 @@ def _row(
     if path in line_of:
         return f"{file} stands in line {line_of[path]} already; take one of them out"
     line_of[path] = line
-    owners = [(kind, (entry.get(name) or "").strip()) for kind, name in enumerate(OWNERS)]
+    owners = [(kind, entry.get(name, "").strip()) for kind, name in enumerate(OWNERS)]
     known = tuple(owner for owner in owners if owner[1])
-    return Row(path, INDEX[character], known, (entry.get("part") or "").strip())
+    return Row(path, INDEX[character], known, entry.get("part", "").strip())
 
 
 def group_rows(rows: list[Row]) -> tuple[np.ndarray, list[str]]:
@@ -249,8 +241,10 @@ def read_images(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[str], str
     return np.array(kept, int), stack, left, digest.hexdigest()
 
 
-def read_all(how: Finetune, seen: set[bytes]) -> list[Labelled]:
-    """Every folder of `FOLDER`, then of `BATCHES`, by name; none when there is none.
+def read_all(
+    how: Finetune, seen: set[bytes], root: Path = FOLDER, checked: Path = BATCHES
+) -> list[Labelled]:
+    """Every labelled folder, then every batch of checked cards, by name; none when there is none.
 
     An image that stands in several sets stays in one: in the EMNIST part that has it, else in a
     test, else in validation.
@@ -262,13 +256,13 @@ def read_all(how: Finetune, seen: set[bytes]) -> list[Labelled]:
         DataError: a row is wrong, there are too few writers to divide, or a folder lies in the
             wrong place; the text says where and what to do.
     """
-    labelled, batches = folders(FOLDER), folders(BATCHES)
+    labelled, batches = folders(root), folders(checked)
     for folder in labelled:
         if is_batch(folder):
-            raise dataset.DataError(f"{folder} holds checked cards: mv {folder} {BATCHES}/")
+            raise dataset.DataError(f"{folder} holds checked cards: mv {folder} {checked}/")
     names = [folder.name for folder in batches]
     if taken := [f for f in labelled if f.name in (*names, CHECKED)]:
-        raise dataset.DataError(f"{taken[0]}: {BATCHES} has this name, too; rename the folder")
+        raise dataset.DataError(f"{taken[0]}: {checked} has this name, too; rename the folder")
     drafts = [_Draft(folder, how.labelled.get(folder.name)) for folder in labelled]
     drafts += [_Draft(folder, how.checked) for folder in batches]
     for part in PARTS:

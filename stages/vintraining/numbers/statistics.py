@@ -2,7 +2,7 @@
 
 Counted are characters by position after a number's prefix, and how often its check digit
 holds; `vinreader/number/prior.py` says how they make a prior. A count is kept only where at least
-`numbers.least` numbers share it: after prefixes of at most eight characters, at positions 12
+`numbers.min_count` numbers share it: after prefixes of at most eight characters, at positions 12
 and 13 (the first two of most serial numbers) only by maker or region, and at 14 to 17 only over
 all numbers.
 
@@ -33,13 +33,20 @@ MAKER = 3  # characters of a maker's code
 @dataclass(frozen=True)
 class Real:
     """Real numbers: `vins`, different ones of 17 characters; `sources`, where each is from (file
-    and, if it has such a column, `source`); `refused`, how many rows had no such number; `lists`,
+    and, if it has such a column, `source`); `refused`, how many rows had no such number; `checked`,
+    how many of them only checked cards tell (`batches.py`: files with the column `batch`); `lists`,
     the SHA-256 of each file."""
 
     vins: tuple[str, ...]
     sources: tuple[str, ...]
     refused: int
+    checked: int = 0
     lists: tuple[str, ...] = ()
+
+    @property
+    def only_checked(self) -> bool:
+        """Whether there are none but those of checked cards, which are an archive's, and few."""
+        return self.checked == len(self.vins)
 
 
 def read(folder: Path, without: Container[str] = ()) -> Real:
@@ -52,6 +59,7 @@ def read(folder: Path, without: Container[str] = ()) -> Real:
         UserError: a file is no CSV file or has no column `vin`.
     """
     found: dict[str, str] = {}
+    checked: set[str] = set()
     lists, refused = [], 0
     for path in sorted(folder.glob("*.csv")):
         if (digest := sha256(path)) in without:
@@ -63,11 +71,15 @@ def read(folder: Path, without: Container[str] = ()) -> Real:
         for row in rows:
             cells = dict(zip(header, row, strict=False))
             number = as_number(cells.get("vin", ""))
-            if is_number(number):
-                found.setdefault(number, f"{path.name} {cells.get('source', '')}".strip())
-            else:
+            if not is_number(number):
                 refused += 1
-    return Real(tuple(found), tuple(found.values()), refused, tuple(lists))
+                continue
+            if "batch" not in header:
+                checked.discard(number)
+            elif number not in found:
+                checked.add(number)
+            found.setdefault(number, f"{path.name} {cells.get('source', '')}".strip())
+    return Real(tuple(found), tuple(found.values()), refused, len(checked), tuple(lists))
 
 
 def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
@@ -92,7 +104,7 @@ def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
     return {
         "numbers": seen,
         **choices,
-        "beginnings": _shared(counted, how.least, _damped(counted, how.damping)),
+        "beginnings": _shared(counted, how.min_count, _damped(counted, how.damping)),
     }
 
 

@@ -17,6 +17,7 @@ from scipy.stats import beta
 NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
 MOST = 2  # times the target risk: what no source is to exceed ...
 CERTAINTY = 0.95  # ... with this certainty that it does
+FEW = 2  # errors that tell nothing of a source: the surest are often errors of the truth
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def _checked(source: Readings, found: float, target_risk: float) -> float:
     ordered, share, errors, readings = _from_the_top(source.confidence, source.wrong, weights)
     wrong = errors / share * readings
     low = beta.ppf(1 - CERTAINTY, np.maximum(wrong, 1e-9), readings - wrong + 1)
+    low[wrong <= FEW] = 0
     if not (ordered >= found).any():
         return found
     fitting = ordered[(ordered >= found) & (low <= MOST * target_risk)]
