@@ -363,7 +363,7 @@ class YearHabits:
                 for stated, first, last, rate in CHECK_HABITS
                 if stated == prefix
             ]
-            self._add(prefix, [(*years, seen) for *years, seen in tallies if seen], strength)
+            self._add(prefix, [(first, last, seen) for first, last, seen in tallies if seen], strength)
         rates = np.array([self._all[prefix] for prefix in prefixes], dtype=float)
         by_years = np.array([self._by_year[prefix] for prefix in prefixes])
         self.rates = np.where(np.isnan(by_years), rates[:, None], by_years)
