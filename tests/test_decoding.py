@@ -63,7 +63,7 @@ def random_table(rng, alphabet):
                 holds, other = rng.integers(0, 30, 2).tolist()
                 counted[beginning][f"{numbers.CHECK} {codes}"] = {"holds": holds, "not": other + 1}
     shares = {"strength": 1.5, "diversity": 0.5, "unseen": float(rng.choice([0, 0.05]))}
-    shares |= {"stray": 0, "old_makers": 0, "habit": 0}
+    shares |= {"stray": 0, "old_makers": 0, "habit": 0, "older": 0.3}
     return shares | {"beginnings": counted}
 
 
@@ -105,13 +105,13 @@ def rate_of_year(table, beginning, year):
 
 
 def rate_of(table, cell, code):
-    """The mean over the years that a code at position 10 can mean."""
+    """Weighed over the years that a code at position 10 can mean."""
     found = [
         rate(table, cell) if of_year is None else of_year
         for year in vin.years_of(code, cell)
         for of_year in [rate_of_year(table, cell, year)]
     ]
-    return np.mean(found) if found else rate(table, cell)
+    return found[0] * 0.3 + found[-1] * 0.7 if found else rate(table, cell)
 
 
 def probability(table, number, known):
