@@ -163,7 +163,7 @@ def check(folder: Path, cards: list[Card], errors: float, rng: np.random.Generat
         writer.writeheader()
         for _, row in read_vins(work / "vins.csv"):
             number = typed(truth[row.card], errors, rng)
-            done = decided(row, "done", row.raw, number, "clerk", "2024-01-01T00:00:00Z")
+            done = decided(row, "done", row.vin, number, "clerk", "2024-01-01T00:00:00Z")
             writer.writerow(done._asdict())
     vin_reader("collect", folder.name, table.name, cwd=work)
 

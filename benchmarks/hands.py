@@ -50,11 +50,11 @@ def read(folder: Path, writers: Collection[str] | None = None) -> list[Box]:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise UserError(f"{folder} is no labelled folder: {error.strerror}") from None
-    found = [
-        Box(open_pages(folder / row["file"])[0], row["character"], row.get("writer") or "")
-        for row in rows
-        if writers is None or {row["writer"], row["writer"].split("-")[0]} & set(writers)
-    ]
+    found = []
+    for row in rows:
+        writer = row.get("writer") or ""
+        if writers is None or {writer, writer.split("-")[0]} & set(writers):
+            found.append(Box(open_pages(folder / row["file"])[0], row["character"], writer))
     if not found:
         raise UserError(f"{folder} has no box of {', '.join(sorted(writers or ()))}")
     return found

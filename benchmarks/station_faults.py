@@ -234,7 +234,8 @@ def main() -> None:
             kept = problems.count("")
             promise = (kill if line.startswith("killed") else attack).__doc__
             print(f"| {line} | {promise} | {kept} of {times} |", flush=True)
-            print(*filter(None, problems), sep="\n", file=sys.stderr)
+            for problem in filter(None, problems):
+                print(problem, file=sys.stderr)
             broken |= kept < times
     sys.exit(broken)
 

@@ -17,7 +17,7 @@ from vintraining.hands import labelled
 from vintraining.model import network
 from vintraining.parameters import Evaluate, load
 from vintraining.scores import cards as card_scores
-from vintraining.scores import charts, transfer
+from vintraining.scores import charts, transfer, truth
 from vintraining.scores import figures as scores
 
 import numpy as np
@@ -136,6 +136,11 @@ def write_sets(
     sets = {}
     for name, characters in tests.items():
         sets[name] = transfer.figures(said[name], calibration, how.bins)
+        if (wrong := truth.is_wrong(characters.images)).any():
+            clean = transfer.Answers(said[name].logits[~wrong], said[name].labels[~wrong])
+            sets[name]["without_mislabelled"] = {"left_out": int(wrong.sum())} | transfer.figures(
+                clean, calibration, how.bins
+            )
         if folder := record.get(name):
             sets[name] |= {key: folder[key] for key in ("share", "rows", "sha256")}
             sets[name]["groups"] = {part: n["groups"] for part, n in folder["parts"].items()}
