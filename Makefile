@@ -68,7 +68,7 @@ rollback:
 # look at when it resolves, and pip does when it installs.
 requirements: | $(BIN)/uv
 	@echo "backports-strenum<1.3" > .venv/constraints.txt
-	@for name in "-dev:--upgrade --extra workflow --extra ray --extra samples --extra dev" ":--extra workflow" \
+	@for name in "-dev:--upgrade --extra workflow --extra ray --extra samples --extra check --extra documents --extra dev" ":--extra workflow" \
 	  "-ray:--extra ray" "-reader:--extra samples"; do \
 	  test "$${name%%:*}" = -dev || cp requirements-dev.txt requirements$${name%%:*}.txt; \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -17,7 +17,7 @@ from vintraining.hands import labelled
 from vintraining.model import network
 from vintraining.parameters import Evaluate, load
 from vintraining.scores import cards as card_scores
-from vintraining.scores import charts, transfer
+from vintraining.scores import charts, transfer, truth
 from vintraining.scores import figures as scores
 
 import numpy as np
@@ -99,6 +99,32 @@ def write_characters(
     write_csv(METRICS / "confusion.csv", confusion)
 
 
+def write_headline(
+    source: str,
+    read: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray],
+    threshold: float,
+    how: Evaluate,
+) -> dict[str, Any]:
+    """metrics/evaluation.json: the figures of the source's validation and test characters.
+
+    Returns: those of the test characters.
+    """
+    frequencies = dataset.load(SPLIT, "train").counts()
+    found = {
+        part: scores.figures(probabilities, labels[part], frequencies, threshold, how)
+        for part, probabilities in read.items()
+    }
+    recalls = scores.recall(read["test"].argmax(axis=1), labels["test"])
+    by_class = zip(CHARACTERS, recalls, strict=True)
+    figures = {
+        "validation": found["validation"],
+        "recall": {character: round(float(share), 4) for character, share in by_class},
+    }
+    write_json(METRICS / "evaluation.json", {"source": source} | found["test"] | figures)
+    return found["test"]
+
+
 def write_sets(
     tests: Sets, said: Said, calibration: transfer.Calibration, how: Evaluate
 ) -> dict[str, Any]:
@@ -110,6 +136,11 @@ def write_sets(
     sets = {}
     for name, characters in tests.items():
         sets[name] = transfer.figures(said[name], calibration, how.bins)
+        if (wrong := truth.is_wrong(characters.images)).any():
+            clean = transfer.Answers(said[name].logits[~wrong], said[name].labels[~wrong])
+            sets[name]["without_mislabelled"] = {"left_out": int(wrong.sum())} | transfer.figures(
+                clean, calibration, how.bins
+            )
         if folder := record.get(name):
             sets[name] |= {key: folder[key] for key in ("share", "rows", "sha256")}
             sets[name]["groups"] = {part: n["groups"] for part, n in folder["parts"].items()}
@@ -179,19 +210,9 @@ def main() -> None:
             "computed_on": {"characters": characters, "cards": cards.origins},
         },
     )
-    frequencies = dataset.load(SPLIT, "train").counts()
     read = {part: sets[own].probabilities(temperature) for part, sets in said.items()}
-    headline = {
-        part: scores.figures(read[part], sets[own].labels, frequencies, threshold, how)
-        for part, sets in parts.items()
-    }
-    labels = parts["test"][own].labels
-    recalls = zip(CHARACTERS, scores.recall(read["test"].argmax(axis=1), labels), strict=True)
-    figures = {
-        "validation": headline["validation"],
-        "recall": {character: round(float(share), 4) for character, share in recalls},
-    }
-    write_json(METRICS / "evaluation.json", {"source": source["name"]} | headline["test"] | figures)
+    labels = {part: sets[own].labels for part, sets in parts.items()}
+    headline = write_headline(source["name"], read, labels, threshold, how)
     write_json(METRICS / "vins.json", cards.figures)
     charts.reliability(
         METRICS / "vin-reliability.png", cards.reliability(how.bins), "Reliability of whole numbers"
@@ -201,7 +222,7 @@ def main() -> None:
     sets.pop(own)
     write_json(
         METRICS / "summary.json",
-        summary(source["name"], headline["test"], sets, cards.figures["all"]),
+        summary(source["name"], headline, sets, cards.figures["all"]),
     )
 
 

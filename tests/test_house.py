@@ -27,6 +27,7 @@ def imports(path) -> set[str]:
 @pytest.mark.parametrize("path", READING, ids=lambda path: path.stem)
 def test_reading_imports_nothing_of_training(path):
     banned = [
+        "vinchecking",
         "vintraining",
         "tensorflow",
         "keras",

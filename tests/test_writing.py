@@ -136,6 +136,9 @@ def test_what_an_earlier_reading_left_does_not_look_current(folder, predict):
     assert {"vins.earlier.csv", "vins.earlier.xlsx", "review.earlier.html"} < names
     assert not {"vins.csv", "vins.xlsx", "review.html"} & names
     assert (folder / "vins.earlier.csv").read_bytes() == before
+    assert predict("input", cwd=folder).returncode == 0
+    assert predict("box.png", "--output", "other.csv", cwd=folder).returncode == 0
+    assert (folder / "vins.csv").read_bytes() == before  # of predictions.csv, not of other.csv
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
@@ -224,6 +227,16 @@ def test_a_workbook_takes_no_memory_and_no_more_than_a_sheet_holds(tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["x.xlsx"]
 
 
+def test_a_workbook_that_cannot_be_written_is_an_error_of_the_disk(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zipfile.ZipFile.write", full)
+    with pytest.raises(OSError, match="No space"), Workbook(tmp_path / "x.xlsx") as book:
+        book.add(VinRow("1"), "")
+    assert not list(tmp_path.iterdir())
+
+
 # --- what is said ------------------------------------------------------------------------------
 
 
@@ -268,12 +281,16 @@ def test_the_console_speaks_the_system_s_language_or_the_one_named(
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
 def test_no_name_commands_the_terminal(tmp_path, predict):
     name = "\x1b[31mred\udcff"
-    (tmp_path / name).mkdir()
+    (tmp_path / name / "card").mkdir(parents=True)
+    box = cv2.imencode(".png", CARDS[0].boxes[0])[1].tobytes()
+    for number in range(1, 18):
+        (tmp_path / name / f"card/{number}.png").write_bytes(box)
     (tmp_path / name / "box.png").write_bytes(cv2.imencode(".png", CARDS[0].boxes[0])[1])
     (tmp_path / name / "x.\x1b[2J").write_bytes(b"text")
     for arguments in ([name], [name, "--output", "vins.csv"], [f"{name}-missing"]):
         result = predict(*arguments, cwd=tmp_path)
         assert "\x1b" not in result.stdout + result.stderr and "Traceback" not in result.stderr
+    assert (tmp_path / "vins.xlsx").exists()
 
 
 def test_an_empty_folder_says_what_lies_there(tmp_path, predict):

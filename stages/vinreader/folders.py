@@ -27,6 +27,7 @@ from pathlib import Path
 from vinreader.image.kinds import START, SUFFIXES, kind_of, why_not_read
 from vinreader.image.pages import UnreadableImage, size_seen
 from vinreader.spec import BOXES
+from vinreader.tables import printable
 
 NEARLY = range(BOXES - 2, BOXES + 3)  # counts that were meant as a card's
 SHORTEST = 5  # characters of the shortest numbers from before 1981
@@ -34,6 +35,7 @@ LINKED, SPECIAL = "link to a folder: not followed", "no file"  # why something i
 WIDE = 4.0  # width / height; 17 boxes make 8 to 20, a single box hardly 2
 _NUMBERED = re.compile(r"(.+)_(\d{1,3})", re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
+_ENDING = re.compile(r"\.\w{1,8}")
 _DIGITS = re.compile(r"\d+", re.ASCII)
 
 
@@ -136,11 +138,11 @@ def _list(root: Path, here: Path, found: Found) -> tuple[list[str], list[str]]:
             continue
         aside = _why_aside(here, name) if kind == "file" else LINKED if kind == "link" else SPECIAL
         if aside:
-            folder = here.relative_to(root).as_posix()
+            folder = printable(here.relative_to(root).as_posix())
             found.aside.setdefault(aside, Counter())[folder] += 1
         else:
             images.append(name)
-            found.images[_suffix(name).removeprefix(".").upper()] += 1
+            found.images[_ending(name).removeprefix(".").upper()] += 1
     return images, subfolders
 
 
@@ -184,11 +186,18 @@ def _why_aside(here: Path, name: str) -> str:
     except OSError as error:
         return f"cannot be opened: {error.strerror}"
     kind = kind_of(start)
-    return why_not_read(kind) if kind else f"no image{f' ({suffix})' if suffix else ''}"
+    ending = _ending(name)
+    return why_not_read(kind) if kind else f"no image{f' ({ending})' if ending else ''}"
 
 
 def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 (Path takes 10 times as long)
+
+
+def _ending(name: str) -> str:
+    """The ending of a name as something to count by: "" for one that is no usual ending."""
+    suffix = _suffix(name)
+    return suffix if _ENDING.fullmatch(suffix) else ""
 
 
 def natural(names: Iterable[str]) -> list[str]:

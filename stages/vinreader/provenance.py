@@ -87,6 +87,21 @@ def _list(found: dict[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
+def record_of(table: Path) -> Path:
+    """Where the record of a table is."""
+    return table.with_name(f"{table.name}.json")
+
+
+def recorded_tables(table: Path) -> dict[str, str]:
+    """The tables of the reading that wrote a table, by name with their SHA-256, as its record has
+    them; none where there is no record."""
+    try:
+        found: dict[str, str] = json.loads(record_of(table).read_text("utf-8"))["tables"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found
+
+
 def write_record(reader: Reader, rules: str, tables: list[Path], found: dict[str, Any]) -> None:
     """The record beside a table, `<table>.json`: which model made its rows, and how.
 
@@ -96,7 +111,7 @@ def write_record(reader: Reader, rules: str, tables: list[Path], found: dict[str
         found: `Summary.record`: what lay in the folder and was left aside.
     """
     write_json(
-        tables[0].with_name(f"{tables[0].name}.json"),
+        record_of(tables[0]),
         {
             "model": {
                 "path": str(reader.path),

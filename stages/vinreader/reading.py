@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         print(provenance.origin(reader))
         return EXIT_READ
     print(introduction(reader), file=notes)
-    summary = Summary()
+    summary, earlier = Summary(), provenance.recorded_tables(to_file) if to_file else {}
     with closing(read(reader, options, summary.found)) as results:
         if options.format == "ascii":
             print_ascii(results, summary)
@@ -52,6 +52,11 @@ def run(options: argparse.Namespace) -> int:
             for result in results:
                 summary.add(result)
     print(report(summary, to_file), file=notes)
+    if to_file and not summary.cards and VINS in earlier:
+        renamed = put_aside_earlier(to_file)
+        before = ", ".join(old.name for old, _ in renamed)
+        after = ", ".join(new.name for _, new in renamed)
+        print(text("earlier", paths=before, names=after), file=notes)
     return EXIT_READ if summary.all_read else EXIT_SOME_UNREADABLE
 
 
@@ -146,7 +151,7 @@ def print_ascii(results: Iterable[Result], summary: Summary) -> None:
             if row.ascii:
                 print(f"{row.ascii}, {one_line(row.path)}")
             else:
-                print(f"{one_line(row.path)}: {row.message}", file=sys.stderr)
+                print(one_line(f"{row.path}: {row.message}"), file=sys.stderr)
 
 
 def report(summary: Summary, output: Path | None) -> str:
@@ -158,8 +163,4 @@ def report(summary: Summary, output: Path | None) -> str:
     told = [summary.lines(output, paths)]
     if summary.cards.total() > MOST:
         told.append(text("rows_left_out", workbook=WORKBOOK, most=MOST, vins=VINS))
-    if not summary.cards and (renamed := put_aside_earlier(output)):
-        before = ", ".join(old.name for old, _ in renamed)
-        after = ", ".join(new.name for _, new in renamed)
-        told.append(text("earlier", paths=before, names=after))
     return "\n".join(told)

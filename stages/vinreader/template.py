@@ -23,7 +23,7 @@ PAGE = _PACKAGE / "page"
 LANGUAGES = ("en", "uk")
 _SCRIPTS = (
     *("basics", "texts", "numbers", "typing", "events", "kept", "table", "disk", "station"),
-    *("list", "card", "mosaic", "main"),
+    *("list", "card", "mosaic", "lead", "main"),
 )
 
 

@@ -5,7 +5,7 @@ columns are wide enough, doubtful cards are coloured, and a card's name leads to
 """
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,12 +37,21 @@ class Workbook:
         self.rows = 0
 
     def __enter__(self) -> Self:
-        import xlsxwriter  # its import takes as long as a card is read
+        import xlsxwriter  # which takes as long as a card is read
 
-        temporary = self._stack.enter_context(replacing(self._path))
-        rows_aside = self._stack.enter_context(TemporaryDirectory())
-        settings = {"constant_memory": True, "tmpdir": rows_aside}
-        self._book = xlsxwriter.Workbook(str(temporary), settings)
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(self._path))
+            settings = {
+                "constant_memory": True,
+                "tmpdir": stack.enter_context(TemporaryDirectory()),
+            }
+            self._book = xlsxwriter.Workbook(str(temporary), settings)
+            self._begin()
+            self._stack = stack.pop_all()
+        return self
+
+    def _begin(self) -> None:
+        self._book.use_zip64()
         # The same rows give the same bytes.
         self._book.set_properties({"created": datetime(2000, 1, 1)})
         self._formats = {
@@ -55,13 +64,11 @@ class Workbook:
             for link in (False, True)
         }
         self._sheet = self._book.add_worksheet("vins")
-        for column, name in enumerate(VinRow._fields):
-            self._sheet.set_column(column, column, WIDTHS.get(name, WIDTH))
         self._sheet.freeze_panes(1, 1)
         bold = self._book.add_format({"bold": True})
         for column, name in enumerate(VinRow._fields):
+            self._sheet.set_column(column, column, WIDTHS.get(name, WIDTH))
             self._sheet.write_string(0, column, name, bold)
-        return self
 
     def __exit__(
         self,
@@ -69,13 +76,19 @@ class Workbook:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        from xlsxwriter.exceptions import FileCreateError
+
         with self._stack:
             if error:
-                self._sheet.row_data_fh.close()
+                with suppress(OSError):  # the disk may be full
+                    self._sheet.row_data_fh.close()
                 self._book.fileclosed = True
                 raise error
             self._sheet.autofilter(0, 0, max(1, min(self.rows, MOST)), len(VinRow._fields) - 1)
-            self._book.close()
+            try:
+                self._book.close()
+            except FileCreateError as failed:
+                raise failed.args[0] from None  # the OSError that it wraps
 
     def add(self, row: VinRow, source: str) -> None:
         """Adds a card's row, if the sheet holds so many. source: the folder or file of its images,
@@ -84,7 +97,8 @@ class Workbook:
         if self.rows > MOST:
             return
         doubtful = row.status != "ok"
-        link = f"external:{quote(_path_from(self._path.parent, source))}" if source else ""
+        path = _path_from(self._path.parent, source) if source else ""
+        link = f"external:{quote(os.fsencode(path))}" if path else ""
         for column, cell in enumerate(row):
             shown = cell[:LONGEST_CELL]
             if column == 0 and link and self.rows <= LINKS and len(link) <= LONGEST_LINK:

@@ -35,7 +35,7 @@ class Cards:
         self._audit = audit
         self._lots: list[tuple[int, int]] = []  # (minus the lot, place) of the accepted, a heap
         self._kept = SpooledTemporaryFile(  # noqa: SIM115 (closed with this object)
-            ROWS_IN_MEMORY, "w+", newline="", encoding="utf-8"
+            ROWS_IN_MEMORY, "w+", newline="", encoding="utf-8", errors="surrogateescape"
         )
         self._writer = csv.writer(self._kept)
         self._names: list[str] = []
@@ -175,8 +175,8 @@ def refuse_to_replace(output: Path) -> None:
 
 
 def put_aside_earlier(output: Path) -> list[tuple[Path, Path]]:
-    """Renames the files for cards of an earlier reading, where this one found no card: they would
-    look like its own. Returns their old and new paths."""
+    """Renames the files for cards that an earlier reading wrote beside `output`, where this one
+    found no card: they would look like its own. Returns their old and new paths."""
     found = [output.with_name(name) for name in (VINS, WORKBOOK, PAGE)]
     renamed = [(path, path.with_name(f"{path.stem}.earlier{path.suffix}")) for path in found]
     return [(old, old.rename(new)) for old, new in renamed if old.is_file()]

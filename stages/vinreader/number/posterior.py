@@ -74,7 +74,8 @@ def _posterior(prior: Prior, scaled: Floats, bound: Floats) -> tuple[Indices, fl
     """As `posterior`, of one card: (17, 33), with the bounds (C,) of its cells."""
     order = np.argsort(-bound, kind="stable")
     remaining = bound[order][::-1].cumsum()[::-1]
-    marginals, total, chains = np.zeros_like(scaled), 0.0, []
+    marginals, total = np.zeros_like(scaled), 0.0
+    chains: list[tuple[Floats, Floats, Floats]] = []
     for start in range(0, len(order), _CHUNK):
         if remaining[start] <= NEGLIGIBLE * total:
             break

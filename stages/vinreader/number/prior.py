@@ -82,7 +82,7 @@ YEARS = np.arange(ALL_YEARS[0], ALL_YEARS[1] + 1)
 PERIODS = {"WXY1": (1980, 2001), "23456789": (2002, 2009), "ABCDEFGHJKLMNPRSTV": (2010, 2039)}
 
 # Choices of params.yaml that tables made before them lack, with what held then.
-LATER = {
+LATER: dict[str, float] = {
     **{"stray": 1e-5, "usual_check": 0.9, "known_maker": 20},
     **{"old_makers": 30, "habit": 30, "outside": 1e-4},
 }
@@ -363,7 +363,7 @@ class YearHabits:
                 for stated, first, last, rate in CHECK_HABITS
                 if stated == prefix
             ]
-            self._add(prefix, [(first, last, seen) for first, last, seen in tallies if seen], strength)
+            self._add(prefix, [(a, b, seen) for a, b, seen in tallies if seen], strength)
         rates = np.array([self._all[prefix] for prefix in prefixes], dtype=float)
         by_years = np.array([self._by_year[prefix] for prefix in prefixes])
         self.rates = np.where(np.isnan(by_years), rates[:, None], by_years)

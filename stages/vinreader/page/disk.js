@@ -6,6 +6,7 @@
 const SURE_BOX = 0.999;   // a box read so surely is known not to show another character
 const PLANTED = 0.02;     // share of the boxes of a mosaic that are known to be wrong
 const SURE_CARDS = 500;   // cards read with confidence that are searched for such boxes
+const FOUND = 200;        // cards that a search gives at most
 const HELD = 4;           // script elements whose lines are held
 
 function diskHome(notice) {
@@ -157,6 +158,18 @@ function diskHome(notice) {
       for (let position = from; position < Math.min(from + many, settings.cards); position++) {
         const id = settings.order[position], {name} = await parsed(position, false);
         found.push({id, name, doubtful: isDoubtful(id), status: statusOf(id)});
+      }
+      return found;
+    },
+    async find(wanted) {
+      const found = [], number = wanted.toUpperCase();
+      for (let position = 0; position < settings.cards && found.length < FOUND; position++) {
+        const id = settings.order[position], {name, reading} = await parsed(position, false);
+        const now = replay(reading, events.get(id) || []).reading;
+        if (name.includes(wanted) || (!blind.has(id) && numberOf(now).includes(number))) {
+          found.push({id, name, doubtful: isDoubtful(id), status: statusOf(id)});
+        }
+        if (position % 2000 === 1999) await pause(0);
       }
       return found;
     },

@@ -11,11 +11,13 @@ async function showList() {
   const drawn = ++listDrawn, nav = $("list").parentElement;
   const first = Math.max(Math.floor(nav.scrollTop / ROW) - BEYOND, 0);
   const many = Math.min(Math.ceil(nav.clientHeight / ROW) + 2 * BEYOND, settings.cards - first);
-  const cards = await home.list(first, many);
+  const wanted = $("find").value.trim();
+  const cards = wanted ? await home.find(wanted) : await home.list(first, many);
   if (drawn !== listDrawn) return;
   const focused = nav.contains(document.activeElement);
-  $("list").style.height = `${settings.cards * ROW}px`;
-  $("list").replaceChildren(...cards.map((card, i) => listRow(card, first + i)));
+  $("list").style.height = `${(wanted ? Math.max(cards.length, 1) : settings.cards) * ROW}px`;
+  $("list").replaceChildren(...cards.map((card, i) => listRow(card, wanted ? i : first + i)));
+  if (!cards.length && settings.cards) $("list").append(element("li", text("found_none")));
   if (focused) $("list").querySelector("[aria-current]")?.focus();
 }
 

@@ -73,13 +73,14 @@ function stepsOf(events) {
 
 async function setView(to, ...where) {
   view = to;
-  $("card-view").hidden = to !== "card";
-  $("mosaic-view").hidden = to !== "mosaic";
-  $("to-card").setAttribute("aria-pressed", String(to === "card"));
-  $("to-mosaic").setAttribute("aria-pressed", String(to === "mosaic"));
+  for (const one of ["card", "mosaic", "lead"]) {
+    $(`${one}-view`).hidden = to !== one;
+    $(`to-${one}`).setAttribute("aria-pressed", String(to === one));
+  }
   showMissed([], "");
   say("");
-  if (to === "mosaic") await showMosaic(where[0] || mosaic.character, Boolean(where[0]));
+  if (to === "lead") await showLead();
+  else if (to === "mosaic") await showMosaic(where[0] || mosaic.character, Boolean(where[0]));
   else if (where.length) await showCard(...where);
   else if (desk.card) await showCard(desk.card.id);
   else await showFirst();
@@ -114,6 +115,7 @@ function keyAction(event) {
   if (isUndo(event)) return undo;
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return null;
   if (event.key === "F2") return () => setView(view === "card" ? "mosaic" : "card");
+  if (view === "lead") return null;
   const keys = view === "card" ? cardKeys : mosaicKeys;
   if (view === "card" && !desk.card) return null;
   if (Object.hasOwn(keys, event.key)) return keys[event.key];
@@ -197,6 +199,8 @@ function showAll() {
   $("clerk").hidden = !settings.served;
   $("clerk").textContent = text("clerk", {name: home.clerk});
   $("download").hidden = Boolean(settings.served);
+  $("to-lead").hidden = !settings.served;
+  $("find").placeholder = text("find");
 }
 
 function listen() {
@@ -207,6 +211,7 @@ function listen() {
     print: () => window.print(),
     "to-card": () => setView("card"),
     "to-mosaic": () => setView("mosaic"),
+    "to-lead": () => setView("lead"),
     clerk: async () => { await askName(); showAll(); },
   };
   const deciding = new Set(["accept", "confirm", "unreadable", "original", "restore"]);
@@ -218,11 +223,13 @@ function listen() {
       language = button.dataset.language;
       remember("language", language);
       showAll();
-      if (view === "mosaic") drawMosaic(false);
+      if (view === "lead") await showLead();
+      else if (view === "mosaic") drawMosaic(false);
       else drawCard(false);
       await showChange();
     }));
   }
+  $("find").addEventListener("input", () => act(showList));
   $("list").parentElement.addEventListener("scroll", () => requestAnimationFrame(showList));
   addEventListener("resize", () => requestAnimationFrame(showList));
 }

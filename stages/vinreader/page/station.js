@@ -120,6 +120,10 @@ function stationHome(notice) {
       const before = from % LISTED;
       return found.slice(before, before + many);
     },
+    async find(wanted) {
+      return (await insist(`cards?count=${LISTED}&find=${encodeURIComponent(wanted)}`)).cards;
+    },
+    report() { return insist("report"); },
     async position(id) { return positions.get(id) ?? null; },
     async card(id) {
       await said;
