@@ -18,7 +18,7 @@ from vinreader.spec import CHARACTERS
 
 # Modules through which a stage reads its parameters, reports and writes; what it computes does not
 # depend on them, so a change in them need not run a training again.
-PLUMBING = {"console", "files", "images", "parameters", "processes", "section"}
+PLUMBING = {"console", "files", "images", "parameters", "processes", "section", "tables"}
 
 
 def put_raw(workspace, split: str, train: dict, test: dict) -> None:

@@ -3,6 +3,7 @@
     SHARDS/predictions/000012-<key>.parquet   the rows of predictions.csv for about 1,000 images
     SHARDS/vins/000012-<key>.parquet          the rows of vins.csv for their cards
     SHARDS/review/000012-<key>.parquet        what the review page shows of these
+    SHARDS/sha256/000012-<key>.json           the SHA-256 of these files
 
 The key follows from the images' names, sizes and times, the reader and its options, and a shard is
 done when its files are there and whole. So a reading that was interrupted goes on where it stopped,
@@ -11,6 +12,7 @@ and a task that is done twice, because its worker was lost, writes the same file
 
 import hashlib
 import io
+import json
 import logging
 import os
 import pickle
@@ -25,7 +27,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from vinreader.files import write_bytes
+from vinreader.files import sha256, write_bytes
 from vinreader.folders import Card
 from vinreader.image.pages import UnreadableImage, open_pages
 from vinreader.litert import notes_held
@@ -38,7 +40,6 @@ from vinreader.tables import Row, VinRow
 from vinreader.template import Entry
 
 PIECES = 8  # in a shard: about 1,000 images, a second's work or two
-CARDS = b"cards"  # in the metadata of a shard's predictions: how many cards it has
 DOWNLOADS = 16  # files that a worker fetches at a time
 
 Items = list[Card | Path]
@@ -147,7 +148,7 @@ def _done(shards: Path, plan: list[Shard]) -> set[str]:
             f"{shards} holds a reading of other images, or with another model, threshold or rules; "
             "name another folder with --shards, or remove it"
         )
-    return {name for name in found if _is_whole(shards, name)}
+    return {name for name in found if _whole(shards, name)}
 
 
 def _read(tasks: list[dict[str, Any]], jobs: int | None) -> Iterator[int]:
@@ -241,80 +242,79 @@ def _fetched(items: Items) -> OpenImage:
 
 
 def _save(shards: Path, name: str, results: list[Result]) -> None:
-    """Writes a shard, its predictions last: with them it is done."""
+    """Writes a shard, its digests last: with them it is done."""
     rows = [row for result in results for row in result.rows]
     vins = [result.vin_row for result in results if result.vin_row]
     entries = [result.entry for result in results if result.entry]
+    tables: dict[str, tuple[tuple[str, ...], Sequence[tuple[Any, ...]]]] = {}
     if vins:
-        _write(shards / "vins" / f"{name}.parquet", VinRow._fields, vins)
-        _write(shards / "review" / f"{name}.parquet", Entry._fields, entries)
-    _write(shards / "predictions" / f"{name}.parquet", Row._fields, rows, cards=len(vins))
+        tables = {"vins": (VinRow._fields, vins), "review": (Entry._fields, entries)}
+    tables["predictions"] = Row._fields, rows
+    digests = {}
+    for table, (columns, content) in tables.items():
+        packed = _packed(columns, content)
+        digests[table] = sha256(packed)
+        _put(shards / table / f"{name}.parquet", packed)
+    _put(_digests_of(shards, name), json.dumps(digests).encode())
 
 
-def _is_whole(shards: Path, name: str) -> bool:
-    """Whether all files of a shard are there, as far as they tell without being read."""
-    from pyarrow import ArrowException, parquet
+def _digests_of(shards: Path, name: str) -> Path:
+    return shards / "sha256" / f"{name}.json"
 
-    def opened(table: str) -> Any:
-        return parquet.ParquetFile(io.BytesIO((shards / table / f"{name}.parquet").read_bytes()))
 
+def _whole(shards: Path, name: str) -> dict[str, bytes]:
+    """The files of a shard by table; none where one is missing or is not what was written."""
     try:
-        cards = int(opened("predictions").schema_arrow.metadata[CARDS])
-        tables = [opened(table) for table in ("vins", "review")] if cards else []
-        return all(table.metadata.num_rows == cards for table in tables)
-    except (OSError, ArrowException, KeyError, TypeError, ValueError):
-        return False
+        digests = json.loads(_digests_of(shards, name).read_bytes())
+        files = {table: (shards / table / f"{name}.parquet").read_bytes() for table in digests}
+    except (OSError, ValueError):
+        return {}
+    return files if all(sha256(files[table]) == digests[table] for table in files) else {}
 
 
 def _load(shards: Path, name: str) -> Iterator[Result]:
-    rows, cards = _table(shards / "predictions" / f"{name}.parquet")
-    yield Result([Row(*row) for row in rows], 0)
-    if cards:
-        vins, _ = _table(shards / "vins" / f"{name}.parquet")
-        entries, _ = _table(shards / "review" / f"{name}.parquet")
-        for vin, entry in zip(vins, entries, strict=True):
+    """The results of a shard.
+
+    Raises: UserError where it is not whole.
+    """
+    files = _whole(shards, name)
+    if not files:
+        raise UserError(f"{shards}: {name} is damaged; the same command reads its images again")
+    yield Result([Row(*row) for row in _table(files["predictions"])], 0)
+    if "vins" in files:
+        for vin, entry in zip(_table(files["vins"]), _table(files["review"]), strict=True):
             yield Result([], 0, VinRow(*vin), Entry(*entry))
 
 
-def _write(
-    path: Path, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], cards: int = 0
-) -> None:
-    """cards: how many the shard has in other tables, for its predictions."""
+def _packed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
     content = io.BytesIO()
     values = zip(*rows, strict=True) if rows else [[]] * len(columns)
-    table = pyarrow.table({c: list(v) for c, v in zip(columns, values, strict=True)})
-    table = table.replace_schema_metadata({CARDS: str(cards)})
-    parquet.write_table(table, content, write_page_checksum=True)
+    parquet.write_table(
+        pyarrow.table({c: list(v) for c, v in zip(columns, values, strict=True)}), content
+    )
+    return content.getvalue()
+
+
+def _put(path: Path, content: bytes) -> None:
     if isinstance(path, os.PathLike):
-        write_bytes(Path(path), content.getvalue())
+        write_bytes(Path(path), content)
     else:  # stores of objects show an object when it is whole
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.getvalue())
+        path.write_bytes(content)
 
 
-def _table(path: Path) -> tuple[Iterator[tuple[Any, ...]], int]:
-    """The rows of a file, and how many cards it says its shard has.
-
-    Raises: UserError where it is damaged.
-    """
+def _table(content: bytes) -> Iterator[tuple[Any, ...]]:
     import pyarrow
     from pyarrow import parquet
 
     # In this thread and out of Arrow's own memory: `read_table` leaves threads behind that still
     # let go of Python's when the interpreter has ended, which aborts the program.
-    try:
-        content = pyarrow.BufferReader(path.read_bytes())
-        with parquet.ParquetFile(content, page_checksum_verification=True) as file:
-            table = file.read(use_threads=False)
-            cards = int(table.schema.metadata[CARDS])
-    except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError):
-        raise UserError(
-            f"{path} is missing or damaged; remove it, and the same command reads its images again"
-        ) from None
-    return zip(*(column.to_pylist() for column in table.columns), strict=True), cards
+    with parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
+        table = file.read(use_threads=False)
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _missing() -> UserError:

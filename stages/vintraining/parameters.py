@@ -150,6 +150,7 @@ class Numbers(Section):
     unseen: Annotated[Number, Field(ge=0, le=0.5)]
     old_makers: Annotated[Number, Field(ge=0, le=100_000)]
     habit: Annotated[Number, Field(ge=0, le=100_000)]
+    older: Share
     outside: Annotated[Number, Field(gt=0, le=1)]
     stray: Annotated[Number, Field(gt=0, le=0.1)]
     usual_check: Share

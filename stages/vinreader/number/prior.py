@@ -84,7 +84,7 @@ PERIODS = {"WXY1": (1980, 2001), "23456789": (2002, 2009), "ABCDEFGHJKLMNPRSTV":
 # Choices of params.yaml that tables made before them lack, with what held then.
 LATER: dict[str, float] = {
     **{"stray": 1e-5, "usual_check": 0.9, "known_maker": 20},
-    **{"old_makers": 30, "habit": 30, "outside": 1e-4},
+    **{"old_makers": 30, "habit": 30, "outside": 1e-4, "older": 0.25},
 }
 
 Counts = dict[str, dict[str, dict[str, float]]]  # by prefix, position ("1" to "17"), character
@@ -247,7 +247,7 @@ def build(table: dict[str, Any], years: Years | None = None) -> Prior:
         rows=rows,
         ends=ends,
         row_of=row_of,
-        check_rate=rates.by_code(years),
+        check_rate=rates.by_code(years, choices.pop("older")),
         year_share=year_share,
         counts=np.array([seen.get(b[:3], 0) if len(b) >= 3 else 0 for b in prefixes]),
         **choices,
@@ -390,17 +390,20 @@ class YearHabits:
             by_year = np.where(counts[1] > 0, mixed, by_year)
         self._all[prefix], self._by_year[prefix] = rate, by_year
 
-    def by_code(self, years: Years | None) -> Floats:
-        """float (C, 33): the rates by the character at position 10, of all years that it can mean
-        alike; of a character that means none, those of all numbers."""
+    def by_code(self, years: Years | None, older: float) -> Floats:
+        """float (C, 33): the rates by the character at position 10, of all years that it can mean,
+        of two the `older` share of the numbers in the first; of a character that means none, those
+        of all numbers."""
         overall = np.array([self._all[prefix] for prefix in self.prefixes])
         found = np.repeat(overall[:, None], len(CHARACTERS), axis=1)
         various = [len(p) >= 3 and not np.isnan(self._by_year[p]).all() for p in self.prefixes]
         for cell in np.flatnonzero(various).tolist():
             for code in MODEL_YEARS:
                 if possible := years_of(code, self.prefixes[cell], years):
-                    at = np.isin(YEARS, possible)
-                    found[cell, INDEX[code]] = self.rates[cell, at].mean()
+                    first, last = self.rates[
+                        cell, [possible[0] - YEARS[0], possible[-1] - YEARS[0]]
+                    ]
+                    found[cell, INDEX[code]] = older * first + (1 - older) * last
         return found
 
 

@@ -23,8 +23,9 @@ import numpy as np
 
 from vinreader.files import sha256
 from vinreader.number.known import as_number, read_table
+from vinreader.number.makers import MODEL_YEAR_MAKERS
 from vinreader.number.prior import CHECK, LEVELS, PERIODS, Counts, Prior
-from vinreader.number.vin import CHECK_POSITION, YEAR_POSITION, check_digit, is_number, year_coded
+from vinreader.number.vin import CHECK_POSITION, YEAR_POSITION, check_digit, is_number
 from vinreader.spec import BOXES, INDEX, UserError
 
 MAKER = 3  # characters of a maker's code
@@ -91,7 +92,7 @@ def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
         seen += 1
         holds = check_digit(vin) == vin[CHECK_POSITION - 1]
         names = [CHECK]
-        if year_coded(vin):
+        if vin[:MAKER] in MODEL_YEAR_MAKERS:  # elsewhere the law asks for it, or no year is told
             names += [f"{CHECK} {codes}" for codes in PERIODS if vin[YEAR_POSITION - 1] in codes]
         for i, lengths in LEVELS.items():
             for prefix in (vin[:length] for length in lengths):
