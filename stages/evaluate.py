@@ -195,7 +195,7 @@ def main() -> None:
         }
         for part, sets in parts.items()
     }
-    calibration = transfer.calibrate(said["validation"], how.target_risk)
+    calibration = transfer.calibrate(said["validation"], how.target_risk, how.risks)
     temperature, threshold = calibration.temperature, calibration.threshold
     validation, test = (written(own, part, sets, temperature) for part, sets in said.items())
     cards = card_scores.measure(validation, test, parameters)
@@ -207,6 +207,10 @@ def main() -> None:
             "threshold": threshold,
             "vin_threshold": cards.threshold,
             "target_risk": how.target_risk,
+            "by_risk": {
+                f"{risk:g}": {"threshold": threshold, "vin_threshold": cards.by_risk[risk]}
+                for risk, threshold in sorted(calibration.by_risk.items())
+            },
             "computed_on": {"characters": characters, "cards": cards.origins},
         },
     )

@@ -79,6 +79,7 @@ def describe(
         "review_threshold": calibration["threshold"],
         "vin_review_threshold": calibration["vin_threshold"],
         "target_risk": calibration["target_risk"],
+        "by_risk": calibration["by_risk"],
         "calibrated_on": calibration["computed_on"],
         "source": source["name"],
         "test": test,

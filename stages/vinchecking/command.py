@@ -40,6 +40,7 @@ READING = (
     "--rules",
     "--known",
     "--known-rate",
+    "--risk",
     "--years",
     "--audit",
     "--jobs",
@@ -193,8 +194,8 @@ def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Ta
     from vinreader.summary import Summary
     from vinreader.writing import write_files
 
-    summary = Summary()
     reader = reading.open_reader(options)
+    summary = Summary(thresholds=reader.vin_thresholds)
     print(reading.introduction(reader))
     with closing(reading.read(reader, options, summary.found)) as results:
         tables = write_files(

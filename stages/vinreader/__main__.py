@@ -47,11 +47,10 @@ def run(name: str, program: str, arguments: list[str]) -> int:
         signal.signal(signal.SIGINT, end_at_once)
     sys.argv = [program, *arguments]
     try:
-        command = import_module(COMMANDS[name][0])
+        return import_module(COMMANDS[name][0]).main() or 0
     except ModuleNotFoundError as error:
         print(f"{program}: {_missing(name, error.name or '')}", file=sys.stderr)
         return EXIT_CANNOT_RUN
-    return command.main() or 0
 
 
 def _help() -> str:
@@ -72,7 +71,9 @@ def _missing(command: str, module: str) -> str:
     package = module.partition(".")[0]
     if package in ("vintraining", "vinchecking"):
         return f"this needs the project's folder; run there: python stages/vinreader {command} ..."
-    extra = 'pip install "vinreader[check]"' if command == "check" else "requirements.txt"
+    extra = {"check": 'pip install ".[check]"', "read": "requirements-reader.txt"}.get(
+        command, "requirements.txt"
+    )
     return f"{package} is not installed; install what this command needs: {extra}"
 
 

@@ -84,6 +84,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "model years that the vehicles can be of, such as 1975-2001: others are ruled out, "
         "and of two years 30 apart it is settled which is meant (default: none after the next)",
     },
+    "--risk": {
+        "type": share,
+        "metavar": "SHARE",
+        "help": "expected share of errors among what is accepted, such as 0.01 "
+        "(default: the model's own, 0.005)",
+    },
     "--audit": {
         "type": number,
         "metavar": "N",
@@ -140,8 +146,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(text("no_input"))
     if options.engine == "local":
         options.output = options.output or Path("predictions.csv")
-    elif options.debug or options.known or options.years or options.audit:
-        parser.error("--debug, --known, --years and --audit are for --engine local")
+    elif options.debug or options.known or options.years or options.risk or options.audit:
+        parser.error("--debug, --known, --years, --risk and --audit are for --engine local")
     if options.audit and options.format == "ascii":
         parser.error("--audit is for --format csv, which writes the page")
     return options

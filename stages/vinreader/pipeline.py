@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,6 @@ from vinreader.folders import Card
 from vinreader.image.boxes import normalise_all, reduced
 from vinreader.image.pages import open_pages
 from vinreader.litert import notes_held
-from vinreader.number.known import Known
-from vinreader.number.vin import Years
 from vinreader.reader import CardReading, Reader, Reading
 from vinreader.scans import OpenImage, Scan, open_item
 from vinreader.spec import BOXES
@@ -32,6 +31,7 @@ class Result:
     rows: of predictions.csv, one a box or page. vin_row: of vins.csv, and entry: for the review
     page; both None for a loose image. files: how many files it was read from, 0 for the second
     page of a file. source: of a card, the folder or file of its images, "" where that is not known.
+    confidence: of a card that nothing else sends to a person, else 0.
     """
 
     rows: list[Row]
@@ -39,6 +39,7 @@ class Result:
     vin_row: VinRow | None = None
     entry: Entry | None = None
     source: str = ""
+    confidence: float = 0.0
 
 
 def read_items(
@@ -73,7 +74,7 @@ def read_items(
     else:
         begin = (
             _begin,
-            (reader.path, reader.threshold, reader.known, reader.years, root, rules, debug),
+            (reader.settings, root, rules, debug),
         )
         chunks_read = processes.in_order(_read, pieces, jobs, *begin)
     for results in chunks_read:
@@ -84,10 +85,7 @@ _read_chunk: Callable[[list[Card | Path]], list[Result]]
 
 
 def _begin(
-    model: Path,
-    threshold: float,
-    known: Known | None,
-    years: Years | None,
+    settings: dict[str, Any],
     root: Path,
     rules: str,
     debug: Path | None,
@@ -95,7 +93,7 @@ def _begin(
     """Prepares a process for `_read`."""
     global _read_chunk
     with notes_held():
-        reader = Reader(model, threshold, known=known, years=years)
+        reader = Reader(**settings)
     _read_chunk = lambda items: read_chunk(reader, items, root, rules, debug)  # noqa: E731
 
 
@@ -206,7 +204,8 @@ def _result(page: _Page, read: list[Reading | str], reading: CardReading | None)
         row,
         [at for at, box in enumerate(read) if isinstance(box, str) or box.message],
     )
-    return Result(rows, page.files, row, review.entry(card), page.source)
+    sure = reading.confidence if reading and not reading.has_problems else 0.0
+    return Result(rows, page.files, row, review.entry(card), page.source, sure)
 
 
 def _row_of_incomplete(page: _Page, read: list[Reading | str], raw: str) -> VinRow:

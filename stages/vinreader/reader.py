@@ -68,8 +68,8 @@ class CardReading:
         vin: the most probable number, 17 characters; raw: the reading box by box. Both have `-`
             for an empty box.
         confidence: probability that all of `vin` is right, 0 to 1, calibrated; 0 with an empty box.
-        status: `ok`, or `review` when a person should look; message: why, and what the rules
-            changed.
+        status: `ok`, or `review` when a person should look; has_problems: whether it is for
+            something else than its confidence; message: why, and what the rules changed.
         check_digit: `ok`, `wrong` or `not required`; empty with an empty box.
         region, manufacturer, model_year: what the number tells, else empty.
         changed: the boxes in which `vin` differs from the plain reading, and by which rule.
@@ -82,6 +82,7 @@ class CardReading:
     raw: str
     confidence: float
     status: str
+    has_problems: bool
     message: str
     check_digit: str
     region: str
@@ -102,6 +103,11 @@ class Reader:
         threads: processor threads of the interpreter.
         known: numbers that the archive already has; see `known.py`.
         years: the first and the last model year that the vehicles can be of; see `prior.build`.
+        risk: expected share of errors among the accepted, one of those that the model has
+            thresholds for (`by_risk` in its description); its own when not given.
+
+    Attributes:
+        vin_thresholds: the confidence from which a card is accepted, by risk.
 
     Raises:
         ModelError: a file is missing, damaged, changed after its export, or no VIN reader's.
@@ -114,11 +120,23 @@ class Reader:
         threads: int = 1,
         known: Known | None = None,
         years: facts.Years | None = None,
+        risk: float | None = None,
     ):
         self.path = Path(model) if model is not None else RELEASED
-        self.known, self.years = known, years
+        self.known, self.years, self.risk = known, years, risk
         self.description = self._load_description()
-        self.threshold = self.description["review_threshold"] if threshold is None else threshold
+        self.vin_threshold = self.description["vin_review_threshold"]
+        self.threshold = self.description["review_threshold"]
+        offered = self.description.get("by_risk", {})
+        if risk is not None:
+            if f"{risk:g}" not in offered:
+                known_risks = ", ".join(offered) or "none but its own"
+                raise ModelError(f"{self.path} has no thresholds for {risk:g}, only: {known_risks}")
+            self.threshold = offered[f"{risk:g}"]["threshold"]
+            self.vin_threshold = offered[f"{risk:g}"]["vin_threshold"]
+        self.vin_thresholds = {name: chosen["vin_threshold"] for name, chosen in offered.items()}
+        if threshold is not None:
+            self.threshold = threshold
         try:
             content = self.path.read_bytes()
         except OSError as error:
@@ -134,6 +152,12 @@ class Reader:
             self._litert = LiteRT(content, threads)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self.path} is not a VIN reader's model: {error}") from None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What another process makes the same reader with."""
+        names = ("threshold", "known", "years", "risk")
+        return {"model": self.path} | {name: getattr(self, name) for name in names}
 
     @property
     def description_path(self) -> Path:
@@ -174,6 +198,11 @@ class Reader:
                 description["review_threshold"],
                 *([by_kind[kind] for kind in decoding.KINDS] if by_kind else [vin_threshold]),
                 description["test"]["balanced_accuracy"],
+                *(
+                    chosen[key]
+                    for chosen in description.get("by_risk", {}).values()
+                    for key in ("threshold", "vin_threshold")
+                ),
                 *(
                     part["images"]
                     for folder in description.get("labelled", {}).values()
@@ -285,7 +314,7 @@ class Reader:
     def _card_reading(
         self, boxes: Sequence[Reading], found: decoding.Decoding, note: str
     ) -> CardReading:
-        threshold = self.description["vin_review_threshold"]
+        threshold = self.vin_threshold
         if isinstance(threshold, dict):
             threshold = threshold[found.evidence]
         problems = [
@@ -304,6 +333,7 @@ class Reader:
             found.raw,
             found.confidence,
             "ok" if sure else "review",
+            bool(problems),
             "; ".join([*problems, *map(str, found.changed), *([note] if note else [])]),
             facts.check_digit_status(found.vin),
             facts.region(found.vin),

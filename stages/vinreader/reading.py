@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         print(provenance.origin(reader))
         return EXIT_READ
     print(introduction(reader), file=notes)
-    summary, earlier = Summary(), provenance.recorded_tables(to_file) if to_file else {}
+    summary = Summary(thresholds=reader.vin_thresholds)
+    earlier = provenance.recorded_tables(to_file) if to_file else {}
     with closing(read(reader, options, summary.found)) as results:
         if options.format == "ascii":
             print_ascii(results, summary)
@@ -68,7 +69,9 @@ def open_reader(options: argparse.Namespace) -> Reader:
     rate = RATE if options.known_rate is None else options.known_rate
     with notes_held():
         known = Known.read(options.known, rate) if options.known else None
-        reader = Reader(options.model, options.threshold, known=known, years=options.years)
+        reader = Reader(
+            options.model, options.threshold, known=known, years=options.years, risk=options.risk
+        )
     if known:
         print(known.summary(), file=sys.stderr)
     return reader

@@ -1,5 +1,6 @@
 """What was found, read and left aside, for the person who waits and for the record."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +18,25 @@ FOLDERS = 3  # that a line names
 @dataclass
 class Summary:
     """boxes, cards: how many have which status. drawn: cards for the audit. found: files, by kind
-    and folder."""
+    and folder. thresholds: of cards, by expected share of errors; acceptable: how many cards each
+    of them would accept. expected_errors: among the accepted cards."""
 
     boxes: Counter[str] = field(default_factory=Counter)
     cards: Counter[str] = field(default_factory=Counter)
     drawn: int = 0
     found: Found = field(default_factory=Found)
+    thresholds: dict[str, float] = field(default_factory=dict)
+    acceptable: Counter[str] = field(default_factory=Counter)
+    expected_errors: float = 0.0
 
     def add(self, result: "Result") -> None:
         self.boxes.update(row.status for row in result.rows)
         if result.vin_row:
             self.cards[result.vin_row.status] += 1
+            if result.vin_row.status == "ok" and result.confidence:
+                self.expected_errors += 1 - result.confidence
+            at_least = (risk for risk, t in self.thresholds.items() if result.confidence >= t)
+            self.acceptable.update(at_least)
 
     @property
     def all_read(self) -> bool:
@@ -46,7 +55,20 @@ class Summary:
             if self.drawn:
                 line += f", {text('drawn', drawn=self.drawn)}"
             told.append(line + (f"; {text('see_cards', **cards_in)}" if cards_in else ""))
+            if self.expected_errors:
+                told.append(self._risk())
         return "\n".join([*told, *self.lines_aside()])
+
+    def _risk(self) -> str:
+        """How many of the accepted cards are expected to be wrong, and what other risks accept."""
+        low, high = _poisson_interval(self.expected_errors)
+        line = text(
+            "expected", ok=self.cards["ok"], errors=self.expected_errors, low=low, high=high
+        )
+        other = [
+            text("with_risk", risk=risk, cards=self.acceptable[risk]) for risk in self.thresholds
+        ]
+        return "; ".join([line, *other])
 
     def lines_aside(self) -> list[str]:
         """What was left aside, and in which folders most of it is."""
@@ -73,6 +95,21 @@ class Summary:
             },
             "folders_not_listed": self.found.unlisted,
         }
+
+
+def _poisson_interval(mean: float) -> tuple[int, int]:
+    """Counts between which 95 % of a Poisson distribution lie: errors of many readings, each of
+    which is wrong rarely and by itself (Le Cam, 1960)."""
+    if mean > 500:
+        return round(mean - 1.96 * math.sqrt(mean)), round(mean + 1.96 * math.sqrt(mean))
+    count, share, cumulated = 0, math.exp(-mean), math.exp(-mean)
+    low = None
+    while cumulated < 0.975:
+        low = count if low is None and cumulated >= 0.025 else low
+        count += 1
+        share *= mean / count
+        cumulated += share
+    return count if low is None else low, count
 
 
 def _only(counts: Counter[str], *names: str) -> dict[str, int]:

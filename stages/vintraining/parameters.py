@@ -161,6 +161,7 @@ class Numbers(Section):
 
 class Evaluate(Section):
     target_risk: Annotated[Number, Field(gt=0, lt=1)]
+    risks: list[Annotated[Number, Field(gt=0, lt=1)]]
     bins: Annotated[int, Field(ge=2, le=100)]
     pairs: Annotated[int, Field(ge=1, le=528)]
     cards: Annotated[int, Field(ge=10, le=100_000)]

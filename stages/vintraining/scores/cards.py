@@ -53,10 +53,12 @@ class Cards:
 
 @dataclass(frozen=True)
 class Scores:
-    """threshold: from which cards are accepted, 0 to 1.01; origins: how many cards of each it is
+    """threshold: from which cards are accepted, 0 to 1.01; by_risk: the same for other shares of
+    errors. origins: how many cards of each it is
     from, "" for those of many hands. figures: for metrics/vins.json. test: the cards behind."""
 
     threshold: float
+    by_risk: dict[float, float]
     origins: dict[str, int]
     figures: dict[str, Any]
     test: Cards
@@ -98,7 +100,8 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     real, chosen = _chosen(parameters, rng)
     held_out = bool(real.vins)
     read = _read_all(validation, chosen, rng)
-    threshold = _threshold(read, how.target_risk)
+    by_risk = {risk: _threshold(read, risk) for risk in (how.target_risk, *how.risks)}
+    threshold = by_risk[how.target_risk]
     origins = {name: len(cards.right) for name, cards in read.items()}
     tested = _read_all(test, chosen, rng)
     cards = tested.pop(OWN)
@@ -117,7 +120,7 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
         times = np.bincount(rng.choice(len(real.vins), how.cards), minlength=len(real.vins))
         part = _read([test.own], list(_numbers(parted, times, learning, rng)), rng)
         figures[name] = _figures(part, threshold)
-    return Scores(threshold, origins, figures, cards)
+    return Scores(threshold, by_risk, origins, figures, cards)
 
 
 def _threshold(read: dict[str, Cards], target_risk: float) -> float:

@@ -4,6 +4,7 @@ A network is surest of itself on what it was trained on. So temperature and thre
 validation characters of every source, none of which was trained on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +34,18 @@ class Answers:
 
 @dataclass(frozen=True)
 class Calibration:
-    """temperature: divides logits; threshold: from which characters are accepted, 0 to 1.01."""
+    """temperature: divides logits; threshold: from which characters are accepted, 0 to 1.01;
+    by_risk: the same for other shares of errors."""
 
     temperature: float
     threshold: float
+    by_risk: dict[float, float]
 
 
-def calibrate(validation: dict[str, Answers], target_risk: float) -> Calibration:
-    """Temperature and threshold, from validation characters of every source.
+def calibrate(
+    validation: dict[str, Answers], target_risk: float, risks: Sequence[float] = ()
+) -> Calibration:
+    """Temperature and thresholds, from validation characters of every source.
 
     Every source weighs the same, and in a source every class that occurs.
 
@@ -59,8 +64,8 @@ def calibrate(validation: dict[str, Answers], target_risk: float) -> Calibration
         accepting.Readings(*confidences(answers, temperature), class_weights(answers.labels))
         for answers in validation.values()
     ]
-    threshold = accepting.threshold(sources, target_risk)
-    return Calibration(round(temperature, 5), round(threshold, 5))
+    by_risk = {risk: round(accepting.threshold(sources, risk), 5) for risk in (target_risk, *risks)}
+    return Calibration(round(temperature, 5), by_risk[target_risk], by_risk)
 
 
 def confidences(answers: Answers, temperature: float) -> tuple[np.ndarray, np.ndarray]:
