@@ -412,7 +412,7 @@ def test_processes_end_with_the_one_that_started_them(many, tmp_path):
 
 
 def test_without_rules_the_vin_is_the_plain_reading(drawn, tmp_path):
-    save_boxes(tmp_path / "input/card", drawn[0])
+    save_boxes(tmp_path / "input/card", drawn[1])
     assert predict("input", "--rules", "none", cwd=tmp_path).returncode == 0
     (row,) = rows(tmp_path / "vins.csv")
     assert row["vin"] == row["raw"] and row["message"] == ""
