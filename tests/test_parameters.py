@@ -66,7 +66,8 @@ def test_an_old_name_is_told_with_the_new_one(old):
 
 
 def test_numbers_as_people_write_them_are_understood():
-    assert parse(changed("learning_rate: 0.003", "learning_rate: 1e-3")).train.learning_rate == 0.001
+    text = changed("learning_rate: 0.003", "learning_rate: 1e-3")
+    assert parse(text).train.learning_rate == 0.001
 
 
 def test_a_stage_stops_with_the_message(workspace):
