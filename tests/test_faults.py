@@ -17,6 +17,7 @@ import pytest
 
 from conftest import PROJECT, no_file_over, rows, unmeasured
 from vinreader.files import LEFT, write_text
+from vinreader.tables import Row
 
 RESULTS = ("predictions.csv", "vins.csv", "review.html", "predictions.csv.json")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits and capabilities")
@@ -102,14 +103,15 @@ def test_what_a_killed_process_left_is_cleared_after_a_day(tmp_path):
 @pytest.mark.parametrize("most", [0, 1000, 5000, 50_000])
 def test_a_full_disk_is_one_clear_error_and_changes_nothing(folder, undisturbed, most):
     assert most < len(undisturbed["review.html"])
-    (folder / "predictions.csv").write_text("an old result")
+    old = ",".join(Row._fields)
+    (folder / "predictions.csv").write_text(old)
     process = start(folder, **no_file_over(most))
     said, _ = process.communicate()
     assert process.returncode == 2 and "Traceback" not in said
     # With no byte to spare there is no temporary file either.
     why = "File too large" if most else "No usable temporary directory"
     assert why in said and "nothing was changed" in said
-    assert results(folder) == {"predictions.csv": b"an old result"}
+    assert results(folder) == {"predictions.csv": old.encode()}
     assert not list(folder.glob(".*"))
 
 
@@ -124,6 +126,19 @@ def test_a_full_standard_output_is_an_error_too(folder):
             text=True,
         )
     assert process.returncode == 2 and "No space left on device" in process.stderr
+
+
+@linux
+def test_a_closed_pipe_is_no_claim_that_nothing_was_changed(folder):
+    reading = [sys.executable, PROJECT / "stages/predict.py", "input"]
+    end, start = os.pipe()
+    os.close(end)
+    with os.fdopen(start, "w") as closed:
+        process = subprocess.run(
+            reading, cwd=folder, stdout=closed, stderr=subprocess.PIPE, text=True
+        )
+    assert process.returncode == 2 and len(process.stderr.splitlines()) == 1
+    assert "closed" in process.stderr and "nothing was changed" not in process.stderr
 
 
 @linux

@@ -161,11 +161,12 @@ def test_what_cannot_run_says_why_and_changes_nothing(folder, tmp_path, argument
     ):
         (tmp_path / f"{name}.tflite").write_bytes(model)
         (tmp_path / f"{name}.json").write_text(json.dumps(description))
-    (tmp_path / "predictions.csv").write_text("an old result")
+    old = ",".join(Row._fields)
+    (tmp_path / "predictions.csv").write_text(old)
     result = predict(*arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert says in result.stderr and "Traceback" not in result.stderr
-    assert (tmp_path / "predictions.csv").read_text() == "an old result"
+    assert (tmp_path / "predictions.csv").read_text() == old
     assert not list(tmp_path.glob(".predictions*"))
 
 

@@ -611,6 +611,35 @@ def test_mistakes_are_one_clear_error(tmp_path, shared):
     assert told.returncode == 2 and "put that back" in told.stderr
 
 
+def test_a_scan_named_as_output_stays_a_scan(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "input").mkdir()
+    scan = tmp_path / "input/a.png"
+    Image.new("L", (20, 30), 255).save(scan)
+    before = scan.read_bytes()
+    told = check(tmp_path, "input", "--output", "input/a.png")
+    assert told.returncode == 2 and "a.png is there already" in told.stderr
+    assert scan.read_bytes() == before and [*scan.parent.iterdir()] == [scan]
+
+
+def test_a_table_that_is_not_the_station_s_is_put_aside(tmp_path):
+    build(tmp_path, [card("a"), card("b")])
+    table = tmp_path / "vins.csv"
+    with running(tmp_path) as station:
+        station.send(done(0))
+        station.ask("/api/vins.csv")
+        for clerk in ("Olena", "Petro"):  # tables from the page on disk, copied beside the store
+            foreign = table.read_text("utf-8").replace("anna", clerk)
+            table.write_text(foreign, "utf-8")
+            station.send(event("unreadable", 1), event("open", 1))
+            assert "anna" in station.ask("/api/vins.csv").text
+        aside = [tmp_path / f"vins.earlier{more}.csv" for more in ("", "-2")]
+        assert ["Olena" in aside[0].read_text(), "Petro" in aside[1].read_text()] == [True] * 2
+    assert not (tmp_path / "vins.earlier-3.csv").exists()
+    assert "vins.earlier.csv" in (tmp_path / "log").read_text()
+
+
 def test_a_folder_without_cards_leaves_nothing(tmp_path):
     from PIL import Image
 

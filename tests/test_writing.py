@@ -112,6 +112,26 @@ def test_decisions_of_persons_are_not_replaced(folder, cells, predict):
     assert predict("input", "--output", "again/predictions.csv", cwd=folder).returncode == 0
 
 
+def test_decisions_that_a_spreadsheet_saved_in_its_way_are_not_replaced(folder, predict):
+    assert predict("input", cwd=folder).returncode == 0
+    decided(folder, decision="confirmed", clerk="\u041e\u043b\u0435\u043d\u0430")
+    table = (folder / "vins.csv").read_text("utf-8").replace(",", ";").encode("cp1251")
+    (folder / "vins.csv").write_bytes(table)
+    refused = predict("input", cwd=folder)
+    assert refused.returncode == 2 and "may hold decisions" in refused.stderr
+    assert (folder / "vins.csv").read_bytes() == table
+
+
+def test_a_file_of_another_kind_is_not_replaced(folder, predict):
+    scan, known = folder / "input/one/01.png", folder / "list.csv"
+    known.write_text("vin\n1M8GDM9AXKP042788\n")
+    for path in (scan, known):
+        before = path.read_bytes()
+        refused = predict("input", "--output", path, "--known", known, cwd=folder)
+        assert refused.returncode == 2 and f"{path} is there already" in refused.stderr
+        assert path.read_bytes() == before
+
+
 def test_a_station_s_tables_are_not_replaced(folder, predict):
     (folder / "checks.sqlite").write_bytes(b"")
     refused = predict("input", cwd=folder)
@@ -144,7 +164,7 @@ def test_what_an_earlier_reading_left_does_not_look_current(folder, predict):
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
 def test_an_output_that_is_a_link_stays_one(folder, predict):
     (folder / "far").mkdir()
-    (folder / "far/table.csv").write_text("old")
+    (folder / "far/table.csv").write_text("")
     (folder / "out.csv").symlink_to("far/table.csv")
     assert predict("input", "--output", "out.csv", cwd=folder).returncode == 0
     assert (folder / "out.csv").is_symlink() and len(rows(folder / "far/table.csv")) == 17

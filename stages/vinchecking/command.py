@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from importlib.util import find_spec
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from vinreader.workbook import Workbook
 
 PORT = 8017
 MINUTE = 60.0
+log = logging.getLogger("vinchecking")
 READING = (
     "--output",
     "--model",
@@ -115,7 +117,8 @@ def open_store(options: argparse.Namespace) -> Store:
         raise UserError(
             f"{log} is there without {path.name}: put that back beside it, or remove it"
         )
-    said = {} if path.exists() and _is_own(vins, options.output) else decisions(vins)
+    own = path.exists() and vins.is_file() and sha256(vins) == _recorded(vins, options.output)
+    said = {} if own else decisions(vins)
     if path.exists():
         store = Store(path)
         try:
@@ -167,12 +170,13 @@ def _refuse_another(store: Store, options: argparse.Namespace) -> None:
         )
 
 
-def _is_own(vins: Path, output: Path) -> bool:
-    """Whether vins.csv is as a reading or a station has written it, as far as the record says."""
+def _recorded(vins: Path, output: Path) -> str:
+    """The SHA-256 of vins.csv as a reading or a station last wrote it, as far as the record says;
+    else ""."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         record = json.loads(_record(output).read_text("utf-8"))
-        return bool(record["tables"][vins.name] == sha256(vins))
-    return False
+        return str(record["tables"][vins.name])
+    return ""
 
 
 def _record(output: Path) -> Path:
@@ -236,6 +240,7 @@ class Tables:
         self._record = _record(output)
         self._lock = threading.Lock()
         self._events = -1  # of which the tables tell
+        self._written = _recorded(self.path, output)
 
     def write(self) -> Path:
         """Write vins.csv as it is decided now, and its SHA-256 into the record of the reading.
@@ -247,16 +252,29 @@ class Tables:
         with self._lock:
             events = self._store.count_events()
             if events != self._events or not self.path.exists():
+                self._put_aside_another()
                 with ExitStack() as stack:
                     Csv(self.path, VinRow._fields, stack).write(self._store.rows())
+                self._written = sha256(self.path)
                 with suppress(OSError):  # `write_workbook` makes it anew when the work is done
                     self.path.with_name(WORKBOOK).unlink(missing_ok=True)
                 with suppress(FileNotFoundError, ValueError, KeyError):
                     record = json.loads(self._record.read_text("utf-8"))
-                    record["tables"][self.path.name] = sha256(self.path)
+                    record["tables"][self.path.name] = self._written
                     write_json(self._record, record)
                 self._events = events
         return self.path
+
+    def _put_aside_another(self) -> None:
+        """Renames a vins.csv that is not as it was written: a person changed it, or put one with
+        decisions in its place."""
+        if not self._written or not self.path.is_file() or sha256(self.path) == self._written:
+            return
+        names = chain(["earlier"], (f"earlier-{number}" for number in count(2)))
+        aside = (self.path.with_name(f"{self.path.stem}.{name}.csv") for name in names)
+        free = next(path for path in aside if not path.exists())
+        self.path.rename(free)
+        log.warning("%s was changed by another than the station: it is %s now", self.path, free)
 
     def write_workbook(self, images: Path) -> None:
         """Write vins.xlsx as it is decided now. images: the folder that was read.

@@ -23,9 +23,13 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         interruptible()
-        return run(options)
+        status = run(options)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         said, status = str(error), EXIT_CANNOT_RUN
+    except BrokenPipeError:  # of `| head -1`; the files may be there by now
+        said, status = text("pipe"), EXIT_CANNOT_RUN
     except OSError as error:
         where = error.filename or "input/output"
         said = text("failed", where=where, why=error.strerror or error, kept=kept)

@@ -120,6 +120,7 @@ def write_files(
 
     Raises: UserError, OSError; nothing was changed then.
     """
+    refuse_another(output)
     tables = [output]
     # vins.csv is replaced last: what persons decided in the old one is in the page's store by then.
     with ExitStack() as last, ExitStack() as stack:
@@ -148,29 +149,49 @@ def write_files(
 
 
 def _decided(vins: Path) -> int:
-    """The cards of a vins.csv on which persons have decided; 0 where it is no such table."""
+    """The cards of a vins.csv on which persons have decided.
+
+    Raises: UserError where it is no such table, as after a spreadsheet has saved it in its way:
+    nobody can tell what persons wrote there.
+    """
     try:
         return sum(bool(row.decision) for _, row in read_vins(vins))
-    except UserError:
-        return 0
+    except UserError as error:
+        raise UserError(text("not_replaced", why=error)) from None
+
+
+def refuse_another(output: Path) -> None:
+    """Stops a reading whose `--output` names a scan, a list of numbers or whatever else is no
+    table of boxes.
+
+    Raises: UserError.
+    """
+    if not output.is_file():
+        return
+    columns = ",".join(Row._fields).encode()
+    with output.open("rb") as file:
+        start = file.read(len(columns))
+    if start and start != columns:
+        raise UserError(text("is_another", path=output))
 
 
 def refuse_to_replace(output: Path) -> None:
     """Stops a reading that would replace what is no reading of its own.
 
     Raises: UserError where `output` is a stream of a process (/dev/stdout), where it has a name
-    that the other files have, or where beside it are decisions of persons or a check station's
-    store.
+    that the other files have or is there and no table of boxes, or where beside it are decisions
+    of persons or a check station's store.
     """
     streams = str(output.parent.resolve()), str(output.readlink()) if output.is_symlink() else ""
     if any(place.startswith("/proc/") for place in streams):
         raise UserError(text("no_file", path=output))
     if output.name.casefold() in (VINS, WORKBOOK, PAGE, STORE):
         raise UserError(text("is_a_result", path=output))
+    refuse_another(output)
     vins, store = output.with_name(VINS), output.with_name(STORE)
     if store.exists():
         raise UserError(text("has_station", path=store, vins=vins))
-    if vins.is_file() and (decided := _decided(vins)):
+    if vins.is_file() and vins.stat().st_size and (decided := _decided(vins)):
         raise UserError(text("has_decisions", path=vins, cards=decided))
 
 
