@@ -17,6 +17,7 @@ import pytest
 
 from conftest import PROJECT, rows
 from vinreader import command, console
+from vinreader.decisions import read_vins
 from vinreader.spec import UserError
 from vinreader.tables import Row, TableError, VinRow, guarded, read_table
 from vinreader.workbook import MOST, Workbook
@@ -72,17 +73,19 @@ def test_a_missing_or_unreadable_box_keeps_its_place(tmp_path, predict):
 
 def test_what_is_left_aside_is_said_and_recorded(folder, predict):
     (folder / "input/one/notes.txt").write_text("text")
+    (folder / "input/loose").write_bytes((folder / "input/one/01.png").read_bytes())
     for place in ("a", "b", "c", "d"):
         (folder / "input" / place).mkdir()
         (folder / "input" / place / "scans.zip").write_bytes(b"PK\3\4" + bytes(60))
     result = predict("input", cwd=folder)
     assert result.returncode == 0
+    assert "18 images: 17 PNG, 1 without ending" in result.stdout
     assert "4 left aside: ZIP: not read; unpack it; in a (1), b (1), c (1) and 1 more" in (
         result.stdout
     )
     assert "1 left aside: no image (.txt); in one (1)" in result.stdout
     record = json.loads((folder / "predictions.csv.json").read_text("utf-8"))["found"]
-    assert record["images"] == {"PNG": 17}
+    assert record["images"] == {"": 1, "PNG": 17}
     assert record["left_aside"]["ZIP: not read; unpack it"] == dict.fromkeys("abcd", 1)
 
 
@@ -94,7 +97,7 @@ def decided(folder: Path, **cells: str) -> bytes:
         for column in ("read_as", "decision", "clerk", "decided_at", "audit"):
             del table[0][column]
     with (folder / "vins.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*table[0]])
+        writer = csv.DictWriter(file, [*table[0]], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(table)
     return (folder / "vins.csv").read_bytes()
@@ -110,6 +113,15 @@ def test_decisions_of_persons_are_not_replaced(folder, cells, predict):
     assert refused.returncode == 2 and "decisions of persons on 1 cards" in refused.stderr
     assert (folder / "vins.csv").read_bytes() == before
     assert predict("input", "--output", "again/predictions.csv", cwd=folder).returncode == 0
+
+
+def test_a_card_s_name_is_no_decision_in_a_table_without_such_columns(folder, predict):
+    for name in ("two", "x; checked by a person"):  # whose names stand in each other's messages
+        save(folder / "input" / name, CARDS[0])
+    assert predict("input", cwd=folder).returncode == 0
+    decided(folder)
+    with pytest.raises(TableError, match="has a name like a decision"):
+        read_vins(folder / "vins.csv")
 
 
 def test_decisions_that_a_spreadsheet_saved_in_its_way_are_not_replaced(folder, predict):

@@ -14,6 +14,7 @@ from vinreader.tables import (
     DRAWN,
     ORIGINAL,
     UNREADABLE,
+    TableError,
     VinRow,
     read_table,
 )
@@ -60,12 +61,20 @@ def tells(number: str) -> dict[str, str]:
 def read_vins(path: Path) -> list[tuple[int, VinRow]]:
     """The rows of a vins.csv, each with the line of the file where it ends.
 
-    Raises: OSError where it cannot be read, TableError where it is no such table.
+    Raises: OSError where it cannot be read, TableError where it is no such table, or where a name
+        in the messages of a table without columns of decisions reads like one.
     """
     found = [
         (line, "decision" in cells, VinRow(**{c: cells.get(c, "") for c in VinRow._fields}))
         for line, cells in read_table(path, _BEFORE)
     ]
+    for line, columns, row in found:
+        parts = row.card.split("; ")[1:]
+        if not columns and any(p in (*_SAID, _DRAWN) or _CORRECTED.fullmatch(p) for p in parts):
+            raise TableError(
+                f"{path}, line {line}: card {row.card!r} has a name like a decision, and no column "
+                f"{_COLUMNS[1]} tells them apart; rename it and read the folder anew"
+            )
     return [(line, row if columns else as_column(row)) for line, columns, row in found]
 
 

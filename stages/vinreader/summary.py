@@ -74,7 +74,9 @@ class Summary:
         """What was left aside, and in which folders most of it is."""
         told = []
         if self.found.aside:
-            kinds = ", ".join(f"{n:,} {kind}" for kind, n in self.found.images.most_common())
+            kinds = ", ".join(
+                f"{n:,} {kind or text('no_ending')}" for kind, n in self.found.images.most_common()
+            )
             told.append(text("found", images=self.found.images.total(), kinds=kinds))
         for why, folders in sorted(self.found.aside.items()):
             named = ", ".join(f"{name} ({n:,})" for name, n in folders.most_common(FOLDERS))
