@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from importlib.util import find_spec
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from vinchecking.former import Taken, decisions, take_over, upgrade
 from vinchecking.report import report, told
 from vinchecking.store import FILE, Store, StoreError
 from vinreader.console import choose, interruptible, lines, text
-from vinreader.files import Csv, sha256, write_json
+from vinreader.files import Csv, put_aside, sha256, write_json
 from vinreader.options import EXIT_CANNOT_RUN, EXIT_READ, OPTIONS, share
 from vinreader.spec import UserError
 from vinreader.tables import WORKBOOK, VinRow
@@ -270,11 +269,8 @@ class Tables:
         decisions in its place."""
         if not self._written or not self.path.is_file() or sha256(self.path) == self._written:
             return
-        names = chain(["earlier"], (f"earlier-{number}" for number in count(2)))
-        aside = (self.path.with_name(f"{self.path.stem}.{name}.csv") for name in names)
-        free = next(path for path in aside if not path.exists())
-        self.path.rename(free)
-        log.warning("%s was changed by another than the station: it is %s now", self.path, free)
+        aside = put_aside(self.path)
+        log.warning("%s was changed by another than the station: it is %s now", self.path, aside)
 
     def write_workbook(self, images: Path) -> None:
         """Write vins.xlsx as it is decided now. images: the folder that was read.

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
+from itertools import chain, count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,14 @@ def _remove_left(path: Path) -> None:
 def _temporary(folder: Path) -> list[Path]:
     """The temporary files in a folder, looked for once: it may be large, and written to often."""
     return [file for file in folder.iterdir() if ".part" in file.name]
+
+
+def put_aside(path: Path) -> Path:
+    """Renames a file to the first free one of `<name>.earlier`, `<name>.earlier-2` ...; gives its
+    new path."""
+    names = chain(["earlier"], (f"earlier-{number}" for number in count(2)))
+    paths = (path.with_name(f"{path.stem}.{name}{path.suffix}") for name in names)
+    return path.rename(next(free for free in paths if not free.exists()))
 
 
 def sha256(content: Path | bytes) -> str:

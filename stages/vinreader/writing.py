@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 
 from vinreader.console import text
 from vinreader.decisions import read_vins
-from vinreader.files import Csv, sha256
+from vinreader.files import Csv, put_aside, sha256
 from vinreader.number.known import alike, note_alike
 from vinreader.pipeline import Result
 from vinreader.review import Review
@@ -199,5 +199,4 @@ def put_aside_earlier(output: Path) -> list[tuple[Path, Path]]:
     """Renames the files for cards that an earlier reading wrote beside `output`, where this one
     found no card: they would look like its own. Returns their old and new paths."""
     found = [output.with_name(name) for name in (VINS, WORKBOOK, PAGE)]
-    renamed = [(path, path.with_name(f"{path.stem}.earlier{path.suffix}")) for path in found]
-    return [(old, old.rename(new)) for old, new in renamed if old.is_file()]
+    return [(path, put_aside(path)) for path in found if path.is_file()]
