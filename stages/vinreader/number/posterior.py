@@ -25,7 +25,7 @@ from vinreader.spec import BOXES, CHARACTERS
 NEGLIGIBLE = 1e-7  # share of all numbers' weight that may be left out
 _CHUNK = 48  # cells weighed together
 _NINE, _TEN = CHECK_POSITION - 1, YEAR_POSITION - 1
-_RIVALS = 4  # chains whose best numbers are looked for together
+_RIVALS = 4  # chains whose best numbers are looked for together at first
 _OTHERS = [i for i in range(BOXES) if i != _NINE]
 # int (17, 11, 33): the remainder before a position, by that after it and the character there.
 _BEFORE = (np.arange(MODULUS)[:, None] - REMAINDERS[:, None]) % MODULUS
@@ -131,21 +131,23 @@ def _sum_product(weights: Floats, nine: Floats) -> tuple[Floats, Floats]:
 def _best(chains: list[tuple[Floats, Floats, Floats]]) -> tuple[Indices, float]:
     """int (17,) and its weight: the best number of all chains, by weights, position 9 and total.
 
-    No number weighs more than all of its chain: the heaviest chains first, until none can rival.
+    No number weighs more than all of its chain, nor than the likeliest characters whatever their
+    check sum: the chains of which most is possible first, until none can rival.
     """
     totals = np.concatenate([total for _, _, total in chains])
-    order = np.argsort(-totals, kind="stable")
     weights = np.concatenate([weights for weights, _, _ in chains], axis=1)
     nine = np.concatenate([nine for _, nine, _ in chains])
+    likeliest = weights[_OTHERS].max(axis=2).prod(axis=0) * nine.max(axis=(1, 2))
+    possible = np.minimum(totals, likeliest * (1 + 1e-9))
+    order = np.argsort(-possible, kind="stable")
     number, best = np.zeros(BOXES, dtype=int), 0.0
-    for start in range(0, len(order), _RIVALS):
-        some = order[start : start + _RIVALS]
-        some = some[totals[some] > best]
-        if not len(some):
-            break
+    start, size = 0, _RIVALS
+    while start < len(order) and possible[order[start]] > best:
+        some = order[start : start + size]
         numbers, found = _viterbi(weights[:, some], nine[some])
         if found.max() > best:
             number, best = numbers[found.argmax()], float(found.max())
+        start, size = start + size, min(2 * size, _CHUNK)
     return number, best
 
 
