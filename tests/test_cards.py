@@ -82,7 +82,10 @@ def test_the_boxes_hold_characters_and_remains_of_printed_lines(cards):
 
 def test_nothing_of_worn_printed_lines_stays_beside_the_characters():
     for card in draw_cards(16):
-        for box in card.boxes:
+        flawed = int(card.flaw.split()[1]) if card.flaw else 0
+        for number, box in enumerate(card.boxes, start=1):
+            if number == flawed:  # a blot holds no character
+                continue
             ink = (boxes.normalise(box).pixels > 60).astype(np.uint8)
             pieces = cv2.connectedComponentsWithStats(ink)[2][1:]
             thin = pieces[:, 2:4].min(1) <= 2

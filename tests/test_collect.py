@@ -192,15 +192,15 @@ def test_the_same_scan_under_two_names_is_taken_once(archive):
         (lambda text: text.replace(",", ";"), "with commas between them"),
         (lambda text: text.replace("confirmed", ""), "no card with a whole number"),
         (lambda text: text + text.splitlines()[1] + "\n", "stands in line 2 already"),
-        (lambda text: text.replace(TRUTH[0], TRUTH[0][:-1] + "O"), "O, which no VIN has"),
+        (lambda text: text.replace(TRUTH[1], TRUTH[1][:-1] + "O"), "O, which no VIN has"),
         (lambda text: "", "no column card"),
         (lambda text: text.replace("confirmed", "corrected"), "does not fit"),
     ],
 )
 def test_a_wrong_table_is_refused(archive, damage, says):
     read = {row["card"]: row["vin"] for row in rows(archive.folder / "vins.csv")}
-    table = check(archive.folder, {name(1): read[name(1)]})
-    assert read[name(1)] == TRUTH[0]
+    table = check(archive.folder, {name(2): read[name(2)]})
+    assert read[name(2)] == TRUTH[1]
     table.write_text(damage(table.read_text()))
     assert says in refused(archive)
 

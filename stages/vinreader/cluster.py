@@ -168,12 +168,18 @@ def _read(tasks: list[dict[str, Any]], jobs: int | None) -> Iterator[int]:
 
 @contextmanager
 def _cluster(ray: Any, jobs: int | None) -> Iterator[None]:
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    # Workers look for this package where it is here; where it is installed they find it anyway.
+    path = (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))
+    settings = {
+        "logging_level": logging.ERROR,
+        "log_to_driver": False,
+        "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, path))}},
+    }
     try:
         if address := os.environ.get("RAY_ADDRESS"):
-            ray.init(address, **quiet)
+            ray.init(address, **settings)
         else:
-            ray.init("local", num_cpus=jobs or cores(), include_dashboard=False, **quiet)
+            ray.init("local", num_cpus=jobs or cores(), include_dashboard=False, **settings)
     except (ConnectionError, RuntimeError) as error:
         raise UserError(f"Ray cannot be reached: {error}") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
