@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from vinreader.number import vin
-from vinreader.number.makers import MODEL_YEAR_MAKERS
+from vinreader.number.makers import LIGHT, MODEL_YEAR_MAKERS
 from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
 
@@ -65,6 +65,7 @@ def settings(key: str, notes: Mapping[int, str]) -> dict[str, object]:
         "required": vin.CHECK_DIGIT_REQUIRED,
         "years": vin.MODEL_YEARS,
         "yearMakers": MODEL_YEAR_MAKERS,
+        "light": sorted(LIGHT),
         "makers": vin.makers(),
         "regions": vin.regions(),
         "unsure": UNSURE,

@@ -25,10 +25,12 @@ function modelYear(vin) {
   const code = settings.years.indexOf(vin[9]);
   const known = settings.required.includes(vin[0]) || settings.yearMakers.includes(vin.slice(0, 3));
   if (!known || code < 0) return "";
-  const year = 1980 + code;
-  if (/\d/.test(vin[9])) return `${year}`;
-  if (/[1-5]/.test(vin[0])) return `${/\d/.test(vin[6]) ? year : year + 30}`;
-  return `${year} or ${year + 30}`;
+  const last = new Date().getFullYear() + 1;
+  const years = [1980 + code, 2010 + code].filter(year => year <= last);
+  if (!settings.light.includes(vin.slice(0, 3))) return years.join(" or ");
+  const since2010 = !/\d/.test(vin[6]);
+  const fitting = years.filter(year => year >= 2010 === since2010);
+  return (fitting.length ? fitting : years).join(" or ");
 }
 
 // The cells of vins.csv that follow from the number; none for what is no number.
@@ -37,7 +39,8 @@ function tells(vin) {
   return {
     check_digit: checkDigitStatus(vin),
     region: settings.regions[vin[0]] || "",
-    manufacturer: settings.makers[vin.slice(0, 3)] || settings.makers[vin.slice(0, 2)] || "",
+    manufacturer: vin[2] === "9" ? "" :
+      settings.makers[vin.slice(0, 3)] || settings.makers[vin.slice(0, 2)] || "",
     model_year: modelYear(vin),
   };
 }
