@@ -24,6 +24,7 @@ from vinreader.number.known import Known, recognise
 from vinreader.spec import BOXES, CHARACTERS, ModelError
 
 # Beside the package when it is installed, in the project's models/ otherwise.
+NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
 RELEASED = next(
     (
         folder / "vin-reader.tflite"
@@ -193,16 +194,19 @@ class Reader:
             # Readers made before have one for each kind of evidence.
             vin_threshold = description["vin_review_threshold"]
             by_kind = vin_threshold if isinstance(vin_threshold, dict) else {}
-            shares = [
-                temperature,
+            thresholds = [
                 description["review_threshold"],
                 *([by_kind[kind] for kind in decoding.KINDS] if by_kind else [vin_threshold]),
-                description["test"]["balanced_accuracy"],
                 *(
                     chosen[key]
                     for chosen in description.get("by_risk", {}).values()
                     for key in ("threshold", "vin_threshold")
                 ),
+            ]
+            shares = [
+                *thresholds,
+                temperature,
+                description["test"]["balanced_accuracy"],
                 *(
                     part["images"]
                     for folder in description.get("labelled", {}).values()
@@ -218,6 +222,7 @@ class Reader:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{path} does not describe a VIN reader: {error!r}") from None
         usable = all(type(n) in (int, float) and 0 <= n < math.inf for n in shares)
+        usable = usable and max(thresholds) <= NOTHING
         if labels != CHARACTERS or not usable or temperature == 0:
             raise ModelError(
                 f"{path}: labels, temperature, thresholds, accuracy or numbers of images are not a "
