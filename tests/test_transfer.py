@@ -79,7 +79,7 @@ def test_figures_are_those_of_scikit_learn(origins):
 
 
 def test_the_plot_has_every_set_and_none_accepted_is_no_error(tmp_path, origins):
-    nothing = transfer.Calibration(1.0, accepting.NOTHING)
+    nothing = transfer.Calibration(1.0, accepting.NOTHING, {})
     sets = {name: transfer.figures(test, nothing, 15) for name, test in origins.items()}
     assert all(told["accepted"] == told["accepted_error"] == 0 for told in sets.values())
     charts.transfer(tmp_path / "sets.png", sets, 0.005, "Sets")
