@@ -148,7 +148,9 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came:
+        if came and callable(handler := before[signal.Signals(came[0])]):
+            handler(came[0], None)
+        elif came:
             signal.raise_signal(came[0])
 
 
