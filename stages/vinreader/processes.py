@@ -102,7 +102,7 @@ def _shared(
     finally:
         if interrupted():  # what is being done may take long, and nobody wants it
             for worker in multiprocessing.active_children():
-                worker.terminate()
+                worker.kill()  # one just forked still defers SIGTERM as this process does
         pool.shutdown(cancel_futures=True)
 
 
@@ -148,9 +148,7 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came and callable(handler := before[signal.Signals(came[0])]):
-            handler(came[0], None)
-        elif came:
+        if came:
             signal.raise_signal(came[0])
 
 
