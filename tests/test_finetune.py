@@ -150,7 +150,7 @@ def test_a_source_need_not_teach_that_the_classes_it_lacks_are_absent(place):
     digits, letters = written[np.flatnonzero(is_digit)], written[np.flatnonzero(~is_digit)]
     lead = {}
     for prior in ("mixture", "source"):
-        place.set({"finetune.class_prior": prior, "finetune.steps": 30})
+        place.set({"finetune.class_prior": prior, "finetune.steps": 400})
         model = network.load(TRAINED)
         sources = [learning.Source(digits, 0.5), learning.Source(letters, 0.5)]
         learning.finetune(model, sources, load())

@@ -14,7 +14,7 @@ import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -251,18 +251,23 @@ def alike(vins: Sequence[str]) -> dict[int, list[tuple[int, int]]]:
 
 
 def _one_apart(numbers: Codes) -> Iterator[tuple[int, int, int]]:
-    """(one, other, box): which of different numbers, uint8 (N, 17), differ in one box only."""
+    """(one, other, box): which of different numbers, uint8 (N, 17), differ in one box only.
+
+    Of many that are alike the first `_TOLD` others of each number are found.
+    """
     factors = np.random.default_rng(0).integers(1, 2**63, BOXES, dtype=np.uint64)
     whole = (numbers * factors).sum(axis=1, dtype=np.uint64)
     for box in range(1, BOXES + 1):
         key = whole - numbers[:, box - 1] * factors[box - 1]  # the same where the others are
         order = np.argsort(key, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(key[order]) != 0, True)) + 1
-        starts = np.append(0, ends[:-1])
-        for start, end in zip(starts[ends - starts > 1], ends[ends - starts > 1], strict=True):
-            for one, other in permutations(order[start:end].tolist(), 2):
-                if np.flatnonzero(numbers[one] != numbers[other]).tolist() == [box - 1]:
-                    yield one, other, box
+        begins = np.append(True, np.diff(key[order]) != 0)
+        firsts = np.flatnonzero(begins)[np.cumsum(begins) - 1]  # where each one's group begins
+        for nth in range(_TOLD + 1):
+            at = np.flatnonzero(firsts + nth < len(order))
+            one, other = order[at], order[firsts[at] + nth]
+            differs = numbers[one] != numbers[other]
+            apart = differs[:, box - 1] & (differs.sum(axis=1) == 1)
+            yield from zip(one[apart].tolist(), other[apart].tolist(), repeat(box))
 
 
 def note_alike(others: Sequence[tuple[str, int]]) -> str:
