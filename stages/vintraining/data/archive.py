@@ -1,7 +1,7 @@
 """Where EMNIST's members come from: NIST over HTTP, a local archive, a folder, or the CSV pair.
 
-Each function puts the four members of a split and its mapping into a folder, byte for byte as
-published, so that everything after it is the same wherever they came from.
+`copy_local` and `fetch` put the four members of a split and its mapping into a folder, byte for
+byte as published, so that everything after it is the same wherever they came from.
 """
 
 import io
@@ -9,7 +9,7 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from vintraining.data import emnist
@@ -27,6 +27,7 @@ TIMEOUT = (10, 30)  # seconds to connect, seconds between two pieces of data
 TRIES = 4
 MOST_BYTES = 1 << 28  # of a member; the largest one has 173,367,313
 CHUNK = 1 << 14  # bytes; a broken connection loses at most this much of what was sent
+TAIL = 1 << 16  # bytes at an archive's end: its directory, some 4,000 of them, and any comment
 
 
 class ArchiveError(UserError):
@@ -52,59 +53,47 @@ def copy_local(source: Path, split: str, folder: Path) -> str:
     Raises:
         ArchiveError: it is none of these, damaged, or lacks a member.
     """
+    names, mapping = emnist.members(split), emnist.mapping_member(split)
+    csv = {part: source / f"emnist-{split}-{part}.csv" for part in emnist.PARTS}
     if source.is_file():
         _extract(source, split, folder)
-        return "archive"
-    names = emnist.members(split)
-    if source.is_dir() and all((source / name).is_file() for name in names):
-        for name in [*names, emnist.mapping_member(split)]:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, folder / name)
-        _add_mapping(split, folder)
-        return "members"
-    csv = {part: source / f"emnist-{split}-{part}.csv" for part in emnist.PARTS}
-    if all(path.is_file() for path in csv.values()):
+        kind = "archive"
+    elif all((source / name).is_file() for name in names):
+        for path in (source / name for name in (*names, mapping)):
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
+        kind = "members"
+    elif all(path.is_file() for path in csv.values()):
         for part, path in csv.items():
             _convert_csv(path, split, part, folder)
-        _add_mapping(split, folder)
-        return "csv"
-    raise ArchiveError(
-        f"{source} holds no EMNIST '{split}': expected NIST's gzip.zip, or a folder with "
-        f"{names[0]} and the other three members, or with {csv['train'].name} and "
-        f"{csv['test'].name}"
-    )
-
-
-def _add_mapping(split: str, folder: Path) -> None:
-    path = folder / emnist.mapping_member(split)
-    if not path.exists():
-        write_text(path, emnist.mapping_text(split))
+        kind = "csv"
+    else:
+        raise ArchiveError(
+            f"{source} holds no EMNIST '{split}': expected NIST's gzip.zip, or a folder with "
+            f"{names[0]} and the other three members, or with {csv['train'].name} and "
+            f"{csv['test'].name}"
+        )
+    if not (folder / mapping).exists():
+        write_text(folder / mapping, emnist.mapping_text(split))
+    return kind
 
 
 def _extract(archive: Path, split: str, folder: Path) -> None:
+    names, mapping = emnist.members(split), emnist.mapping_member(split)
     try:
         with zipfile.ZipFile(archive) as file:
-            found = {Path(name).name: name for name in file.namelist()}
-            for name in emnist.members(split):
+            found = {Path(info.filename).name: info for info in file.infolist()}
+            for name in (*names, mapping) if mapping in found else names:
                 if name not in found:
                     raise ArchiveError(f"{archive} has no member {name}: not EMNIST's archive?")
-                write_bytes(folder / name, _member(file, found[name]))
-            mapping = emnist.mapping_member(split)
-            if mapping in found:
-                write_bytes(folder / mapping, _member(file, found[mapping]))
+                _refuse_large(found[name])
+                write_bytes(folder / name, file.read(found[name]))
+    except ArchiveError:
+        raise
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, ArchiveError):
-            raise
         raise ArchiveError(
             f"{archive} is damaged ({error}); delete it, or put a whole copy in its place"
         ) from None
-    _add_mapping(split, folder)
-
-
-def _member(file: zipfile.ZipFile, name: str) -> bytes:
-    """A member's bytes: never more than the archive's directory says, and never too many."""
-    _refuse_large(file.getinfo(name))
-    return file.read(name)
 
 
 def _refuse_large(info: zipfile.ZipInfo) -> None:
@@ -128,123 +117,110 @@ def _convert_csv(path: Path, split: str, part: str, folder: Path) -> None:
 # --- NIST over HTTP ----------------------------------------------------------------------------
 
 
-def _get(url: str, start: int | None = None, end: int | None = None) -> requests.Response:
+def _get(url: str, wanted: range | None = None) -> requests.Response:
+    """What a server answers; `wanted`: the bytes to be sent, all where they are not given."""
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-    if start is not None:
-        headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+    if wanted is not None:
+        headers["Range"] = f"bytes={wanted.start}-{wanted.stop - 1}"
     response = requests.get(url, headers=headers, timeout=TIMEOUT, stream=True)
-    if response.status_code not in (200, 206):
-        status = f"{response.status_code} {response.reason}"
-        response.close()
-        raise ArchiveError(f"{url} answers {status}")
-    return response
+    if response.status_code == (200 if wanted is None else 206):
+        return response
+    response.close()
+    if response.status_code == 200:
+        raise NoRange(f"{url} knows no Range requests")
+    raise ArchiveError(f"{url} answers {response.status_code} {response.reason}")
 
 
-def _retrying(action: Callable[[], None], what: str) -> None:
-    """Runs `action` until it ends without a network error; what it had done so far is kept."""
+def _download(url: str, path: Path, wanted: range | None = None) -> None:
+    """Appends to `path` what it lacks of these bytes; without `wanted`, writes all bytes anew."""
     for attempt in range(1, TRIES + 1):
+        have = path.stat().st_size if wanted is not None and path.exists() else 0
+        if wanted is not None and have == len(wanted):
+            return
         try:
-            return action()
+            with (
+                _get(url, wanted and wanted[have:]) as response,
+                path.open("ab" if have else "wb") as file,
+                tqdm(desc=path.name, unit="B", unit_scale=True, disable=None, leave=False) as bar,
+            ):
+                bar.reset(have + int(response.headers.get("Content-Length", 0)))
+                bar.update(have)
+                for chunk in response.iter_content(CHUNK):  # raises where fewer bytes come
+                    bar.update(file.write(chunk))
+            return
         except (requests.RequestException, OSError) as error:
             if error.errno is not None:  # this machine's disk, not the network
                 raise
             if attempt == TRIES:
-                raise ArchiveError(f"{what}: {error} ({TRIES} tries)") from None
+                raise ArchiveError(f"{url}, {path.name}: {error} ({TRIES} tries)") from None
             time.sleep(0.5 * 2**attempt)
 
 
-class _RemoteFile(io.RawIOBase):
-    """The remote archive as a seekable file: `zipfile` reads its central directory through it."""
-
-    def __init__(self, url: str):
-        self.url, self.position = url, 0
-        with _get(url, 0, 1) as response:
-            if response.status_code != 206:
-                raise NoRange(f"{url} knows no Range requests")
-            self.size = int(response.headers["Content-Range"].rsplit("/")[-1])
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self.position = offset + {0: 0, 1: self.position, 2: self.size}[whence]
-        return self.position
-
-    def read(self, size: int = -1) -> bytes:
-        end = self.size if size < 0 else min(self.size, self.position + size)
-        if end <= self.position:
-            return b""
-        with _get(self.url, self.position, end) as response:
-            data = response.content
-        self.position += len(data)
-        return data
+def _directory(url: str) -> dict[str, tuple[zipfile.ZipInfo, range]]:
+    """The remote archive's members by name, and the bytes of each, its header before it."""
+    with _get(url, range(1)) as response:
+        size = int(response.headers["Content-Range"].rpartition("/")[2])
+    first = max(0, size - TAIL)
+    with _get(url, range(first, size)) as response:
+        tail = io.BytesIO(response.content)
+    with zipfile.ZipFile(tail) as file:
+        infos = sorted(file.infolist(), key=lambda info: info.header_offset)
+        # To zipfile the tail is an archive that lost its beginning: it counts from the tail.
+        begins = [first + info.header_offset for info in infos] + [first + file.start_dir]
+    spans = map(range, begins, begins[1:])
+    return {Path(i.filename).name: (i, span) for i, span in zip(infos, spans, strict=True)}
 
 
-def _append(url: str, path: Path, start: int, size: int, bar: tqdm) -> None:
-    """Bytes [start, start + size) of `url` appended to what `path` already holds of them."""
-    have = path.stat().st_size if path.exists() else 0
-    bar.n = have
-    bar.refresh()
-    if have >= size:
-        return
-    with _get(url, start + have, start + size) as response, path.open("ab") as file:
-        if response.status_code != 206:
-            raise NoRange(f"{url} knows no Range requests")
-        for chunk in response.iter_content(CHUNK):
-            file.write(chunk)
-            bar.update(len(chunk))
-    if path.stat().st_size != size:
-        raise OSError(f"connection closed after {path.stat().st_size:,} of {size:,} bytes")
-
-
-def _progress(total: int | None, what: str) -> tqdm:
-    return tqdm(total=total, desc=what, unit="B", unit_scale=True, disable=None, leave=False)
-
-
-def _fetch_member(remote: _RemoteFile, info: zipfile.ZipInfo, path: Path) -> None:
-    """One member: its bytes by Range (resumed if begun before), unpacked, checked, renamed."""
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ArchiveError(f"{info.filename}: compression {info.compress_type} is not supported")
+def _fetch_member(url: str, info: zipfile.ZipInfo, span: range, path: Path) -> None:
+    """One member: its bytes (resumed if begun before), unpacked, checked, renamed."""
     _refuse_large(info)
-    remote.seek(info.header_offset)
-    header = remote.read(30)
-    if header[:4] != b"PK\x03\x04":
-        raise ArchiveError(f"{remote.url}: no member at byte {info.header_offset:,}; damaged?")
-    start = info.header_offset + 30 + sum(np.frombuffer(header[26:30], "<u2").tolist())
     part = path.with_name(path.name + ".part")
-    if part.exists() and part.stat().st_size > info.compress_size:
+    if part.exists() and part.stat().st_size > len(span):
         part.unlink()
-    with _progress(info.compress_size, path.name) as bar:
-        _retrying(
-            lambda: _append(remote.url, part, start, info.compress_size, bar),
-            f"{remote.url}, {path.name}",
-        )
-    data = part.read_bytes()
-    if info.compress_type == zipfile.ZIP_DEFLATED:
-        try:
+    _download(url, part, span)
+    content = part.read_bytes()
+    header = (
+        30 + int.from_bytes(content[26:28], "little") + int.from_bytes(content[28:30], "little")
+    )
+    data = content[header : header + info.compress_size]
+    try:
+        if info.compress_type == zipfile.ZIP_DEFLATED:
             data = zlib.decompressobj(wbits=-15).decompress(data, info.file_size + 1)
-        except zlib.error as error:
-            part.unlink()
-            raise ArchiveError(f"{path.name} from {remote.url} is damaged: {error}") from None
-    if zlib.crc32(data) != info.CRC:
+        if zlib.crc32(data) != info.CRC:
+            raise zlib.error("wrong CRC")
+    except zlib.error as error:
         part.unlink()
-        raise ArchiveError(f"{path.name} from {remote.url} is damaged: wrong CRC")
+        raise ArchiveError(f"{path.name} from {url} is damaged: {error}") from None
     write_bytes(path, data)
-    part.unlink(missing_ok=True)
+    part.unlink()
 
 
-def is_official(path: Path) -> bool:
+def _fetch_from(url: str, split: str, kept: Path) -> None:
+    try:
+        members = _directory(url)
+        for name in emnist.members(split):
+            if name not in members:
+                raise ArchiveError(f"{url} has no member {name}")
+            info, span = members[name]
+            if not (kept / name).is_file() or zlib.crc32((kept / name).read_bytes()) != info.CRC:
+                _fetch_member(url, info, span, kept / name)
+    except zipfile.BadZipFile as error:
+        raise ArchiveError(f"{url} is not a ZIP archive ({error})") from None
+    except NoRange:
+        whole = kept / "whole.zip"
+        try:
+            _download(url, whole)
+            _extract(whole, split, kept)
+        finally:
+            whole.unlink(missing_ok=True)
+
+
+def _is_official(path: Path) -> bool:
     return path.is_file() and sha256(path) == emnist.OFFICIAL_SHA256[path.name]
 
 
 def _refuse_unofficial(path: Path) -> None:
-    if not is_official(path):
+    if not _is_official(path):
         digest = sha256(path)
         path.unlink()
         raise ArchiveError(
@@ -252,48 +228,6 @@ def _refuse_unofficial(path: Path) -> None:
             f"{emnist.OFFICIAL_SHA256[path.name]}; it is deleted. Try again, or put a trusted "
             "archive at data.archive"
         )
-
-
-def _fetch_whole(url: str, path: Path) -> None:
-    part = path.with_name(path.name + ".part")
-
-    def fetch() -> None:
-        with _get(url) as response, part.open("wb") as file:
-            size = int(response.headers.get("Content-Length", 0))
-            with _progress(size or None, url) as bar:
-                for chunk in response.iter_content(CHUNK):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-        if size and part.stat().st_size != size:
-            raise OSError(f"connection closed after {part.stat().st_size:,} of {size:,} bytes")
-
-    _retrying(fetch, url)
-    part.replace(path)
-
-
-def _crc32(path: Path) -> int:
-    return zlib.crc32(path.read_bytes())
-
-
-def _fetch_from(url: str, split: str, kept: Path) -> None:
-    try:
-        remote = _RemoteFile(url)
-        with zipfile.ZipFile(remote) as directory:
-            infos = {Path(info.filename).name: info for info in directory.infolist()}
-        for name in emnist.members(split):
-            if name not in infos:
-                raise ArchiveError(f"{url} has no member {name}")
-            if not (kept / name).is_file() or _crc32(kept / name) != infos[name].CRC:
-                _fetch_member(remote, infos[name], kept / name)
-    except zipfile.BadZipFile as error:
-        raise ArchiveError(f"{url} is not a ZIP archive ({error})") from None
-    except NoRange:
-        whole = kept / "whole.zip"
-        try:
-            _fetch_whole(url, whole)
-            _extract(whole, split, kept)
-        finally:
-            whole.unlink(missing_ok=True)
 
 
 def fetch(
@@ -315,14 +249,12 @@ def fetch(
         ArchiveError: no URL gave the data; the text lists each one's reason.
     """
     kept.mkdir(parents=True, exist_ok=True)
-    names = emnist.members(split)
-    if all(is_official(kept / name) for name in names):
-        used = "kept"
-    else:
+    names, used = emnist.members(split), "kept"
+    if not all(_is_official(kept / name) for name in names):
         used = _first_that_gives(urls, split, kept, require_official)
     for name in names:
         shutil.copyfile(kept / name, folder / name)
-    _add_mapping(split, folder)
+    write_text(folder / emnist.mapping_member(split), emnist.mapping_text(split))
     return used
 
 
@@ -333,25 +265,19 @@ def _first_that_gives(urls: list[str], split: str, kept: Path, require_official:
             _fetch_from(url, split, kept)
             for name in emnist.members(split) if require_official else []:
                 _refuse_unofficial(kept / name)
+            return url
         except (ArchiveError, requests.RequestException, OSError) as error:
             if getattr(error, "errno", None) is not None:
                 raise ArchiveError(f"{kept}: {error}; what was downloaded is kept") from None
             reasons.append(f"  {url}: {error}")
-            continue
-        return url
     raise ArchiveError("EMNIST cannot be downloaded:\n" + "\n".join(reasons))
 
 
 def answers(urls: list[str], seconds: float = 4) -> bool:
     """Whether any of `urls` can be had, asking each for at most `seconds`."""
+    headers = {"User-Agent": USER_AGENT}
     for url in urls:
-        try:
-            headers = {"User-Agent": USER_AGENT}
-            with requests.head(
-                url, headers=headers, timeout=seconds, allow_redirects=True
-            ) as reply:
-                if reply.ok:
-                    return True
-        except requests.RequestException:
-            continue
+        with suppress(requests.RequestException):
+            if requests.head(url, headers=headers, timeout=seconds, allow_redirects=True).ok:
+                return True
     return False
