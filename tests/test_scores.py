@@ -48,10 +48,9 @@ def test_calibration_error_of_made_up_confidences():
     probabilities[:, 0] = 0.9
     labels = np.r_[np.zeros(70, int), np.ones(30, int)]
     weights = np.full(100, 0.01)
-    assert scores.calibration_error(probabilities, labels, weights, 10) == pytest.approx(0.2)
-    assert scores.calibration_error(probabilities, np.zeros(100, int), weights, 10) == (
-        pytest.approx(0.1)
-    )
+    for truth, error in ((labels, 0.2), (np.zeros(100, int), 0.1)):
+        read = scores.Read(probabilities, truth)
+        assert scores.calibration_error(read, weights, 10) == pytest.approx(error)
 
 
 def test_no_more_can_be_accepted_with_the_stated_error(read):

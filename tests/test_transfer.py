@@ -1,7 +1,7 @@
 """One calibration for hands of several sources, and the table that sets them side by side."""
 
 from vintraining.data.dataset import class_weights
-from vintraining.scores import accepting, charts, transfer
+from vintraining.scores import accepting, charts, figures, transfer
 
 import numpy as np
 import pytest
@@ -29,8 +29,8 @@ def test_the_threshold_keeps_the_target_risk_on_other_hands(origins):
     errors = []
     for seed, right, classes in ((11, 6.0, 33), (12, 4.0, 10)):
         others = answers(seed, 2.0, right, classes)  # nobody chose anything on these
-        confidence, wrong = transfer.confidences(others, found.temperature)
-        accepted = accepting.at(found.threshold, confidence, wrong)
+        read = others.read(found.temperature)
+        accepted = accepting.at(found.threshold, read.confidence, ~read.right)
         assert accepted.accepted > 0.5
         errors.append(accepted.wrong)
     assert np.mean(errors) <= 0.015 and max(errors) <= 0.03
@@ -58,30 +58,32 @@ def test_with_the_kind_known_a_digit_is_only_taken_for_digits():
     labels = np.array([INDEX["2"], INDEX["2"], INDEX["Z"]], np.uint8)
     for row, (first, second) in enumerate(("Z2", "Z7", "2Z")):
         probabilities[row, INDEX[first]], probabilities[row, INDEX[second]] = 0.6, 0.3
-    assert transfer.right_of_kind(probabilities, labels).tolist() == [True, False, True]
+    assert figures.right_of_kind(probabilities, labels).tolist() == [True, False, True]
 
 
 def test_figures_are_those_of_scikit_learn(origins):
     found = transfer.calibrate(origins, 0.01)
     test = answers(4, 2.0, 4.0)
-    told = transfer.figures(test, found, bins=15)
+    read = test.read(found.temperature)
+    told = figures.figures(read, found.threshold, bins=15)
     predicted = test.logits.argmax(axis=1)
     assert told["accuracy"] == pytest.approx(accuracy_score(test.labels, predicted), abs=1e-5)
     assert told["balanced_accuracy"] == pytest.approx(
         balanced_accuracy_score(test.labels, predicted), abs=1e-5
     )
     assert told["balanced_accuracy"] < told["kind_known"] < 1
-    confidence = test.probabilities(found.temperature).max(axis=1)
     weights = class_weights(test.labels)
-    assert told["accepted"] == pytest.approx(weights @ (confidence >= found.threshold), abs=1e-5)
+    assert told["accepted"] == pytest.approx(
+        weights @ (read.confidence >= found.threshold), abs=1e-5
+    )
     low, high = told["accepted_error_95_percent_interval"]
     assert low <= told["accepted_error"] <= high
 
 
 def test_the_plot_has_every_set_and_none_accepted_is_no_error(tmp_path, origins):
-    nothing = transfer.Calibration(1.0, accepting.NOTHING, {})
-    sets = {name: transfer.figures(test, nothing, 15) for name, test in origins.items()}
+    read = {name: test.read(1.0) for name, test in origins.items()}
+    sets = {name: figures.figures(one, accepting.NOTHING, 15) for name, one in read.items()}
     assert all(told["accepted"] == told["accepted_error"] == 0 for told in sets.values())
-    charts.transfer(tmp_path / "sets.png", sets, 0.005, "Sets")
+    charts.transfer(tmp_path / "sets.png", sets, 0.005)
     assert (tmp_path / "sets.png").stat().st_size > 5000
-    assert CHARACTERS[:10] == "".join(np.array(list(CHARACTERS))[transfer.IS_DIGIT])
+    assert CHARACTERS[:10] == "".join(np.array(list(CHARACTERS))[figures.IS_DIGIT])

@@ -9,6 +9,7 @@ import numpy as np
 
 from vinreader.spec import CHARACTERS, SIDE
 
+NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
 BATCH = 4  # images in one call of the interpreter: what it keeps of more leaves the cache
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from vinreader.files import sha256
 from vinreader.image.boxes import Box, normalise_all
 from vinreader.image.pages import open_pages
-from vinreader.litert import LiteRT, softmax
+from vinreader.litert import NOTHING, LiteRT, softmax
 from vinreader.number import decoding
 from vinreader.number import prior as numbers
 from vinreader.number import vin as facts
@@ -24,7 +24,6 @@ from vinreader.number.known import Known, recognise
 from vinreader.spec import BOXES, CHARACTERS, ModelError
 
 # Beside the package when it is installed, in the project's models/ otherwise.
-NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
 RELEASED = next(
     (
         folder / "vin-reader.tflite"

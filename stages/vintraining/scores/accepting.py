@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta
 
-NOTHING = 1.01  # a threshold above every confidence: all readings go to a person
+from vinreader.litert import NOTHING
+
 MOST = 2  # times the target risk: what no source is to exceed ...
 CERTAINTY = 0.95  # ... with this certainty that it does
 FEW = 2  # errors that tell nothing of a source: the surest are often errors of the truth
@@ -43,12 +44,12 @@ class Accepted:
     interval: tuple[float, float]
     readings: int
 
-    def figures(self, digits: int = 5) -> dict[str, float | int | list[float]]:
+    def figures(self) -> dict[str, float | int | list[float]]:
         """As they stand in the metrics."""
         return {
-            "accepted": round(self.accepted, digits),
-            "accepted_error": round(self.wrong, digits),
-            "accepted_error_95_percent_interval": [round(end, digits) for end in self.interval],
+            "accepted": round(self.accepted, 5),
+            "accepted_error": round(self.wrong, 5),
+            "accepted_error_95_percent_interval": [round(end, 5) for end in self.interval],
             "readings": self.readings,
         }
 
@@ -94,7 +95,7 @@ def by_expected_risk(sources: list[Readings], target_risk: float) -> float:
         return NOTHING
     confidence = np.concatenate([source.confidence for source in sources])
     weights = np.concatenate([_shares(s.weights, len(s.confidence)) for s in sources])
-    ordered, share, doubt, _ = _from_the_top(confidence, 1 - confidence, weights)
+    ordered, share, doubt, _ = from_the_top(confidence, 1 - confidence, weights)
     fitting = ordered[doubt / share <= target_risk]
     return float(fitting[-1]) if len(fitting) else NOTHING
 
@@ -103,7 +104,7 @@ def _checked(source: Readings, found: float, target_risk: float) -> float:
     """The lowest confidence, from `found` on, at which it is not shown that the source has more
     than `MOST` times as many errors as are to be (one-sided interval of Clopper and Pearson)."""
     weights = _shares(source.weights, len(source.confidence))
-    ordered, share, errors, readings = _from_the_top(source.confidence, source.wrong, weights)
+    ordered, share, errors, readings = from_the_top(source.confidence, source.wrong, weights)
     wrong = errors / share * readings
     low = beta.ppf(1 - CERTAINTY, np.maximum(wrong, 1e-9), readings - wrong + 1)
     low[wrong <= FEW] = 0
@@ -116,7 +117,7 @@ def _checked(source: Readings, found: float, target_risk: float) -> float:
     return found if fitting[-1] == lowest else float(fitting[-1])
 
 
-def _from_the_top(
+def from_the_top(
     confidence: np.ndarray, loss: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """For each confidence that occurs, from high to low, float (M,): the confidence, the weight of
@@ -146,7 +147,7 @@ def certain_threshold(
     """
     if not len(confidence):
         return NOTHING
-    ordered, share, errors, readings = _from_the_top(confidence, wrong, np.ones(len(confidence)))
+    ordered, share, errors, readings = from_the_top(confidence, wrong, np.ones(len(confidence)))
     for allowed in (2, 1, 0):
         enough = upper_bound(np.full(len(readings), allowed), readings, certainty) <= risk
         if enough.any():

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from vintraining.data.dataset import load_json
+from vintraining.hands import labelled
 from vintraining.numbers import simulate
 from vintraining.numbers import statistics as number_statistics
 from vintraining.numbers.statistics import Real
 from vintraining.parameters import Numbers, Parameters
-from vintraining.scores import accepting
-from vintraining.scores import figures as scores
+from vintraining.scores import accepting, figures
+from vintraining.scores.figures import Read
 
 import numpy as np
 
@@ -64,12 +65,9 @@ class Scores:
     test: Cards
 
     def reliability(self, bins: int) -> list[dict[str, float]]:
-        """Confidence against accuracy of the cards of test characters; see `scores.reliability`."""
+        """Confidence against accuracy of test cards; see `figures.reliability`."""
         confidence, right = self.test.confidence, self.test.right
-        return scores.calibration(confidence, right, np.full(len(right), 1 / len(right)), bins)
-
-
-Characters = tuple[np.ndarray, np.ndarray]  # probabilities, float (M, 33), and labels, int (M,)
+        return figures.reliability(confidence, right, np.full(len(right), 1 / len(right)), bins)
 
 
 @dataclass(frozen=True)
@@ -77,16 +75,29 @@ class Written:
     """Characters of validation or test. own: each by another writer. hands: by the name of the
     labelled folder, those of each of its writers (`by_writer`); may be empty."""
 
-    own: Characters
-    hands: dict[str, list[Characters]]
+    own: Read
+    hands: dict[str, list[Read]]
 
 
-def by_writer(characters: Characters, writers: np.ndarray) -> list[Characters]:
+def written(source: str, part: str, read: dict[str, Read]) -> Written:
+    """What the cards of a part are written with: its characters, and the writers who wrote all
+    digits of each labelled folder. Of checked cards all hands are one."""
+    hands = {
+        name: [characters]
+        if name == labelled.CHECKED
+        else by_writer(characters, labelled.load_groups(name, part))
+        for name, characters in read.items()
+        if name != source
+    }
+    return Written(read[source], hands)
+
+
+def by_writer(characters: Read, writers: np.ndarray) -> list[Read]:
     """The characters of each writer, int (M,), who wrote all ten digits."""
     probabilities, labels = characters
     digits = [CHARACTERS.index(digit) for digit in DIGITS]
     each = [writers == writer for writer in np.unique(writers)]
-    return [(probabilities[at], labels[at]) for at in each if np.isin(digits, labels[at]).all()]
+    return [Read(probabilities[at], labels[at]) for at in each if np.isin(digits, labels[at]).all()]
 
 
 def measure(validation: Written, test: Written, parameters: Parameters) -> Scores:
@@ -105,22 +116,20 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     origins = {name: len(cards.right) for name, cards in read.items()}
     tested = _read_all(test, chosen, rng)
     cards = tested.pop(OWN)
-    figures: dict[str, Any] = {
+    told: dict[str, Any] = {
         "numbers": "real, of sources held out" if held_out else "drawn from the statistics",
         "all": _figures(cards, threshold),
     }
     for name, of in (("group", simulate.GROUPS), ("kind", decoding.KINDS)):
         parts = {one: cards[getattr(cards, name) == one] for one in of}
-        figures |= {
-            one: _figures(part, threshold) for one, part in parts.items() if len(part.right)
-        }
+        told |= {one: _figures(part, threshold) for one, part in parts.items() if len(part.right)}
     if tested:
-        figures["one hand"] = {name: _figures(part, threshold) for name, part in tested.items()}
+        told["one hand"] = {name: _figures(part, threshold) for name, part in tested.items()}
     for name, parted in _otherwise_held_out(real, rng).items() if held_out else ():
         times = np.bincount(rng.choice(len(real.vins), how.cards), minlength=len(real.vins))
         part = _read([test.own], list(_numbers(parted, times, learning, rng)), rng)
-        figures[name] = _figures(part, threshold)
-    return Scores(threshold, by_risk, origins, figures, cards)
+        told[name] = _figures(part, threshold)
+    return Scores(threshold, by_risk, origins, told, cards)
 
 
 def _threshold(read: dict[str, Cards], target_risk: float) -> float:
@@ -155,7 +164,7 @@ def _read_all(
         for own_probabilities, own_labels in hands:
             rest = ~np.isin(labels, own_labels)  # what he did not write is by others
             pools.append(
-                (
+                Read(
                     np.concatenate([own_probabilities, probabilities[rest]]),
                     np.concatenate([own_labels, labels[rest]]),
                 )
@@ -198,7 +207,7 @@ def _numbers(
 
 
 def _read(
-    pools: Sequence[Characters],
+    pools: Sequence[Read],
     chosen: Sequence[tuple[numbers.Prior, list[str]]],
     rng: np.random.Generator,
 ) -> Cards:

@@ -27,6 +27,14 @@ def _save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
+def _grid(lines: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """A figure of `size` inches for pictures, and its places, (lines, columns), without axes."""
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes
+
+
 def characters(
     path: Path, shown: Characters, probabilities: np.ndarray, rows: np.ndarray, title: str
 ) -> None:
@@ -37,12 +45,8 @@ def characters(
     """
     columns = 12
     lines = max(1, -(-len(rows) // columns))
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(columns * 0.85, lines * 1.1 + 0.6), squeeze=False
-    )
+    figure, axes = _grid(lines, columns, (columns * 0.85, lines * 1.1 + 0.6))
     figure.suptitle(f"{title}: truth → reading, confidence", fontsize=11)
-    for axis in axes.flat:
-        axis.axis("off")
     for axis, row in zip(axes.flat, rows, strict=False):
         label, p = shown.labels[row], probabilities[row]
         read = int(p.argmax())
@@ -73,9 +77,7 @@ def card(
         vin, confidences: what was read. sure: a box is green where it is, red where a person
             should look.
     """
-    figure, axes = plt.subplots(3, len(boxes), figsize=(len(boxes) * 0.66, 2.6), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
+    figure, axes = _grid(3, len(boxes), (len(boxes) * 0.66, 2.6))
     columns = zip(axes.T, boxes, pixels, vin, confidences, sure, strict=True)
     for (above, below, under), box, image, character, confidence, is_sure in columns:
         above.imshow(box, cmap="gray", vmin=0, vmax=255)
@@ -110,9 +112,8 @@ def coverage(
     accepted: np.ndarray,
     error: np.ndarray,
     deployed: float,
-    title: str,
 ) -> None:
-    """Risk-coverage curve, as `scores.coverage` gives it, with the deployed threshold on it."""
+    """Risk-coverage curve, as `figures.coverage` gives it, with the deployed threshold on it."""
     at = max(0, int((thresholds >= deployed).sum()) - 1)
     figure, axis = plt.subplots(figsize=(6, 4))
     axis.plot(accepted, error, label="all thresholds")
@@ -122,18 +123,18 @@ def coverage(
         ylabel="share of wrong ones among them",
         xlim=(0, 1.01),
         ylim=(0, max(0.01, 1.05 * float(error.max()))),
-        title=title,
+        title="Test characters accepted, and errors among them",
     )
     axis.legend(loc="upper left")
     figure.tight_layout()
     _save(figure, path)
 
 
-def transfer(path: Path, sets: dict[str, dict[str, Any]], stated: float, title: str) -> None:
+def transfer(path: Path, sets: dict[str, dict[str, Any]], target: float) -> None:
     """Sets of characters side by side: how many are read right, accepted, and accepted wrongly.
 
     Args:
-        sets: by name, what `transfer.figures` gives; stated: the error that acceptance promises.
+        sets: by name, what `figures.figures` gives; target: the risk that acceptance promises.
     """
     panels = {
         "right among 33": "balanced_accuracy",
@@ -145,7 +146,7 @@ def transfer(path: Path, sets: dict[str, dict[str, Any]], stated: float, title: 
     figure, axes = plt.subplots(
         1, len(panels), figsize=(11, 0.4 * len(sets) + 1.6), sharey=True, squeeze=False
     )
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle("Hands that were not trained on; dashed: target risk", fontsize=11)
     for axis, (name, key) in zip(axes.flat, panels.items(), strict=True):
         values = np.array([figures[key] for figures in sets.values()])
         if key == "accepted_error":
@@ -153,7 +154,7 @@ def transfer(path: Path, sets: dict[str, dict[str, Any]], stated: float, title: 
             values[[not figures["accepted"] for figures in sets.values()]] = np.nan
             spread = np.abs(ends.T - values)
             axis.errorbar(values, places, xerr=spread, fmt="o", color="crimson", capsize=3)
-            axis.axvline(stated, color="gray", linestyle="--")
+            axis.axvline(target, color="gray", linestyle="--")
             axis.set_xlim(left=0)
         else:
             axis.barh(places, values, height=0.6, alpha=0.5)
@@ -247,12 +248,8 @@ def scans(path: Path, rows: list[tuple[str, list[tuple[str, np.ndarray]]]], titl
     """
     columns = max(len(images) for _, images in rows)
     lines = -(-len(rows) // 2)  # two disturbances beside each other
-    figure, axes = plt.subplots(
-        lines, 2 * columns + 2, figsize=(columns * 1.6 + 3, lines * 0.95 + 0.5), squeeze=False
-    )
+    figure, axes = _grid(lines, 2 * columns + 2, (columns * 1.6 + 3, lines * 0.95 + 0.5))
     figure.suptitle(title, fontsize=11)
-    for axis in axes.flat:
-        axis.axis("off")
     for number, (name, images) in enumerate(rows):
         half, line = divmod(number, lines)
         place, *others = axes[line, half * (columns + 1) : (half + 1) * (columns + 1)]

@@ -1,18 +1,43 @@
-"""How well the network reads, and how far its confidence can be trusted.
+"""How well the network reads characters, and how far its confidence can be trusted.
 
-Everywhere `probabilities` is float (N, 33), `labels` int (N,) and `weights` float (N,) with sum 1:
-the share of each character in the figure (`dataset.class_weights` makes all classes count alike).
+Everywhere `labels` is int (N,) and `weights` float (N,) with sum 1: the share of each character in
+the figure (`dataset.class_weights` makes all classes that occur count alike).
 """
+
+from typing import Any, NamedTuple
 
 from vintraining.data.dataset import class_weights
 from vintraining.parameters import Evaluate
+from vintraining.scores import accepting
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix, recall_score
 
-from vinreader.spec import CHARACTERS
+from vinreader.spec import CHARACTERS, DIGITS
+
+IS_DIGIT = np.array([character in DIGITS for character in CHARACTERS])
+HEADLINE = ("accuracy", "balanced_accuracy", "ece", "accepted", "accepted_error")  # of `figures`
+
+
+class Read(NamedTuple):
+    """Characters that were read. probabilities: float (N, 33); labels: the truth, int (N,)."""
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+    @property
+    def confidence(self) -> np.ndarray:
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @property
+    def right(self) -> np.ndarray:
+        return np.asarray(self.predicted == self.labels)
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
@@ -27,28 +52,17 @@ def temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> 
 
 def recall(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Share of each class read right, float (33,); NaN where a class does not occur."""
-    shares: np.ndarray = recall_score(
-        labels,
-        predicted,
-        labels=np.arange(len(CHARACTERS)),
-        average=None,
-        zero_division=np.nan,
+    every = np.arange(len(CHARACTERS))
+    return np.asarray(
+        recall_score(labels, predicted, labels=every, average=None, zero_division=np.nan)
     )
-    return shares
 
 
 def reliability(
-    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, bins: int
-) -> list[dict[str, float]]:
-    """Confidence against accuracy in `bins` equal intervals of confidence, empty ones left out."""
-    right = probabilities.argmax(axis=1) == labels
-    return calibration(probabilities.max(axis=1), right, weights, bins)
-
-
-def calibration(
     confidence: np.ndarray, right: np.ndarray, weights: np.ndarray, bins: int
 ) -> list[dict[str, float]]:
-    """`reliability` of readings of a confidence, float (N,), that are right, bool (N,), or not."""
+    """Confidence, float (N,), against accuracy, of `right`, bool (N,), and the share of readings in
+    `bins` equal intervals of confidence, empty ones left out."""
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     share = np.bincount(bin_of, weights, bins)
     sums = (np.bincount(bin_of, weights * value, bins) for value in (confidence, right))
@@ -59,11 +73,9 @@ def calibration(
     ]
 
 
-def calibration_error(
-    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, bins: int
-) -> float:
+def calibration_error(read: Read, weights: np.ndarray, bins: int) -> float:
     """Expected calibration error (Naeini et al., AAAI 2015): mean |confidence - accuracy|."""
-    rows = reliability(probabilities, labels, weights, bins)
+    rows = reliability(read.confidence, read.right, weights, bins)
     return sum(row["share"] * abs(row["confidence"] - row["accuracy"]) for row in rows)
 
 
@@ -92,12 +104,8 @@ def coverage(
         For each threshold that occurs, from high to low: the confidence from which readings are
         accepted, the share accepted, and the share of wrong ones among these; float (M,) each.
     """
-    order = np.argsort(-confidence, kind="stable")
-    accepted = np.cumsum(weights[order])
-    error = np.cumsum((weights * wrong)[order]) / accepted
-    # Equal confidences are accepted together, so only the last of each run is a threshold.
-    last = np.append(np.diff(confidence[order]) != 0, True)
-    return confidence[order][last], accepted[last], error[last]
+    thresholds, accepted, errors, _ = accepting.from_the_top(confidence, wrong, weights)
+    return thresholds, accepted, errors / accepted
 
 
 def acceptable(
@@ -108,52 +116,59 @@ def acceptable(
     return float(accepted[error <= accepted_error].max(initial=0))
 
 
-def surest_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def surest_errors(read: Read) -> np.ndarray:
     """int (M,): the rows that are read wrong, those with the most confidence first."""
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+    wrong = np.flatnonzero(~read.right)
+    return wrong[np.argsort(-read.confidence[wrong], kind="stable")]
 
 
-def figures(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    frequencies: np.ndarray,
-    threshold: float,
-    how: Evaluate,
-) -> dict[str, float | int | list[float]]:
-    """The headline figures of a set; in all but the first two its classes count alike.
+def right_of_kind(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which characters, bool (N,), are right where one knows beforehand: a digit, or a letter."""
+    possible = IS_DIGIT[labels][:, None] == IS_DIGIT
+    return np.asarray(np.where(possible, probabilities, -1).argmax(axis=1) == labels)
+
+
+def figures(read: Read, threshold: float, bins: int) -> dict[str, Any]:
+    """A set's figures; in all but `accuracy` its classes count alike.
+
+    `accuracy` is the share right among 33, `kind_known` that among the digits or the letters
+    alone, `ece` the calibration error; `accepted` and what follows, from `threshold` on.
+    """
+    weights = class_weights(read.labels)
+    found = {
+        "accuracy": read.right.mean(),
+        "balanced_accuracy": weights @ read.right,
+        "kind_known": weights @ right_of_kind(*read),
+        "ece": calibration_error(read, weights, bins),
+    }
+    accepted = accepting.at(threshold, read.confidence, ~read.right, weights)
+    return {name: round(float(value), 5) for name, value in found.items()} | accepted.figures()
+
+
+def headline(
+    read: Read, frequencies: np.ndarray, threshold: float, how: Evaluate
+) -> dict[str, Any]:
+    """`HEADLINE` of `figures`, and what the set that was trained on shows besides.
 
     `accuracy` is that of the bare reading, for which all characters are equally likely beforehand;
-    `accuracy_frequencies_known` that of a reader who knows how often each character occurs, as a
-    network trained on the characters as they fall does. `coverage` is the share that could be
-    accepted with the stated error if the best threshold were known; `accepted` is what the
-    threshold chosen on validation accepts.
-
-    Args:
-        frequencies: how often each character occurs, (33,), in any unit.
-        threshold: the confidence from which readings are accepted.
+    `accuracy_frequencies_known` that of a reader who knows how often each character occurs, float
+    (33,), in any unit. `coverage` is the share that could be accepted with the target risk if the
+    best threshold were known.
     """
+    probabilities, labels = read
     weights = class_weights(labels)
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    right = predicted == labels
     informed = (probabilities * frequencies).argmax(axis=1)
     top2 = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
-    accepted = confidence >= threshold
-    wrong = weights @ (accepted & ~right) / max(weights @ accepted, 1e-12)
-    coverable = acceptable(confidence, ~right, weights, how.target_risk)
-    found = {
-        "accuracy": right.mean(),
+    further = {
         "accuracy_frequencies_known": (informed == labels).mean(),
-        "balanced_accuracy": weights @ right,
-        "balanced_accuracy_95_percent_interval": interval(predicted, labels),
+        "balanced_accuracy_95_percent_interval": interval(read.predicted, labels),
         "top2_accuracy": weights @ (top2 == labels[:, None]).any(axis=1),
-        "ece": calibration_error(probabilities, labels, weights, how.bins),
-        "accepted": weights @ accepted,
-        "accepted_error": wrong,
-        "coverage": coverable,
+        "coverage": acceptable(read.confidence, ~read.right, weights, how.target_risk),
     }
-    return {name: np.round(value, 5).tolist() for name, value in found.items()} | {
-        "images": len(labels)
+    found = figures(read, threshold, how.bins)
+    return {name: found[name] for name in HEADLINE} | {
+        **{name: np.round(value, 5).tolist() for name, value in further.items()},
+        "images": len(labels),
     }
 
 

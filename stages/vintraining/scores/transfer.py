@@ -1,4 +1,4 @@
-"""How the reading carries over to other hands: one calibration for all of them, one table.
+"""How the reading carries over to other hands: the sets of characters, one calibration for all.
 
 A network is surest of itself on what it was trained on. So temperature and threshold go by
 validation characters of every source, none of which was trained on.
@@ -6,30 +6,32 @@ validation characters of every source, none of which was trained on.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-from vintraining.data.dataset import class_weights
-from vintraining.scores import accepting
-from vintraining.scores import figures as scores
+from vintraining.data import dataset
+from vintraining.data.dataset import Characters, class_weights
+from vintraining.hands import labelled
+from vintraining.scores import accepting, figures
+from vintraining.scores.figures import Read
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vinreader.litert import softmax
-from vinreader.spec import CHARACTERS, DIGITS
+from vinreader.number.vin import check_digit_status
+from vinreader.spec import CHARACTERS
 
-IS_DIGIT = np.array([character in DIGITS for character in CHARACTERS])
+SPLIT = Path("data/split")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the network said about a set: logits, float (N, 33), and the truth, int (N,)."""
+    """What the network said about a set: logits, float32 (N, 33), and the truth, uint8 (N,)."""
 
-    logits: NDArray[np.float32]
-    labels: NDArray[np.uint8]
+    logits: np.ndarray
+    labels: np.ndarray
 
-    def probabilities(self, temperature: float) -> NDArray[np.float64]:
-        return softmax(self.logits, temperature)
+    def read(self, temperature: float) -> Read:
+        return Read(softmax(self.logits, temperature), self.labels)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,22 @@ class Calibration:
     by_risk: dict[float, float]
 
 
+def load_sets(source: str, part: str) -> dict[str, Characters]:
+    """The characters of a part: of `source`, of every labelled folder, of all checked cards.
+
+    For validation, of checked cards only whole ones whose check digit is not wrong: a clerk's slip
+    counts as an error of the reader, and the check digit tells ten of eleven.
+    """
+    sets = {source: dataset.load(SPLIT, part)} | labelled.load(part)
+    if part == "validation" and labelled.CHECKED in sets:
+        checked, cards = sets.pop(labelled.CHECKED), labelled.whole_cards(part)
+        vins = ["".join(CHARACTERS[c] for c in card) for card in checked.labels[cards]]
+        fine = np.array([check_digit_status(vin) != "wrong" for vin in vins], bool)
+        if fine.any():
+            sets[labelled.CHECKED] = checked[cards[fine].ravel()]
+    return sets
+
+
 def calibrate(
     validation: dict[str, Answers], target_risk: float, risks: Sequence[float] = ()
 ) -> Calibration:
@@ -52,51 +70,16 @@ def calibrate(
     Args:
         validation: by source, at least one; none of them trained on.
     """
-    logits, labels, weights = (
-        np.concatenate(arrays)
-        for arrays in zip(
-            *((a.logits, a.labels, class_weights(a.labels)) for a in validation.values()),
-            strict=True,
-        )
+    weights = [class_weights(answers.labels) for answers in validation.values()]
+    temperature = figures.temperature(
+        np.concatenate([answers.logits for answers in validation.values()]),
+        np.concatenate([answers.labels for answers in validation.values()]),
+        np.concatenate(weights) / len(validation),
     )
-    temperature = scores.temperature(logits, labels, weights / len(validation))
+    read = [answers.read(temperature) for answers in validation.values()]
     sources = [
-        accepting.Readings(*confidences(answers, temperature), class_weights(answers.labels))
-        for answers in validation.values()
+        accepting.Readings(one.confidence, ~one.right, shares)
+        for one, shares in zip(read, weights, strict=True)
     ]
     by_risk = {risk: round(accepting.threshold(sources, risk), 5) for risk in (target_risk, *risks)}
     return Calibration(round(temperature, 5), by_risk[target_risk], by_risk)
-
-
-def confidences(answers: Answers, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """float (N,): how sure each reading is; bool (N,): whether it is wrong."""
-    probabilities = answers.probabilities(temperature)
-    return probabilities.max(axis=1), probabilities.argmax(axis=1) != answers.labels
-
-
-def right_of_kind(
-    probabilities: NDArray[np.float64], labels: NDArray[np.uint8]
-) -> NDArray[np.bool_]:
-    """Which characters, bool (N,), are right where one knows beforehand: a digit, or a letter."""
-    possible = IS_DIGIT[labels][:, None] == IS_DIGIT
-    found: NDArray[np.bool_] = np.where(possible, probabilities, -1).argmax(axis=1) == labels
-    return found
-
-
-def figures(answers: Answers, calibration: Calibration, bins: int) -> dict[str, Any]:
-    """A set's line in the table; in all figures but `accuracy` its classes count alike.
-
-    `accuracy` is the share right among 33, `kind_known` that among the digits or the letters
-    alone, `ece` the calibration error; `accepted` and what follows, at the deployed threshold.
-    """
-    probabilities = answers.probabilities(calibration.temperature)
-    right = probabilities.argmax(axis=1) == answers.labels
-    weights = class_weights(answers.labels)
-    of_kind = right_of_kind(probabilities, answers.labels)
-    accepted = accepting.at(calibration.threshold, probabilities.max(axis=1), ~right, weights)
-    return {
-        "accuracy": round(float(right.mean()), 5),
-        "balanced_accuracy": round(float(weights @ right), 5),
-        "kind_known": round(float(weights @ of_kind), 5),
-        "ece": round(scores.calibration_error(probabilities, answers.labels, weights, bins), 5),
-    } | accepted.figures()

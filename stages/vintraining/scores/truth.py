@@ -16,8 +16,6 @@ import csv
 from functools import cache
 from pathlib import Path
 
-from vintraining.data.dataset import Characters
-
 import numpy as np
 
 from vinreader.files import sha256
@@ -40,13 +38,3 @@ def is_wrong(images: np.ndarray) -> np.ndarray:
     """Which of uint8 (N, 28, 28) images, as the network sees them, are mislabelled: bool (N,)."""
     listed = mislabelled()
     return np.array([sha256(image.tobytes()) in listed for image in images], bool)
-
-
-def without(characters: Characters) -> tuple[Characters, int]:
-    """The characters, in order, that are not mislabelled, and how many were left out.
-
-    Args:
-        characters: validation or test characters as the network sees them.
-    """
-    wrong = is_wrong(characters.images)
-    return characters[~wrong], int(wrong.sum())

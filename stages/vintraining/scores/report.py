@@ -1,0 +1,108 @@
+"""What the stage `evaluate` writes into metrics/: tables and pictures of what was read."""
+
+from pathlib import Path
+from typing import Any
+
+from vintraining.data import dataset
+from vintraining.data.dataset import Characters
+from vintraining.hands import labelled
+from vintraining.parameters import Parameters
+from vintraining.scores import charts, figures, truth
+from vintraining.scores.figures import Read
+
+import numpy as np
+import pandas as pd
+
+from vinreader.files import write_csv, write_json
+from vinreader.spec import CHARACTERS
+
+METRICS = Path("metrics")
+PICTURES = METRICS / "pictures"  # hold test images: in DVC's cache, never in git
+
+
+def characters(
+    source: str,
+    test: Characters,
+    read: dict[str, Read],
+    frequencies: np.ndarray,
+    threshold: float,
+    parameters: Parameters,
+) -> dict[str, Any]:
+    """evaluation.json, and tables and pictures of what test characters are taken for.
+
+    Args:
+        read: by part. frequencies: of the classes in training, (33,).
+
+    Returns: the figures of the test characters.
+    """
+    how, told = parameters.evaluate, read["test"]
+    found = {part: figures.headline(one, frequencies, threshold, how) for part, one in read.items()}
+    recalls = figures.recall(told.predicted, told.labels).round(4).tolist()
+    further = {
+        "validation": found["validation"],
+        "recall": dict(zip(CHARACTERS, recalls, strict=True)),
+    }
+    write_json(METRICS / "evaluation.json", {"source": source} | found["test"] | further)
+    write_json(METRICS / "confusion.json", figures.pairs(told.predicted, told.labels, how.pairs))
+    names = np.array(list(CHARACTERS))
+    confusion = {"actual": names[told.labels], "predicted": names[told.predicted]}
+    write_csv(METRICS / "confusion.csv", pd.DataFrame(confusion))
+    rng = np.random.default_rng(parameters.seed)
+    each = [rng.permutation(np.flatnonzero(told.labels == c))[:4] for c in range(len(CHARACTERS))]
+    charts.characters(
+        PICTURES / "test.png", test, told.probabilities, np.concatenate(each), "Test characters"
+    )
+    weights = dataset.class_weights(told.labels)
+    charts.reliability(
+        METRICS / "reliability.png",
+        figures.reliability(told.confidence, told.right, weights, how.bins),
+        "Reliability on test characters",
+    )
+    charts.coverage(
+        METRICS / "coverage.png",
+        *figures.coverage(told.confidence, ~told.right, weights),
+        threshold,
+    )
+    return found["test"]
+
+
+def sets(
+    tests: dict[str, Characters], read: dict[str, Read], threshold: float, parameters: Parameters
+) -> dict[str, Any]:
+    """transfer.json and its plot, and of each test set a picture of the most confident errors.
+
+    Returns: the table, by name of the set.
+    """
+    how, record, table = parameters.evaluate, labelled.load_record(), {}
+    for name, one in read.items():
+        table[name] = figures.figures(one, threshold, how.bins)
+        if (wrong := truth.is_wrong(tests[name].images)).any():
+            clean = Read(one.probabilities[~wrong], one.labels[~wrong])
+            table[name]["without_mislabelled"] = {"left_out": int(wrong.sum())} | figures.figures(
+                clean, threshold, how.bins
+            )
+        if folder := record.get(name):
+            table[name] |= {key: folder[key] for key in ("share", "rows", "sha256")}
+            table[name]["groups"] = {part: n["groups"] for part, n in folder["parts"].items()}
+        charts.characters(
+            PICTURES / f"wrong-{name}.png",
+            tests[name],
+            one.probabilities,
+            figures.surest_errors(one)[:96],
+            f"{name}: the most confident errors",
+        )
+    write_json(METRICS / "transfer.json", {"threshold": threshold, "sets": table})
+    charts.transfer(METRICS / "transfer.png", table, how.target_risk)
+    return table
+
+
+def summary(source: str, own: dict[str, Any], hands: dict[str, Any], cards: dict[str, Any]) -> None:
+    """summary.json, what people compare between runs: characters, the hands of labelled folders
+    (their mean), whole cards."""
+    found = {key: own[key] for key in figures.HEADLINE}
+    if hands:
+        for key in ("balanced_accuracy", "kind_known", "accepted", "accepted_error"):
+            found[f"hands_{key}"] = round(float(np.mean([one[key] for one in hands.values()])), 5)
+    for key in ("raw_exact_match", "decoded_exact_match", "accepted", "accepted_error"):
+        found[f"vin_{key}"] = cards[key]
+    write_json(METRICS / "summary.json", found | {"source": source})
