@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from vintraining.drawing.cards import draw_cards
-from vintraining.hands.auditing import Audited, audited, report
+from vintraining.hands.audit import Audited, audited, report
 from vintraining.hands.corrections import read_table
 
 import cv2
@@ -55,7 +55,7 @@ def found(tmp_path, right: int, wrong: int, sure_of_wrong: float = 0.99) -> Audi
     ("right", "wrong", "kept"), [(598, 0, True), (597, 0, False), (946, 1, True)]
 )
 def test_the_bound_is_exact(tmp_path, right, wrong, kept):
-    assert (found(tmp_path, right, wrong).bound <= 0.005) is kept
+    assert (found(tmp_path, right, wrong).bound() <= 0.005) is kept
 
 
 def test_how_many_more_cards_would_show_it(tmp_path):
@@ -63,12 +63,12 @@ def test_how_many_more_cards_would_show_it(tmp_path):
     assert found(tmp_path, 598, 0).more(0.005) == 0
     cards = found(tmp_path, 99, 1)
     more = cards.more(0.005)
-    assert found(tmp_path, 99 + more, 1).bound <= 0.005 < found(tmp_path, 98 + more, 1).bound
+    assert found(tmp_path, 99 + more, 1).bound() <= 0.005 < found(tmp_path, 98 + more, 1).bound()
 
 
 def test_the_threshold_that_keeps_the_promise_leaves_out_the_wrong_ones(tmp_path):
     cards = found(tmp_path, 700, 20, sure_of_wrong=0.96)
-    assert cards.bound > 0.02 and cards.threshold(0.005) == pytest.approx(0.99)
+    assert cards.bound() > 0.02 and cards.threshold(0.005) == pytest.approx(0.99)
     assert found(tmp_path, 100, 20).threshold(0.005) > 1
 
 

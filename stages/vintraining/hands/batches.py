@@ -17,7 +17,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vintraining.data import dataset
@@ -26,7 +25,7 @@ from vintraining.hands.labelled import PARTS, UNCHECKED
 
 import cv2
 
-from vinreader.files import write_bytes, write_text
+from vinreader.files import sha256, write_text
 from vinreader.folders import Card, find_items
 from vinreader.scans import Scan as Opened
 from vinreader.scans import file_of, open_item
@@ -54,10 +53,8 @@ class Scan:
     @property
     def digest(self) -> str:
         """SHA-256 of the images, hexadecimal, 16 characters of it."""
-        joined = hashlib.sha256()
-        for content, _ in self.files:
-            joined.update(hashlib.sha256(content).digest())
-        return joined.hexdigest()[:16]
+        digests = (hashlib.sha256(content).digest() for content, _ in self.files)
+        return sha256(b"".join(digests))[:16]
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def read(folder: Path) -> dict[str, Kept]:
         raise dataset.DataError(
             f"{folder} is there already and is no batch; choose another name with --batch"
         )
-    labelled.read_rows(folder)
+    labelled.read_rows(folder)  # refuses wrong ones
     cards: dict[str, list[dict[str, str]]] = {}
     for _, row in read_table(folder / "labels.csv", labelled.BATCH_COLUMNS):
         cards.setdefault(row["card"], []).append(row)
@@ -172,20 +169,18 @@ class Batch:
 
     Attributes:
         folder: data/checked/<batch>. share: of the cards kept from training.
-        cards: what is in it, by name; changed: what speaks against taking cards in, a line each.
-        same: cards that were there already; twice: scans that another card has, too.
+        cards: what is in it, by name; changed: what speaks against taking cards in, a line each;
+            twice: scans that another card has, too.
     """
 
     folder: Path
     share: float
     cards: dict[str, Kept] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
-    same: int = 0
     twice: int = 0
 
     def __post_init__(self) -> None:
         self.cards = read(self.folder)
-        self._new = not self.cards
         self._of_digest = {kept.digest: name for name, kept in self.cards.items()}
         # On the same disk, but nowhere where a stage looks.
         self._aside = self.folder.parent.parent / f".collect-{self.folder.name}"
@@ -195,12 +190,7 @@ class Batch:
         (self._aside / "images").mkdir(parents=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def add(self, checked: Checked, scan: Scan, replace: bool = False) -> None:
@@ -221,11 +211,13 @@ class Batch:
                     f"{checked.vin}, the other as {vin}"
                 )
             return
-        if before and not replace and (what := _difference(before, checked, digest)):
-            self.changed.append(f"card {checked.name}: {what}")
-            return
         if before and (before.digest, before.checked.vin) == (digest, checked.vin):
-            self.same += 1
+            return
+        if before and not replace:
+            what = f"was checked as {before.checked.vin}, now as {checked.vin}"
+            if before.digest != digest:
+                what = "its images are others than those that were taken in"
+            self.changed.append(f"card {checked.name}: {what}")
             return
         files = []
         for number, (content, suffix) in enumerate(scan.files, start=1):
@@ -240,7 +232,7 @@ class Batch:
     def write(self) -> None:
         """Puts the batch in place; killed at any moment, it is the old one or the new one."""
         table = _table(self.folder.name, self.cards.values())
-        if self._new:
+        if not self.folder.exists():
             write_text(self._aside / "labels.csv", table)
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._aside.rename(self.folder)
@@ -252,16 +244,12 @@ class Batch:
         for path in (self.folder / "images").iterdir():
             if path.name not in named:
                 path.unlink()
-        self._write_numbers()
-
-    def _write_numbers(self) -> None:
-        """The numbers of the cards for training: what those kept from it say must stay unknown."""
+        # What the cards kept from training say must stay unknown.
         vins = sorted({k.checked.vin for k in self.cards.values() if k.part == TRAIN})
         rows = ("vin,batch", *(f"{vin},{self.folder.name}" for vin in vins))
-        content = "".join(f"{row}\n" for row in rows).encode()
-        path = self.numbers
-        if not path.exists() or path.read_bytes() != content:
-            write_bytes(path, content)
+        content = "".join(f"{row}\n" for row in rows)
+        if not self.numbers.exists() or self.numbers.read_bytes() != content.encode():
+            write_text(self.numbers, content)
 
     @property
     def numbers(self) -> Path:
@@ -272,15 +260,6 @@ class Batch:
         """Cards by part."""
         parts = [kept.part for kept in self.cards.values()]
         return {part: parts.count(part) for part in (TRAIN, VALIDATION, TEST, UNCHECKED)}
-
-
-def _difference(before: Kept, checked: Checked, digest: str) -> str:
-    """What has changed of a card since it was taken in, or nothing."""
-    if before.digest != digest:
-        return "its images are others than those that were taken in"
-    if before.checked.vin != checked.vin:
-        return f"was checked as {before.checked.vin}, now as {checked.vin}"
-    return ""
 
 
 def _table(batch: str, cards: Iterable[Kept]) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 from vintraining.console import stage
 from vintraining.hands import batches, labelled
 from vintraining.hands.batches import Batch, BatchError, Checked
-from vintraining.hands.corrections import MOST_TOLD, CheckedRow, read_table
+from vintraining.hands.corrections import CheckedRow, read_table
+from vintraining.hands.labelled import MOST_TOLD
 from vintraining.numbers import statistics as number_statistics
 from vintraining.parameters import load
 
@@ -47,10 +48,10 @@ def batch_name(given: str | None, folder: Path) -> str:
 def is_certain(row: CheckedRow, prior: Prior, confidence: float) -> bool:
     """Whether a number that nobody checked is certain: accepted with at least this confidence, and
     by a check digit that its maker is known to use."""
-    if not row.whole or row.row.status != "ok" or float(row.row.confidence or 0) < confidence:
+    if not row.whole or row.status != "ok" or float(row.confidence) < confidence:
         return False
-    cell = int(prior.cells(number_statistics.indices([row.row.vin]))[0])
-    return decoding.evidence(prior, cell, row.row.vin) == decoding.KINDS[0]
+    cell = int(prior.cells(number_statistics.indices([row.vin]))[0])
+    return decoding.evidence(prior, cell, row.vin) == decoding.KINDS[0]
 
 
 def to_take(
@@ -64,14 +65,12 @@ def to_take(
     wanted, left = {}, Counter[str]()
     prior = Reader().prior if free else None
     for row in rows:
-        if prior and not row.decided and is_certain(row, prior, free):
-            wanted[row.row.card] = row
-        elif not row.decided:
+        if not row.decided and not (prior and is_certain(row, prior, free)):
             left[text("not_checked")] += 1
-        elif not row.whole or batches.NO_READING in row.row.vin:
+        elif not row.whole:
             left[text("not_a_number")] += 1
         else:
-            wanted[row.row.card] = row
+            wanted[row.card] = row
     if not wanted:
         raise BatchError(text("nothing_checked", table=table))
     return wanted, left
@@ -96,41 +95,31 @@ def checked_card(
 
     Raises: BatchError where predictions.csv is of another reading than the table.
     """
-    raw = row.row.raw if len(row.row.raw) == BOXES else batches.NO_READING * BOXES
-    card = Checked(row.row.card, row.row.vin, raw, free=not row.decided)
+    raw = row.raw if len(row.raw) == BOXES else batches.NO_READING * BOXES
+    card = Checked(row.card, row.vin, raw, free=not row.decided)
     if any(path not in said for path in paths):
         return card
-    boxes = [said[path] for path in paths]
-    if "".join(character or batches.NO_READING for character, _ in boxes) != raw:
+    characters, sure = zip(*(said[path] for path in paths), strict=True)
+    if "".join(character or batches.NO_READING for character in characters) != raw:
         raise BatchError(
-            f"card {row.row.card} was read as {raw} in the table, and otherwise in "
+            f"card {row.card} was read as {raw} in the table, and otherwise in "
             "predictions.csv; name the one that was written with it: --predictions FILE"
         )
-    return replace(card, confidences=tuple(sure for _, sure in boxes))
-
-
-def missing_cards(folder: Path, table: Path, missing: list[str]) -> BatchError:
-    """The error for cards that the folder does not hold."""
-    names = ", ".join(missing[:MOST_TOLD]) + (" …" if len(missing) > MOST_TOLD else "")
-    return BatchError(
-        text("not_in_folder", folder=folder, cards=len(missing), table=table, names=names)
-    )
+    return replace(card, confidences=sure)
 
 
 def told(batch: Batch, before: int, left: Counter[str]) -> str:
     """What was done, for people."""
-    counts, boxes = batch.counts(), BOXES * len(batch.cards)
-    cards = batch.cards.values()
-    pairs = [zip(card.checked.vin, card.checked.read, strict=True) for card in cards]
-    corrected = sum(a != b for boxes_of_card in pairs for a, b in boxes_of_card)
+    counts, cards = batch.counts(), [kept.checked for kept in batch.cards.values()]
+    corrected = sum(a != b for c in cards for a, b in zip(c.vin, c.read, strict=True))
     lines = [
         text(
             "collected",
             folder=batch.folder,
-            cards=len(batch.cards),
-            new=len(batch.cards) - before,
+            cards=len(cards),
+            new=len(cards) - before,
             corrected=corrected,
-            boxes=boxes,
+            boxes=BOXES * len(cards),
         ),
         text("parts", numbers=batch.numbers, **counts),
     ]
@@ -171,7 +160,10 @@ def main() -> None:
             card = checked_card(wanted.pop(scan.name), scan.paths, sure)
             batch.add(card, scan, options.replace)
         if wanted:
-            raise missing_cards(options.input, options.table, list(wanted))
+            more = " …" if len(wanted) > MOST_TOLD else ""
+            told_of = {"folder": options.input, "cards": len(wanted), "table": options.table}
+            names = ", ".join(list(wanted)[:MOST_TOLD]) + more
+            raise BatchError(text("not_in_folder", **told_of, names=names))
         if batch.changed:
             raise UserError(text("cards_changed", lines=batch.changed[:MOST_TOLD]))
         batch.write()

@@ -1,47 +1,39 @@
 """The table that comes back from the page: vins.csv with what a person decided."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from vintraining.hands.labelled import first_of
 
 from vinreader.decisions import read_vins
 from vinreader.number.vin import is_number
 from vinreader.spec import CHARACTERS
 from vinreader.tables import ACCEPTED, CONFIRMED, DRAWN, TableError, VinRow
 
-MOST_TOLD = 10  # wrong rows that a message names
 
+class CheckedRow(VinRow):
+    """A row of the table; `vin` is what the person made of it, if one looked."""
 
-@dataclass(frozen=True)
-class CheckedRow:
-    """A row of the table.
-
-    Attributes:
-        row: as it stands there; `vin` is what the person made of it, if one looked.
-        line: of the file, from 1.
-    """
-
-    row: VinRow
-    line: int
+    __slots__ = ()
 
     @property
     def decided(self) -> bool:
         """Whether a person checked or corrected it."""
-        return self.row.decision in ACCEPTED
+        return self.decision in ACCEPTED
 
     @property
     def read(self) -> str:
         """The number as it was read, before the person."""
-        return self.row.read_as if self.decided else self.row.vin
+        return self.read_as if self.decided else self.vin
 
     @property
     def drawn(self) -> bool:
         """Whether the card was drawn for the audit."""
-        return self.row.audit == DRAWN
+        return self.audit == DRAWN
 
     @property
     def whole(self) -> bool:
         """Whether it is a number, of a card of which all boxes were read."""
-        return is_number(self.row.vin) and bool(self.row.confidence)
+        return is_number(self.vin) and bool(self.confidence)
 
 
 def read_table(path: Path) -> list[CheckedRow]:
@@ -51,34 +43,30 @@ def read_table(path: Path) -> list[CheckedRow]:
         TableError: no such table, or rows are wrong; the text names their lines.
     """
     try:
-        found = read_vins(path)
+        found = [(line, CheckedRow(*row)) for line, row in read_vins(path)]
     except OSError as error:
         raise TableError(
             f"{path}: {error.strerror}; name the vins.csv that the page gave back"
         ) from None
     line_of: dict[str, int] = {}
-    wrong = [
-        f"  line {line}: {problem}"
-        for line, row in found
-        if (problem := _problem(row, line, line_of))
-    ]
-    if wrong:
-        more = len(wrong) - MOST_TOLD
-        raise TableError(
-            f"{len(wrong)} wrong in {path}:\n"
-            + "\n".join(wrong[:MOST_TOLD] + ([f"  and {more:,} more"] if more > 0 else []))
-        )
-    return [CheckedRow(row, line) for line, row in found]
+    problems = [(line, _problem(row, line, line_of)) for line, row in found]
+    if wrong := [f"line {line}: {problem}" for line, problem in problems if problem]:
+        raise TableError(first_of(wrong, path))
+    return [row for _, row in found]
 
 
-def _problem(row: VinRow, line: int, line_of: dict[str, int]) -> str:
+def _problem(row: CheckedRow, line: int, line_of: dict[str, int]) -> str:
     """What is wrong with a row, whose card `line_of` takes up, else ''."""
     if not row.card:
         return "no card is named"
     if row.card in line_of:
         return f"card {row.card} stands in line {line_of[row.card]} already; take one of them out"
     line_of[row.card] = line
-    if row.decision not in ACCEPTED:
+    try:
+        float(row.confidence or 0)
+    except ValueError:
+        return f"confidence {row.confidence!r} is no number; download the table from the page anew"
+    if not row.decided:
         return ""
     if strange := set(row.vin) - set(CHARACTERS) - {"-"}:
         return (

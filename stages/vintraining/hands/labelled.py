@@ -55,31 +55,6 @@ class Row:
     part: str = ""
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """One folder, or all batches, read and divided.
-
-    Attributes:
-        parts: characters as the network sees them, by part; `test` only when the folder is for
-            testing only.
-        groups: by part, the number of each character's group (writer, card or image), int32 (N,),
-            within the part; where writers or cards are known, an index of `record`'s names.
-        record: what metrics and model say of it: SHA-256, counts, what was left out and why.
-    """
-
-    name: str
-    parts: dict[str, dataset.Characters]
-    groups: dict[str, np.ndarray]
-    record: dict[str, Any]
-
-    def __str__(self) -> str:
-        parts = [f"{len(self.parts[part]):,} {part}" for part in PARTS if part in self.parts]
-        left = [f"{n:,} {reason}" for reason, n in self.record["left_out"].items()]
-        return f"{self.name}: {', '.join(parts)}" + (
-            f"; left out: {', '.join(left)}" if left else ""
-        )
-
-
 def is_batch(folder: Path) -> bool:
     """Whether a labelled folder is one that `vin-reader collect` has written."""
     try:
@@ -123,22 +98,19 @@ def read_rows(folder: Path) -> list[Row]:
         raise dataset.DataError(
             f"{error}. Where known, {','.join(OWNERS)} are further columns"
         ) from None
-    rows: list[Row] = []
     line_of: dict[Path, int] = {}
-    wrong: list[str] = []
-    for line, entry in entries:
-        row = _row(folder, entry, line_of, line)
-        if isinstance(row, Row):
-            rows.append(row)
-        else:
-            wrong.append(f"  {table}, line {line}: {row}")
-    if wrong:
-        more = len(wrong) - MOST_TOLD
-        raise dataset.DataError(
-            f"{len(wrong)} wrong in {table}:\n"
-            + "\n".join(wrong[:MOST_TOLD] + ([f"  and {more:,} more"] if more > 0 else []))
-        )
-    return rows
+    rows = [(line, _row(folder, entry, line_of, line)) for line, entry in entries]
+    if wrong := [f"line {line}: {row}" for line, row in rows if isinstance(row, str)]:
+        raise dataset.DataError(first_of(wrong, table))
+    return [row for _, row in rows if isinstance(row, Row)]
+
+
+def first_of(wrong: list[str], table: Path) -> str:
+    """What is said of a table's wrong rows: how many there are, and the first of them."""
+    told = [f"{len(wrong)} wrong in {table}:", *wrong[:MOST_TOLD]]
+    if len(wrong) > MOST_TOLD:
+        told.append(f"and {len(wrong) - MOST_TOLD:,} more")
+    return "\n  ".join(told)
 
 
 def _row(folder: Path, entry: dict[str, str], line_of: dict[Path, int], line: int) -> Row | str:
@@ -243,7 +215,7 @@ def read_images(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[str], str
 
 def read_all(
     how: Finetune, seen: set[bytes], root: Path = FOLDER, checked: Path = BATCHES
-) -> list[Labelled]:
+) -> list["Labelled"]:
     """Every labelled folder, then every batch of checked cards, by name; none when there is none.
 
     An image that stands in several sets stays in one: in the EMNIST part that has it, else in a
@@ -257,18 +229,17 @@ def read_all(
             wrong place; the text says where and what to do.
     """
     labelled, batches = folders(root), folders(checked)
-    for folder in labelled:
-        if is_batch(folder):
-            raise dataset.DataError(f"{folder} holds checked cards: mv {folder} {checked}/")
+    if misplaced := [folder for folder in labelled if is_batch(folder)]:
+        raise dataset.DataError(f"{misplaced[0]} holds checked cards: mv {misplaced[0]} {checked}/")
     names = [folder.name for folder in batches]
     if taken := [f for f in labelled if f.name in (*names, CHECKED)]:
         raise dataset.DataError(f"{taken[0]}: {checked} has this name, too; rename the folder")
-    drafts = [_Draft(folder, how.labelled.get(folder.name)) for folder in labelled]
-    drafts += [_Draft(folder, how.checked) for folder in batches]
+    read = [Labelled(folder, how.labelled.get(folder.name)) for folder in labelled]
+    read += [Labelled(folder, how.checked) for folder in batches]
     for part in PARTS:
-        for draft in drafts:
-            draft.take(part, seen)
-    return [draft.finished() for draft in drafts]
+        for folder in read:
+            folder.take(part, seen)
+    return read
 
 
 def _parts(
@@ -299,52 +270,63 @@ def _parts(
     return parts
 
 
-class _Draft:
-    """A folder while its images find their places."""
+class Labelled:
+    """One folder or batch, read; its images find their places part by part (`take`).
+
+    Attributes:
+        parts: characters as the network sees them, by part; `test` only when the folder is for
+            testing only.
+        groups: by part, the number of each character's group (writer, card or image), int32 (N,),
+            within the part; where writers or cards are known, an index of `record`'s names.
+    """
 
     def __init__(self, folder: Path, how: LabelledFolder | CheckedCards | None):
         self.name = folder.name
-        self.checked = isinstance(how, CheckedCards)
-        self.share = how.share if how else 0.0
-        rows = read_rows(folder)
-        group, self.names = group_rows(rows)
-        part = np.array(_parts(folder, rows, group, self.names, how), str)
-        self.rows = len(rows)
-        usable, self.pixels, left, images = read_images(rows)
-        self.labels = np.array([rows[at].label for at in usable], np.uint8)
-        self.group, self.part = group[usable], part[usable]
-        self.left_out = Counter(left)
-        self.left_out["not checked by a person"] = int((self.part == UNCHECKED).sum())
-        self.sha256 = {"labels.csv": sha256(folder / "labels.csv"), "images": images}
         self.parts: dict[str, dataset.Characters] = {}
         self.groups: dict[str, np.ndarray] = {}
-        self.counts: dict[str, dict[str, Any]] = {}
+        rows = read_rows(folder)
+        group, self._names = group_rows(rows)
+        part = np.array(_parts(folder, rows, group, self._names, how), str)
+        usable, self._pixels, left, images = read_images(rows)
+        self._labels = np.array([rows[at].label for at in usable], np.uint8)
+        self._group, self._part = group[usable], part[usable]
+        self._left_out = Counter(left)
+        self._left_out["not checked by a person"] = int((self._part == UNCHECKED).sum())
+        self._counts: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, Any] = {
+            "sha256": {"labels.csv": sha256(folder / "labels.csv"), "images": images},
+            "rows": len(rows),
+            "left_out": {},
+            "share": how.share if how else 0.0,
+            "parts": self._counts,
+        } | ({CHECKED: True} if isinstance(how, CheckedCards) else {})
 
     def take(self, part: str, seen: set[bytes]) -> None:
-        at = np.flatnonzero(self.part == part)
-        fresh = at[dataset.not_seen(self.pixels[at], seen)]
-        self.left_out["in another set"] += len(at) - len(fresh)
+        """The part's images that are not in another set; `seen` takes them up."""
+        at = np.flatnonzero(self._part == part)
+        fresh = at[dataset.not_seen(self._pixels[at], seen)]
+        self._left_out["in another set"] += len(at) - len(fresh)
         if not len(fresh):
             return
-        groups, number = np.unique(self.group[fresh], return_inverse=True)
-        names = [self.names[group] for group in groups]
-        self.parts[part] = dataset.Characters(self.pixels[fresh], self.labels[fresh])
+        groups, number = np.unique(self._group[fresh], return_inverse=True)
+        names = [self._names[group] for group in groups]
+        self.parts[part] = dataset.Characters(self._pixels[fresh], self._labels[fresh])
         self.groups[part] = number.astype(np.int32)
-        self.counts[part] = {"images": len(fresh), "groups": len(groups)} | (
-            {"names": names} if all(names) and not self.checked else {}
+        self._counts[part] = {"images": len(fresh), "groups": len(groups)} | (
+            {"names": names} if all(names) and CHECKED not in self._told else {}
         )
 
-    def finished(self) -> Labelled:
-        record: dict[str, Any] = {
-            "sha256": self.sha256,
-            "rows": self.rows,
-            "left_out": {reason: n for reason, n in sorted(self.left_out.items()) if n},
-            "share": self.share,
-            "parts": self.counts,
-        }
-        if self.checked:
-            record[CHECKED] = True
-        return Labelled(self.name, self.parts, self.groups, record)
+    @property
+    def record(self) -> dict[str, Any]:
+        """What metrics and model say of it: SHA-256, counts, what was left out and why."""
+        left_out = {reason: n for reason, n in sorted(self._left_out.items()) if n}
+        return self._told | {"left_out": left_out}
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.parts[part]):,} {part}" for part in PARTS if part in self.parts]
+        left = [f"{n:,} {reason}" for reason, n in self.record["left_out"].items()]
+        told = f"{self.name}: {', '.join(parts)}"
+        return f"{told}; left out: {', '.join(left)}" if left else told
 
 
 def save(folders: list[Labelled]) -> None:
@@ -380,13 +362,10 @@ def load(part: str) -> dict[str, dataset.Characters]:
 
 def load_groups(name: str, part: str) -> np.ndarray:
     """int (N,): which writer (card, image) each of the characters of a set's part is by."""
-    if name != CHECKED:
-        groups: np.ndarray = np.load(HANDS / name / f"{part}-groups.npy")
-        return groups
     numbers, first = [], 0
-    for batch, record in load_record().items():
-        if CHECKED in record and part in record["parts"]:
-            numbers.append(np.load(HANDS / batch / f"{part}-groups.npy") + first)
+    for folder, record in load_record().items():
+        if name in (folder, CHECKED if CHECKED in record else "") and part in record["parts"]:
+            numbers.append(np.load(HANDS / folder / f"{part}-groups.npy") + first)
             first += record["parts"][part]["groups"]
     return np.concatenate(numbers)
 
