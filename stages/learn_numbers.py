@@ -19,7 +19,7 @@ from vintraining.scores import charts
 
 import numpy as np
 
-from vinreader.files import write_bytes, write_json
+from vinreader.files import write_bytes, write_json, write_text
 from vinreader.number import prior
 from vinreader.spec import BOXES, UserError
 
@@ -33,17 +33,16 @@ DRAWN = 2000  # numbers for the picture where there are no real ones
 def held_out(real: number_statistics.Real, how: Numbers) -> dict[str, np.ndarray]:
     """float (N, 17): bits of the characters of each source's numbers, for sources that have at
     least `how.fold` of them; the others are held out together."""
-    found = {}
-    for name, taught, held in number_statistics.folds(real, how.fold):
-        table = number_statistics.learn(taught, how)
-        found[name] = number_statistics.bits(prior.build(table), held)
-    return found
+    return {
+        name: number_statistics.bits(prior.build(number_statistics.learn(taught, how)), held)
+        for name, taught, held in number_statistics.folds(real, how.fold)
+    }
 
 
 def write(table: dict[str, Any]) -> int:
     """Writes the statistics; gives their size in bytes."""
-    content = json.dumps(table, separators=(",", ":")).encode() + b"\n"
-    write_bytes(MADE, content)
+    content = json.dumps(table, separators=(",", ":")) + "\n"
+    write_text(MADE, content)
     return len(content)
 
 
@@ -86,19 +85,15 @@ def main() -> None:
             "numbers.base: released adds them to the released statistics"
         ) from None
     everyone = np.concatenate(list(bits.values())) if bits else np.zeros((0, BOXES))
-    write_json(
-        METRICS / "numbers.json",
-        {
-            "from": "files",
-            "numbers": len(real.vins),
-            "refused": real.refused,
-            "bytes": write(table),
-            "bits_held_out": {
-                "all": round(float(everyone.sum(axis=1).mean()), 2),
-            }
-            | {name: round(float(b.sum(axis=1).mean()), 2) for name, b in bits.items()},
-        },
-    )
+    parts = {"all": everyone} | bits
+    figures = {
+        "from": "files",
+        "numbers": len(real.vins),
+        "refused": real.refused,
+        "bytes": write(table),
+        "bits_held_out": {n: round(float(b.sum(axis=1).mean()), 2) for n, b in parts.items()},
+    }
+    write_json(METRICS / "numbers.json", figures)
     charts.bits(METRICS / "numbers.png", everyone)
 
 

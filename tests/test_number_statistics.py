@@ -58,16 +58,6 @@ def put_numbers(folder, name: str, vins: list[str], batch: bool = False) -> None
     (folder / f"{name}.csv").write_text("\n".join(["vin,batch" if batch else "vin", *rows]))
 
 
-def test_numbers_of_checked_cards_are_told_from_all_others(tmp_path, made):
-    put_numbers(tmp_path, "spring", made[:10], batch=True)
-    read = number_statistics.read(tmp_path)
-    assert read.only_checked and read.vins == tuple(made[:10])
-    put_numbers(tmp_path, "autumn", made[:3])
-    put_numbers(tmp_path, "winter", made[8:12])
-    read = number_statistics.read(tmp_path)
-    assert read.checked == 5 and not read.only_checked
-
-
 def test_a_list_adds_to_the_released_statistics_and_twice_is_once(workspace, made):
     released = json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8"))
     folder = workspace.folder / "data/numbers"

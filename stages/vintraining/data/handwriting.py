@@ -9,7 +9,6 @@ The school a writer went to decides which forms go together: whoever begins the 
 upstroke bars the 7 and the Z.
 """
 
-import sys
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -99,8 +98,7 @@ class Writer:
         weights /= np.where(sums > 0, sums, 1)
         shares = BORROWED * np.array(list(SCHOOLS.values()))
         shares[list(SCHOOLS).index(self.school)] += 1 - BORROWED
-        common: np.ndarray = weights @ shares
-        return common
+        return np.asarray(weights @ shares)
 
     def _choose(self, indices: np.ndarray) -> np.ndarray:
         """A form for each index of a character, as often as the weights say: its number, int."""
@@ -109,8 +107,7 @@ class Writer:
         at = low + self.rng.random(len(indices)) * (high - low)
         # Rounding may bring a choice to the very end, where the next character's forms begin.
         numbers = np.searchsorted(self.cumulative, at, side="right")
-        chosen: np.ndarray = np.minimum(numbers, last) - 1
-        return chosen
+        return np.asarray(np.minimum(numbers, last) - 1)
 
     def strokes(self, text: str) -> list[list[np.ndarray]]:
         """Write characters.
@@ -169,7 +166,7 @@ class Writer:
         The hand does not move evenly: the plane is bent a little (x², xy, y²).
         """
         rng, careless, count = self.rng, self.carelessness, len(indices)
-        low, high = _extremes(path, starts)
+        low, high = np.minimum.reduceat(path, starts), np.maximum.reduceat(path, starts)
         bends = self.habits[indices] + rng.normal(0, 0.05 * careless, (count, 3, 2))
         # Upper parts go to the right.
         width = self.width * np.exp(rng.normal(0, 0.10, count))
@@ -183,8 +180,7 @@ class Writer:
         path += 50 * np.einsum("nk,nkc->nc", np.stack([x * x, x * y, y * y], 1), bends[of])
         shaking = rng.normal(0, self.tremor, (len(path) // 2 + 2, 2)).repeat(2, 0)
         path += (shaking[: len(path)] + shaking[1 : len(path) + 1]) / 2
-        bent: np.ndarray = np.einsum("nk,nkc->nc", path, (shear @ rotation)[of])
-        return bent
+        return np.asarray(np.einsum("nk,nkc->nc", path, (shear @ rotation)[of]))
 
     def write(self, text: str) -> np.ndarray:
         """Write characters as images.
@@ -204,11 +200,6 @@ class Writer:
         canvas = np.zeros((len(text) * CANVAS, CANVAS), np.uint8)
         draw_strokes(canvas, strokes, pens * OVERSAMPLING, self)
         return _ink(canvas, self)
-
-
-def _extremes(path: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest x and y, float (k, 2) each, of the parts of a path that start there."""
-    return np.minimum.reduceat(path, starts), np.maximum.reduceat(path, starts)
 
 
 def _matrices(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> np.ndarray:
@@ -258,7 +249,7 @@ def _fit(
     pieces = [len(character) for character in characters]
     lengths = [sum(map(len, character)) for character in characters]
     starts = np.cumsum([0, *lengths[:-1]])
-    low, high = _extremes(path, starts)
+    low, high = np.minimum.reduceat(path, starts), np.maximum.reduceat(path, starts)
     size = high - low
     longer = size.max(axis=1)
     # With a blunt pen people write larger, lest the ink fill the character.
@@ -279,8 +270,7 @@ def _grain() -> np.ndarray:
     """Paper's grain, uint8 (PAPER_GRAIN, CANVAS), mean 128: ink spreads along it."""
     noise = np.random.default_rng(0).normal(0, 1, (PAPER_GRAIN, CANVAS))
     cloud = cv2.GaussianBlur(noise, (0, 0), 2.2, borderType=cv2.BORDER_REFLECT)
-    grain: np.ndarray = np.clip(128 + 50 * cloud / np.std(cloud), 0, 255).astype(np.uint8)
-    return grain
+    return np.asarray(np.clip(128 + 50 * cloud / np.std(cloud), 0, 255).astype(np.uint8))
 
 
 def _ink(canvas: np.ndarray, writer: Writer) -> np.ndarray:
@@ -299,8 +289,7 @@ def _ink(canvas: np.ndarray, writer: Writer) -> np.ndarray:
     # A scanner stretches the contrast: thin and blurred strokes come out white, too.
     brightest = ink.max(axis=(1, 2)).astype(np.float32)
     gain = 255 / np.maximum(1, brightest) * rng.uniform(0.97, 1.15, len(ink)).astype(np.float32)
-    seen: np.ndarray = np.minimum(np.rint(ink * gain[:, None, None]), 255).astype(np.uint8)
-    return seen
+    return np.asarray(np.minimum(np.rint(ink * gain[:, None, None]), 255).astype(np.uint8))
 
 
 def write(
@@ -333,25 +322,16 @@ def write(
     if min(per_class, writers) < 1 or min(seed, first_writer) < 0:
         raise ValueError("per_class and writers must be at least 1, seed and first_writer 0")
     load()  # a broken file is reported here, once
-    pages, more = divmod(per_class, writers)
-    tasks = [
-        (seed, first_writer + number, pages + (number < more))
-        for number in range(writers)
-        if pages or number < more
-    ]
-    processes = processes or pool.suggested(per_class * len(CHARACTERS))
+    pages = [per_class // writers + (number < per_class % writers) for number in range(writers)]
+    tasks = [(seed, first_writer + number, share) for number, share in enumerate(pages) if share]
     batches = [tasks[i : i + WRITERS_PER_TASK] for i in range(0, len(tasks), WRITERS_PER_TASK)]
-    hidden = not (progress and sys.stderr.isatty())
-    bar = tqdm(total=len(CHARACTERS) * per_class, desc="handwriting", disable=hidden)
     _grain()  # made once, before there are several processes
-    written = []
-    with bar:
-        for images in pool.in_order(_write_batch, batches, processes):
-            written.append(images)
-            bar.update(len(images))
+    processes = processes or pool.suggested(per_class * len(CHARACTERS))
+    written = pool.in_order(_write_batch, batches, processes)
+    bar = tqdm(written, "handwriting", len(batches), disable=None if progress else True)
     labels = np.tile(np.arange(len(CHARACTERS), dtype=np.uint8), per_class)
     numbers = [number for _, number, share in tasks for _ in range(share * len(CHARACTERS))]
-    return np.concatenate(written), labels, np.array(numbers, np.int32)
+    return np.concatenate(list(bar)), labels, np.array(numbers, np.int32)
 
 
 def _write_batch(tasks: list[tuple[int, int, int]]) -> np.ndarray:
@@ -370,9 +350,6 @@ def sheet(path: str | Path, writers: int = 6, seed: int = 1981) -> None:
         path: of the PNG file.
         writers: how many of each school, >= 1; the school's name stands before their rows.
         seed: integer >= 0.
-
-    Raises:
-        OSError: the picture cannot be written.
     """
     height, width = writers * SIDE, len(CHARACTERS) * SIDE
     bands = []
@@ -381,10 +358,8 @@ def sheet(path: str | Path, writers: int = 6, seed: int = 1981) -> None:
         rows = [Writer(seed, number, school=school).write(CHARACTERS) for number in numbers]
         ink = np.stack(rows).transpose(0, 2, 1, 3).reshape(height, width)
         name = np.zeros((height, NAME_WIDTH), np.uint8)
-        middle = (6, height // 2 + 5)
-        cv2.putText(name, school, middle, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1, cv2.LINE_AA)
+        cv2.putText(
+            name, school, (6, height // 2 + 5), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1, cv2.LINE_AA
+        )
         bands.append(np.pad(np.hstack([name, ink]), ((GAP, GAP), (0, 0))))
-    done, png = cv2.imencode(".png", 255 - np.concatenate(bands))
-    if not done:
-        raise OSError(f"cannot encode {path}")
-    write_bytes(Path(path), png.tobytes())
+    write_bytes(Path(path), cv2.imencode(".png", 255 - np.concatenate(bands))[1].tobytes())

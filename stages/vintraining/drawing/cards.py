@@ -9,13 +9,13 @@ from typing import Any
 
 from vintraining.data.handwriting import Writer, draw_strokes
 from vintraining.drawing.paper import blank_card, cloud, exposed
+from vintraining.numbers.simulate import fresh
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vinreader.number.vin import CHECK_POSITION, check_digit
-from vinreader.spec import BOXES, DIGITS
+from vinreader.spec import BOXES
 
 # What OpenCV returns is of any type to the type checker.
 Image = NDArray[Any]  # uint8 (height, width)
@@ -32,14 +32,11 @@ SERIAL = 6  # characters at the end of a number that tell one vehicle from the n
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one of the sample cards shows: a made-up number, and the flaw of one of its boxes.
-
-    flaw: 'crossed out', 'U or V' or 'blot'; '' for a card without. box: 1 to 17.
-    """
+    """What one of the sample cards shows: a made-up number, and the flaw of one of its boxes."""
 
     vin: str
-    flaw: str = ""
-    box: int = 0
+    flaw: str = ""  # 'crossed out', 'U or V' or 'blot'; '' for a card without
+    box: int = 0  # 1 to 17
 
 
 # No vehicle is known to have one of these numbers. The check digit holds in those of North America;
@@ -58,19 +55,12 @@ SAMPLES = (
 
 @dataclass(frozen=True)
 class DrawnCard:
-    """A card's VIN field.
+    """A card's VIN field: grey images, dark ink on light paper."""
 
-    Attributes:
-        vin: the number written on it, 17 characters.
-        field: uint8 (height, width) grey image of the whole field, dark ink on light paper.
-        boxes: 17 uint8 (height, width) images cut out of it, with remains of the printed lines.
-        flaw: what makes a box doubtful, 'box 13 crossed out'; '' for a card without.
-    """
-
-    vin: str
-    field: Image
-    boxes: tuple[Image, ...]
-    flaw: str = ""
+    vin: str  # the number written on it, 17 characters
+    field: Image  # the whole field
+    boxes: tuple[Image, ...]  # 17 cut out of it, with remains of the printed lines
+    flaw: str = ""  # what makes a box doubtful, 'box 13 crossed out'; '' for a card without
 
 
 def draw_cards(count: int, seed: int = 1981) -> list[DrawnCard]:
@@ -93,10 +83,7 @@ def _sample(seed: int, number: int) -> Sample:
     sample = SAMPLES[number % len(SAMPLES)]
     if number < len(SAMPLES):
         return sample
-    serial = np.random.default_rng((seed, number)).choice(list(DIGITS), SERIAL)
-    vin = sample.vin[:-SERIAL] + "".join(serial)
-    if check_digit(sample.vin) == sample.vin[CHECK_POSITION - 1]:
-        vin = vin[: CHECK_POSITION - 1] + check_digit(vin) + vin[CHECK_POSITION:]
+    vin = fresh(sample.vin, np.random.default_rng((seed, number)), SERIAL)
     return Sample(vin, sample.flaw, sample.box)
 
 

@@ -4,7 +4,6 @@ Every one of `DISTURBANCES` at each of its strengths, the same characters every 
 against the same characters as they come.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,19 +27,12 @@ PLAIN, MIXED = "none", "several at once"
 
 @dataclass(frozen=True)
 class Disturbance:
-    """One thing that happens to scans.
+    """One thing that happens to scans."""
 
-    Attributes:
-        unit: of its strengths.
-        decent: the strengths that a person would still call a decent scan, mildest first.
-        beyond: stronger ones.
-        at: `Scan` of a strength.
-    """
-
-    unit: str
-    decent: tuple[float, ...]
-    beyond: tuple[float, ...]
-    at: Callable[[float], Scan]
+    unit: str  # of its strengths
+    decent: tuple[float, ...]  # that a person would still call a decent scan, mildest first
+    beyond: tuple[float, ...]  # stronger ones
+    at: Callable[[float], Scan]  # of a strength
 
 
 # What is decent follows from what the scans are for: office scanners at 150 to 600 dpi, boxes cut
@@ -91,14 +83,19 @@ class Case:
     decent: bool
     how: Scan | None
 
+    def drawn(self, image: np.ndarray, rng: np.random.Generator, others: np.ndarray) -> np.ndarray:
+        """What becomes of a character's image; see `paper.scan`."""
+        how = decent_scan(rng) if self.disturbance == MIXED else self.how
+        return scan(image, how, rng, others) if how else image
+
 
 def all_cases() -> list[Case]:
-    cases = [Case(PLAIN, 0, "", True, None)]
-    for name, kind in DISTURBANCES.items():
-        for strength in (*kind.decent, *kind.beyond):
-            decent = strength in kind.decent
-            cases.append(Case(name, strength, kind.unit, decent, kind.at(strength)))
-    return [*cases, Case(MIXED, 1, "", True, None)]
+    cases = [
+        Case(name, strength, kind.unit, strength in kind.decent, kind.at(strength))
+        for name, kind in DISTURBANCES.items()
+        for strength in (*kind.decent, *kind.beyond)
+    ]
+    return [Case(PLAIN, 0, "", True, None), *cases, Case(MIXED, 1, "", True, None)]
 
 
 class _Worker:
@@ -116,12 +113,12 @@ def _start(model: Path, images: np.ndarray, seed: int) -> None:
 def _read(task: tuple[Case, int]) -> tuple[np.ndarray, np.ndarray]:
     """Classes read (-1: none) and which are for review, of a chunk of the characters."""
     case, first = task
-    scans = []
-    for row, image in enumerate(_Worker.images[first : first + BATCH], first):
+    images = _Worker.images
+    scans = [
         # The same generator for every case: a stronger disturbance is the same one, stronger.
-        rng = np.random.default_rng((_Worker.seed, row))
-        how = decent_scan(rng) if case.disturbance == MIXED else case.how
-        scans.append(scan(image, how, rng, _Worker.images) if how else image)
+        case.drawn(images[row], np.random.default_rng((_Worker.seed, row)), images)
+        for row in range(first, min(first + BATCH, len(images)))
+    ]
     readings = _Worker.reader.read(scans)
     read = np.array([INDEX.get(reading.character, -1) for reading in readings])
     return read, np.array([reading.status == "review" for reading in readings])
@@ -139,14 +136,9 @@ def measure(
     """
     cases = all_cases()
     tasks = [(case, first) for case in cases for first in range(0, len(characters), BATCH)]
-    total = len(cases) * len(characters)
-    bar = tqdm(total=total, desc="robustness", unit="scan", disable=not sys.stderr.isatty())
-    done = []
-    with bar:
-        begin = _start, (model, characters.images, seed)
-        for result in in_order(_read, tasks, processes or cores(), *begin):
-            done.append(result)
-            bar.update(len(result[0]))
+    begin = _start, (model, characters.images, seed)
+    done = in_order(_read, tasks, processes or cores(), *begin)
+    done = tqdm(done, "robustness", len(tasks), disable=None)
     read, review = (
         np.concatenate(part).reshape(len(cases), -1) for part in zip(*done, strict=True)
     )
@@ -193,11 +185,9 @@ def examples(seed: int) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
     rows: dict[str, list[tuple[str, np.ndarray]]] = {}
     for number, case in enumerate(all_cases()):
         rng = np.random.default_rng((seed, number))
-        how = decent_scan(rng) if case.disturbance == MIXED else case.how
-        image = images[number % len(images)]
         label = f"{case.strength:g}{'' if case.decent else ' *'}" if case.how else ""
-        scanned = scan(image, how, rng, images) if how else image
-        rows.setdefault(case.disturbance, []).append((label, scanned))
+        drawn = case.drawn(images[number % len(images)], rng, images)
+        rows.setdefault(case.disturbance, []).append((label, drawn))
     for _ in range(4):
         how = decent_scan(rng)
         rows[MIXED].append(("", scan(images[rng.integers(len(images))], how, rng, images)))

@@ -28,10 +28,9 @@ def group(vin: str) -> str:
     return _BY_REGION.get(region(vin), "elsewhere")
 
 
-def fresh(vin: str, rng: np.random.Generator) -> str:
-    """The number with other last four digits, and its check digit mended if it held."""
-    digits = "".join(rng.choice(list(DIGITS), 4))
-    other = vin[:-4] + digits
+def fresh(vin: str, rng: np.random.Generator, serial: int = 4) -> str:
+    """The number with so many other last digits, and its check digit mended if it held."""
+    other = vin[:-serial] + "".join(rng.choice(list(DIGITS), serial))
     if check_digit(vin) != vin[CHECK_POSITION - 1]:
         return other
     return other[: CHECK_POSITION - 1] + check_digit(other) + other[CHECK_POSITION:]
@@ -76,5 +75,4 @@ def written(
     """
     members = [np.flatnonzero(labels == c) for c in range(len(CHARACTERS))]
     chosen = [[rng.choice(members[INDEX[c]]) for c in vin] for vin in vins]
-    readings: np.ndarray = log_probabilities[np.array(chosen, dtype=int).reshape(-1, BOXES)]
-    return readings
+    return np.asarray(log_probabilities[np.array(chosen, dtype=int).reshape(-1, BOXES)])

@@ -12,7 +12,7 @@ Kneser and Ney, 1995, who count it once): the one that sold most is no measure o
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,21 +33,12 @@ MAKER = 3  # characters of a maker's code
 
 @dataclass(frozen=True)
 class Real:
-    """Real numbers: `vins`, different ones of 17 characters; `sources`, where each is from (file
-    and, if it has such a column, `source`); `refused`, how many rows had no such number; `checked`,
-    how many of them only checked cards tell (`batches.py`: files with the column `batch`); `lists`,
-    the SHA-256 of each file."""
+    """Real numbers."""
 
-    vins: tuple[str, ...]
-    sources: tuple[str, ...]
-    refused: int
-    checked: int = 0
-    lists: tuple[str, ...] = ()
-
-    @property
-    def only_checked(self) -> bool:
-        """Whether there are none but those of checked cards, which are an archive's, and few."""
-        return self.checked == len(self.vins)
+    vins: tuple[str, ...]  # different ones of 17 characters
+    sources: tuple[str, ...]  # where each is from: file and, if it has such a column, `source`
+    refused: int  # rows that had no such number
+    lists: tuple[str, ...] = ()  # SHA-256 of each file
 
 
 def read(folder: Path, without: Container[str] = ()) -> Real:
@@ -60,7 +51,6 @@ def read(folder: Path, without: Container[str] = ()) -> Real:
         UserError: a file is no CSV file or has no column `vin`.
     """
     found: dict[str, str] = {}
-    checked: set[str] = set()
     lists, refused = [], 0
     for path in sorted(folder.glob("*.csv")):
         if (digest := sha256(path)) in without:
@@ -72,24 +62,18 @@ def read(folder: Path, without: Container[str] = ()) -> Real:
         for row in rows:
             cells = dict(zip(header, row, strict=False))
             number = as_number(cells.get("vin", ""))
-            if not is_number(number):
+            if is_number(number):
+                found.setdefault(number, f"{path.name} {cells.get('source', '')}".strip())
+            else:
                 refused += 1
-                continue
-            if "batch" not in header:
-                checked.discard(number)
-            elif number not in found:
-                checked.add(number)
-            found.setdefault(number, f"{path.name} {cells.get('source', '')}".strip())
-    return Real(tuple(found), tuple(found.values()), refused, len(checked), tuple(lists))
+    return Real(tuple(found), tuple(found.values()), refused, tuple(lists))
 
 
-def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
+def learn(vins: Sequence[str], how: Numbers) -> dict[str, Any]:
     """The table of statistics of numbers of 17 characters, with the choices that the reader needs
     to make a prior of it."""
     counted: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    seen = 0
     for vin in vins:
-        seen += 1
         holds = check_digit(vin) == vin[CHECK_POSITION - 1]
         names = [CHECK]
         if vin[:MAKER] in MODEL_YEAR_MAKERS:  # elsewhere the law asks for it, or no year is told
@@ -103,7 +87,7 @@ def learn(vins: Iterable[str], how: Numbers) -> dict[str, Any]:
                     counted[prefix][str(i)][vin[i - 1]] += 1
     choices = how.model_dump(exclude={"damping", "fold", "base"})
     return {
-        "numbers": seen,
+        "numbers": len(vins),
         **choices,
         "beginnings": _shared(counted, how.min_count, _damped(counted, how.damping)),
     }
@@ -166,8 +150,7 @@ def indices(vins: Sequence[str]) -> np.ndarray:
 
 def bits(prior: Prior, vins: Sequence[str]) -> np.ndarray:
     """float (N, 17): what each character of numbers tells one who knows the prior, in bits."""
-    found: np.ndarray = -prior.log_probabilities(indices(vins)) / np.log(2)
-    return found
+    return np.asarray(-prior.log_probabilities(indices(vins)) / np.log(2))
 
 
 def folds(real: Real, least: int) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -175,10 +158,7 @@ def folds(real: Real, least: int) -> Iterator[tuple[str, list[str], list[str]]]:
     `least` numbers are held out together, as "others"; nothing where there is but one."""
     sizes = Counter(real.sources)
     names = [source if sizes[source] >= least else "others" for source in real.sources]
+    pairs = list(zip(real.vins, names, strict=True))
     for name in sorted(set(names)) if len(set(names)) > 1 else []:
-        kinds = (False, True)
-        taught, held = (
-            [vin for vin, other in zip(real.vins, names, strict=True) if (other == name) is kind]
-            for kind in kinds
-        )
-        yield name, taught, held
+        taught = [vin for vin, other in pairs if other != name]
+        yield name, taught, [vin for vin, other in pairs if other == name]

@@ -38,15 +38,13 @@ OWN = ""  # the origin whose characters are each by another writer; the others a
 
 @dataclass(frozen=True)
 class Cards:
-    """Cards that were read. confidence: float (N,); right, raw_right: bool (N,), the whole number,
-    with and without the rules; kind, group: str (N,), of `decoding.KINDS` and `simulate.GROUPS`.
-    """
+    """Cards that were read, (N,) each."""
 
     confidence: np.ndarray
-    right: np.ndarray
-    raw_right: np.ndarray
-    kind: np.ndarray
-    group: np.ndarray
+    right: np.ndarray  # bool, the whole number
+    raw_right: np.ndarray  # the same without the rules
+    kind: np.ndarray  # of `decoding.KINDS`
+    group: np.ndarray  # of `simulate.GROUPS`
 
     def __getitem__(self, rows: np.ndarray) -> "Cards":
         return Cards(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
@@ -103,10 +101,10 @@ def by_writer(characters: Read, writers: np.ndarray) -> list[Read]:
 def measure(validation: Written, test: Written, parameters: Parameters) -> Scores:
     """The threshold from cards of validation characters, figures of cards of test characters.
 
-    The numbers are those of data/numbers where there are others than those of checked cards, or
-    else drawn from the statistics of the stage before.
+    The numbers are those of data/numbers where sources of them can be held out, or else drawn from
+    the statistics of the stage before.
     """
-    how, learning = parameters.evaluate, parameters.numbers
+    how = parameters.evaluate
     rng = np.random.default_rng(parameters.seed)
     real, chosen = _chosen(parameters, rng)
     held_out = bool(real.vins)
@@ -127,7 +125,7 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
         told["one hand"] = {name: _figures(part, threshold) for name, part in tested.items()}
     for name, parted in _otherwise_held_out(real, rng).items() if held_out else ():
         times = np.bincount(rng.choice(len(real.vins), how.cards), minlength=len(real.vins))
-        part = _read([test.own], list(_numbers(parted, times, learning, rng)), rng)
+        part = _read([test.own], list(_numbers(parted, times, parameters.numbers, rng)), rng)
         told[name] = _figures(part, threshold)
     return Scores(threshold, by_risk, origins, told, cards)
 
