@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import project  # noqa: F401 (finds what is imported below)
+from vintraining.scores import accepting
 
 import numpy as np
-from scipy.stats import binomtest
 
 from vinreader.image.pages import open_pages
 from vinreader.reader import Reader
 from vinreader.spec import UserError
-
-TURNS = 2000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -64,14 +62,7 @@ def share(writers: list[str], values: np.ndarray, of: np.ndarray) -> str:
     """The share of `values` among `of`, bool (N,) each, and its 95 % interval: by bootstrap over
     `writers` (N,), and never narrower than the exact one (Clopper and Pearson), which alone is
     taken where nobody wrote two, and without which there were none where nothing is wrong."""
-    names, writer = np.unique(writers, return_inverse=True)
-    hits, every = (np.bincount(writer, v, len(names)) for v in (values & of, of))
-    found = int(hits.sum()), max(int(every.sum()), 1)
-    exact = binomtest(*found).proportion_ci(method="exact")
-    low, high = exact.low, exact.high
-    if len(names) < len(writers):
-        even = np.full(len(names), 1 / len(names))
-        drawn = np.random.default_rng(0).multinomial(len(names), even, TURNS)
-        ends = np.percentile(drawn @ hits / np.maximum(drawn @ every, 1), (2.5, 97.5))
-        low, high = min(ends[0], low), max(ends[1], high)
-    return f"{found[0] / found[1]:.1%} ({low:.1%} to {high:.1%})"
+    hits, every = int((values & of).sum()), max(int(of.sum()), 1)
+    exact = accepting.interval(hits, every)
+    low, high = accepting.over_clusters(exact, values & of, of, np.array(writers))
+    return f"{hits / every:.1%} ({low:.1%} to {high:.1%})"

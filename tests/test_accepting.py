@@ -14,6 +14,15 @@ def sample(n, seed=0):
     return confidence, rng.random(n) > confidence
 
 
+def test_errors_of_one_writer_widen_the_interval():
+    wrong = np.arange(1000) < 20
+    sure, apart = np.ones(1000), np.arange(1000)
+    one_by_one = accepting.at(0.5, sure, wrong).interval
+    assert accepting.at(0.5, sure, wrong, clusters=apart).interval == one_by_one
+    low, high = accepting.at(0.5, sure, wrong, clusters=apart // 20).interval  # one of 50 writers
+    assert low == 0 and high > 1.5 * one_by_one[1]
+
+
 @pytest.mark.parametrize("wrong, of", [(0, 10), (1, 10), (10, 10), (3, 1000), (0, 1)])
 def test_the_interval_is_that_of_clopper_and_pearson(wrong, of):
     low, high = accepting.interval(wrong, of)

@@ -56,7 +56,7 @@ def calibrated(count, sureness, seed=0):
     rng = np.random.default_rng(seed)
     confidence = 1 - rng.exponential(1 / sureness, count).clip(0, 1)
     right = rng.random(count) < confidence
-    everywhere = np.full(count, "none"), np.full(count, "europe")
+    everywhere = np.full(count, "none"), np.full(count, "europe"), np.arange(count)
     return card_scores.Cards(confidence, right, right, *everywhere)
 
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from vintraining import releasing
+from vintraining.data.dataset import Characters
 from vintraining.scores import gate
 
 import numpy as np
@@ -15,7 +16,7 @@ from conftest import PROJECT, Workspace, killed_at
 from vinreader.files import sha256
 from vinreader.number import prior
 from vinreader.reader import Reader
-from vinreader.spec import ModelError, UserError
+from vinreader.spec import CHARACTERS, ModelError, UserError
 
 N = 2000
 
@@ -27,7 +28,7 @@ def outcome(wrong: int, accepted: int = N, accepted_wrong: int = 0, first: int =
     taken[first : first + accepted_wrong] = True
     rest = np.flatnonzero(right)[: accepted - accepted_wrong]
     taken[rest] = True
-    return gate.Outcome(right, taken)
+    return gate.Outcome(right, taken, right)
 
 
 def line(new: gate.Outcome, old: gate.Outcome, unit: str = "characters") -> gate.Line:
@@ -70,6 +71,34 @@ def test_the_gate_counts_only_where_the_two_differ():
     assert gate.by_chance(same, same) == 1.0
     assert gate.by_chance(same, other) == pytest.approx(0.5, abs=0.05)
     assert gate.by_chance(np.arange(10) < 5, np.zeros(10, bool)) == 0.5**5
+
+
+def test_of_a_set_of_one_kind_it_counts_which_of_its_kind_a_character_is():
+    class Fake:
+        threshold = 0.9
+
+        def __init__(self, taken: dict[str, str]):
+            self.taken = taken
+
+        def probabilities(self, images: np.ndarray) -> np.ndarray:
+            """The character in the first pixel for sure; what `taken` says, and it as second."""
+            said = np.zeros((len(images), len(CHARACTERS)))
+            for row, index in zip(said, images[:, 0, 0], strict=True):
+                row[index] = 0.05
+                row[CHARACTERS.index(self.taken.get(CHARACTERS[index], CHARACTERS[index]))] = 0.95
+            return said
+
+    def read(written: str, taken: dict[str, str]) -> gate.Outcome:
+        labels = np.array([CHARACTERS.index(c) for c in written], np.uint8)
+        images = np.broadcast_to(labels[:, None, None], (len(labels), 28, 28))
+        return gate.boxes(Fake(taken), Characters(images, labels))
+
+    digits = read("1925", {"9": "Y", "2": "3"})
+    assert digits.right.tolist() == [True, False, False, True]
+    assert digits.of_kind.tolist() == [True, True, False, True]
+    assert digits.accepted.all()  # the 9 taken for Y is an error that was accepted, all the same
+    mixed = read("192A", {"9": "Y"})
+    assert mixed.of_kind.tolist() == mixed.right.tolist() == [True, False, True, True]
 
 
 def put(folder: Path, name: str) -> None:

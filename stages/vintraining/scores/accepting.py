@@ -19,6 +19,7 @@ from vinreader.litert import NOTHING
 MOST = 2  # times the target risk: what no source is to exceed ...
 CERTAINTY = 0.95  # ... with this certainty that it does
 FEW = 2  # errors that tell nothing of a source: the surest are often errors of the truth
+DRAWS = 2000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,28 @@ def interval(wrong: float, of: float, certainty: float = 0.95) -> tuple[float, f
     tail = (1 - certainty) / 2
     low = float(beta.ppf(tail, wrong, of - wrong + 1)) if wrong > 0 else 0.0
     return low, float(upper_bound(np.array(wrong), np.array(of), 1 - tail))
+
+
+def over_clusters(
+    share: tuple[float, float], hits: np.ndarray, of: np.ndarray, clusters: np.ndarray
+) -> tuple[float, float]:
+    """The 95 % interval of the sum of `hits` over that of `of`, float (N,) each, by bootstrap over
+    `clusters`, (N,): what one person wrote, or one source gives, goes wrong together.
+
+    Args:
+        share: the interval if all were apart: it is never narrower than this, which alone is taken
+            where no cluster has two.
+    """
+    names, cluster = np.unique(clusters, return_inverse=True)
+    if len(names) == len(clusters):
+        return share
+    wrong, every = (np.bincount(cluster, values, len(names)) for values in (hits, of))
+    even = np.full(len(names), 1 / len(names))
+    drawn = np.random.default_rng(0).multinomial(len(names), even, DRAWS)
+    there = drawn @ every > 0
+    shares = (drawn @ wrong)[there] / (drawn @ every)[there]
+    low, high = np.percentile(shares, (2.5, 97.5)) if there.any() else share
+    return min(float(low), share[0]), max(float(high), share[1])
 
 
 def upper_bound(wrong: np.ndarray, of: np.ndarray, certainty: float) -> np.ndarray:
@@ -164,11 +187,13 @@ def at(
     confidence: np.ndarray,
     wrong: np.ndarray,
     weights: np.ndarray | None = None,
+    clusters: np.ndarray | None = None,
 ) -> Accepted:
     """What a threshold that is already chosen accepts of test readings.
 
     Args:
         confidence, wrong, weights: float, bool and float (N,), as of `Readings`.
+        clusters: (N,), the writer of each, or its source, where known; see `over_clusters`.
     """
     weights = _shares(weights, len(confidence))
     accepted = confidence >= deployed
@@ -176,6 +201,8 @@ def at(
     error = float(weights[accepted & wrong].sum()) / share if share else 0.0
     readings = effective(weights[accepted])
     bounds = interval(error * readings, readings) if readings else (0.0, 1.0)
+    if clusters is not None and readings:
+        bounds = over_clusters(bounds, weights * (accepted & wrong), weights * accepted, clusters)
     return Accepted(share, error, bounds, len(confidence))
 
 

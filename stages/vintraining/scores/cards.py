@@ -45,6 +45,7 @@ class Cards:
     raw_right: np.ndarray  # the same without the rules
     kind: np.ndarray  # of `decoding.KINDS`
     group: np.ndarray  # of `simulate.GROUPS`
+    cluster: np.ndarray  # int: the writer, or where each box is by another, the numbers' source
 
     def __getitem__(self, rows: np.ndarray) -> "Cards":
         return Cards(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
@@ -213,26 +214,27 @@ def _read(
     with np.errstate(divide="ignore"):
         logs = [np.log(probabilities) for probabilities, _ in pools]
     jobs = []
-    for prior, vins in chosen:
+    for source, (prior, vins) in enumerate(chosen):
         pool_of = rng.integers(len(pools), size=len(vins))
         for pool, (_, labels) in enumerate(pools):
             some = [vin for vin, at in zip(vins, pool_of, strict=True) if at == pool]
             readings = simulate.written(logs[pool], labels, some, rng)
             for at in range(0, len(some), decoding.BLOCK):
                 part = slice(at, at + decoding.BLOCK)
-                jobs.append((prior, readings[part], some[part]))
+                cluster = pool if len(pools) > 1 else source
+                jobs.append((prior, readings[part], some[part], cluster))
     with ThreadPoolExecutor(cores()) as threads:  # NumPy computes outside of Python's lock
         read = threads.map(lambda job: decoding.decode_batch(*job[:2]), jobs)
         rows = [
-            (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin))
-            for found, (_, _, some) in zip(read, jobs, strict=True)
+            (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin), cluster)
+            for found, (_, _, some, cluster) in zip(read, jobs, strict=True)
             for d, vin in zip(found, some, strict=True)
         ]
     return Cards(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 def _figures(cards: Cards, threshold: float) -> dict[str, Any]:
-    accepted = accepting.at(threshold, cards.confidence, ~cards.right)
+    accepted = accepting.at(threshold, cards.confidence, ~cards.right, None, cards.cluster)
     return {
         "raw_exact_match": round(float(cards.raw_right.mean()), 5),
         "decoded_exact_match": round(float(cards.right.mean()), 5),

@@ -128,11 +128,14 @@ def right_of_kind(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(possible, probabilities, -1).argmax(axis=1) == labels)
 
 
-def figures(read: Read, threshold: float, bins: int) -> dict[str, Any]:
+def figures(
+    read: Read, threshold: float, bins: int, writers: np.ndarray | None = None
+) -> dict[str, Any]:
     """A set's figures; in all but `accuracy` its classes count alike.
 
     `accuracy` is the share right among 33, `kind_known` that among the digits or the letters
     alone, `ece` the calibration error; `accepted` and what follows, from `threshold` on.
+    `writers`, (N,), widen its interval; see `accepting.over_clusters`.
     """
     weights = class_weights(read.labels)
     found = {
@@ -141,7 +144,7 @@ def figures(read: Read, threshold: float, bins: int) -> dict[str, Any]:
         "kind_known": weights @ right_of_kind(*read),
         "ece": calibration_error(read, weights, bins),
     }
-    accepted = accepting.at(threshold, read.confidence, ~read.right, weights)
+    accepted = accepting.at(threshold, read.confidence, ~read.right, weights, writers)
     return {name: round(float(value), 5) for name, value in found.items()} | accepted.figures()
 
 

@@ -3,6 +3,8 @@
 Each set is compared box by box, and the archive's held-out cards also as whole numbers, in two
 ways: what is read right, and what is accepted although it is wrong. McNemar's exact test counts
 only where the two differ; as there are many such tests, their p-values are corrected (Holm, 1979).
+Of a set that has digits alone, or letters, it counts which of these a character is: its paper tells
+the kind, which a card's does not.
 Over all characters together it must also be shown that the new reader is not worse by more than
 `MARGIN` (non-inferiority), not only that no difference was found.
 """
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from vintraining.data import dataset
 from vintraining.hands import labelled
+from vintraining.scores.figures import IS_DIGIT, Read, right_of_kind
 
 import numpy as np
 from scipy.stats import binomtest
@@ -28,10 +31,12 @@ MARGIN = 0.001  # share of all characters by which the new reader may read worse
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one reader made of a set: right, accepted: bool (N,)."""
+    """What one reader made of a set, bool (N,): right, accepted; of_kind: right among the digits
+    or the letters alone, of a set that has no others, else as `right`."""
 
     right: np.ndarray
     accepted: np.ndarray
+    of_kind: np.ndarray
 
     @property
     def share_wrong(self) -> float:
@@ -55,7 +60,7 @@ class Line:
     @property
     def reads_worse(self) -> float:
         """Probability of so many lost against gained by chance, 0 to 1."""
-        return by_chance(~self.new.right, ~self.old.right)
+        return by_chance(~self.new.of_kind, ~self.old.of_kind)
 
     @property
     def accepts_worse(self) -> float:
@@ -68,10 +73,15 @@ class Line:
 
     def __str__(self) -> str:
         new, old = self.new, self.old
-        gained, lost = (new.right & ~old.right).sum(), (old.right & ~new.right).sum()
+        gained, lost = (new.of_kind & ~old.of_kind).sum(), (old.of_kind & ~new.of_kind).sum()
+        known = (
+            ""
+            if (new.of_kind == new.right).all()
+            else (f" ({old.of_kind.mean():.2%} -> {new.of_kind.mean():.2%} with the kind known)")
+        )
         return (
             f"{self.name:16} {len(new.right):7,} {self.unit}: {old.right.mean():.2%} -> "
-            f"{new.right.mean():.2%} right, {gained} gained, {lost} lost; accepted "
+            f"{new.right.mean():.2%} right{known}, {gained} gained, {lost} lost; accepted "
             f"{old.accepted.mean():.1%} -> {new.accepted.mean():.1%}, wrong among these "
             f"{old.share_wrong:.2%} -> {new.share_wrong:.2%}"
         )
@@ -101,7 +111,7 @@ def objections(table: list[Line]) -> list[str]:
 def certain_difference(lines: list[Line]) -> float:
     """How much more is read right by the new reader, at least, with a certainty of 95 %: a share of
     the characters of all sets, negative where it may be less; normal approximation for pairs."""
-    pairs = [line.new.right.astype(float) - line.old.right for line in lines]
+    pairs = [line.new.of_kind.astype(float) - line.old.of_kind for line in lines]
     difference = np.concatenate(pairs)
     return float(difference.mean() - 1.645 * difference.std() / np.sqrt(len(difference)))
 
@@ -116,8 +126,11 @@ def by_chance(new_wrong: np.ndarray, old_wrong: np.ndarray) -> float:
 def boxes(reader: Reader, test: dataset.Characters) -> Outcome:
     """What a reader makes of single characters."""
     probabilities = reader.probabilities(test.images)
-    right = probabilities.argmax(axis=1) == test.labels
-    return Outcome(right, probabilities.max(axis=1) >= reader.threshold)
+    read = Read(probabilities, test.labels)
+    digits = IS_DIGIT[test.labels]
+    one_kind = digits.all() or not digits.any()
+    of_kind = right_of_kind(*read) if one_kind else read.right
+    return Outcome(read.right, read.confidence >= reader.threshold, of_kind)
 
 
 def cards(reader: Reader, test: dataset.Characters, rows: np.ndarray) -> Outcome:
@@ -127,7 +140,7 @@ def cards(reader: Reader, test: dataset.Characters, rows: np.ndarray) -> Outcome
     read = reader.decode([boxes[at : at + BOXES] for at in range(0, len(boxes), BOXES)])
     vins = ["".join(CHARACTERS[c] for c in card) for card in test.labels[rows]]
     right = np.array([a.vin == vin for a, vin in zip(read, vins, strict=True)], bool)
-    return Outcome(right, np.array([a.status == "ok" for a in read], bool))
+    return Outcome(right, np.array([a.status == "ok" for a in read], bool), right)
 
 
 def compare(new: Reader, old: Reader) -> list[Line]:

@@ -75,13 +75,15 @@ def sets(
     """
     how, record, table = parameters.evaluate, labelled.load_record(), {}
     for name, one in read.items():
-        table[name] = figures.figures(one, threshold, how.bins)
+        folder = record.get(name)
+        writers = labelled.load_groups(name, "test") if folder else None
+        table[name] = figures.figures(one, threshold, how.bins, writers)
         if (wrong := truth.is_wrong(tests[name].images)).any():
             clean = Read(one.probabilities[~wrong], one.labels[~wrong])
             table[name]["without_mislabelled"] = {"left_out": int(wrong.sum())} | figures.figures(
                 clean, threshold, how.bins
             )
-        if folder := record.get(name):
+        if folder:
             table[name] |= {key: folder[key] for key in ("share", "rows", "sha256")}
             table[name]["groups"] = {part: n["groups"] for part, n in folder["parts"].items()}
         charts.characters(
