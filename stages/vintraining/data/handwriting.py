@@ -110,14 +110,8 @@ class Writer:
         return np.asarray(np.minimum(numbers, last) - 1)
 
     def strokes(self, text: str) -> list[list[np.ndarray]]:
-        """Write characters.
-
-        Args:
-            text: characters of the alphabet, at least one.
-
-        Returns:
-            For each character a list of float64 (m, 2) arrays, a pen's path each: x to the right,
-            y down, in hundredths of a capital's height, about its middle.
+        """The strokes of at least one character: for each a list of float64 (m, 2) arrays, a pen's
+        path each, x to the right, y down, in hundredths of a capital's height, about its middle.
         """
         indices = np.array([INDEX[character] for character in text])
         forms = [self.forms[number] for number in self._choose(indices)]
@@ -183,14 +177,10 @@ class Writer:
         return np.asarray(np.einsum("nk,nkc->nc", path, (shear @ rotation)[of]))
 
     def write(self, text: str) -> np.ndarray:
-        """Write characters as images.
+        """Images of 1 to `PAGE` characters, uint8 (len(text), SIDE, SIDE), white ink on black, as
+        EMNIST's: the longer side about 24 / 28 of the image, centred, soft edges.
 
-        Args:
-            text: characters of the alphabet, at least one and at most `PAGE`.
-
-        Returns:
-            uint8 (len(text), SIDE, SIDE), white ink on black, as EMNIST's: the longer side about
-            24 / 28 of the image, centred, soft edges.
+        Raises: ValueError where there are fewer or more.
         """
         if not 0 < len(text) <= PAGE:
             raise ValueError(f"a page holds 1 to {PAGE} characters, not {len(text)}")
@@ -235,14 +225,11 @@ def draw_strokes(
 def _fit(
     characters: list[list[np.ndarray]], pens: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Strokes as on the canvas of `Writer.write`, each character's ink filling its extent.
+    """All strokes as on the canvas of `Writer.write`, each character's ink filling its extent, and
+    the width of the pen to write each stroke with, in pixels.
 
     Args:
-        characters: a list of strokes each.
-        pens: width of the pen each character is written with, in pixels, float (k,).
-
-    Returns:
-        List of all strokes, and the pen to write each with, in pixels, float (len(strokes),).
+        characters: a list of strokes each; pens: width of each one's pen in pixels, float (k,).
     """
     strokes = [stroke for character in characters for stroke in character]
     path = np.concatenate(strokes)

@@ -8,10 +8,11 @@ Over all characters together it must also be shown that the new reader is not wo
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from vintraining.data import dataset
 from vintraining.hands import labelled
+from vintraining.scores.figures import Read
+from vintraining.scores.transfer import SPLIT
 
 import numpy as np
 from scipy.stats import binomtest
@@ -20,9 +21,7 @@ from vinreader.image.boxes import Box
 from vinreader.reader import Reader
 from vinreader.spec import BOXES, CHARACTERS
 
-SPLIT = Path("data/split")
 SIGNIFICANT = 0.05
-CHARACTERS_UNIT = "characters"
 MARGIN = 0.001  # share of all characters by which the new reader may read worse
 
 
@@ -41,16 +40,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Line:
-    """A set in the table: what it is called, what it counts, and both readers' outcomes.
-
-    promised: the share of wrong ones among the accepted that the new reader promises.
-    """
+    """A set in the table, and both readers' outcomes."""
 
     name: str
-    unit: str
+    unit: str  # what it counts
     new: Outcome
     old: Outcome
-    promised: float
+    promised: float  # share of wrong ones among the accepted that the new reader promises
 
     @property
     def reads_worse(self) -> float:
@@ -89,7 +85,7 @@ def objections(table: list[Line]) -> list[str]:
         if chance * (len(tests) - rank) >= SIGNIFICANT:
             break
         found.append(sentence)
-    lines = [line for line in table if line.unit == CHARACTERS_UNIT]
+    lines = [line for line in table if line.unit == "characters"]
     if lines and (bound := certain_difference(lines)) < -MARGIN:
         found.append(
             f"all characters: it is not shown that no more than {MARGIN:.1%} fewer are read right "
@@ -115,9 +111,8 @@ def by_chance(new_wrong: np.ndarray, old_wrong: np.ndarray) -> float:
 
 def boxes(reader: Reader, test: dataset.Characters) -> Outcome:
     """What a reader makes of single characters."""
-    probabilities = reader.probabilities(test.images)
-    right = probabilities.argmax(axis=1) == test.labels
-    return Outcome(right, probabilities.max(axis=1) >= reader.threshold)
+    read = Read(reader.probabilities(test.images), test.labels)
+    return Outcome(read.right, read.confidence >= reader.threshold)
 
 
 def cards(reader: Reader, test: dataset.Characters, rows: np.ndarray) -> Outcome:
@@ -138,12 +133,10 @@ def compare(new: Reader, old: Reader) -> list[Line]:
     promised = new.description["parameters"]["evaluate"]["target_risk"]
     sets = {"EMNIST": dataset.load(SPLIT, "test")} | labelled.load("test")
     table = [
-        Line(name, CHARACTERS_UNIT, boxes(new, test), boxes(old, test), promised)
+        Line(name, "characters", boxes(new, test), boxes(old, test), promised)
         for name, test in sets.items()
     ]
-    rows = labelled.whole_cards("test")
-    if len(rows):
-        test = sets[labelled.CHECKED]
-        outcome = cards(new, test, rows)
-        table.append(Line(labelled.CHECKED, "cards", outcome, cards(old, test, rows), promised))
+    if len(rows := labelled.whole_cards("test")):
+        outcomes = (cards(reader, sets[labelled.CHECKED], rows) for reader in (new, old))
+        table.append(Line(labelled.CHECKED, "cards", *outcomes, promised))
     return table
