@@ -137,6 +137,6 @@ def compare(new: Reader, old: Reader) -> list[Line]:
         for name, test in sets.items()
     ]
     if len(rows := labelled.whole_cards("test")):
-        outcomes = (cards(reader, sets[labelled.CHECKED], rows) for reader in (new, old))
-        table.append(Line(labelled.CHECKED, "cards", *outcomes, promised))
+        outcomes = [cards(reader, sets[labelled.CHECKED], rows) for reader in (new, old)]
+        table.append(Line(labelled.CHECKED, "cards", outcomes[0], outcomes[1], promised))
     return table
