@@ -45,14 +45,12 @@ class Writer:
     """A person's handwriting.
 
     Args:
-        seed: integer >= 0 of the whole population.
-        number: integer >= 0, which writer of the population.
+        seed, number: >= 0, of the whole population, and of the writer within it.
         allographs: the forms to choose from; those of the project unless given.
         school: one of `SCHOOLS`; unless given, drawn by their shares. Nothing but the choice of
             forms depends on it.
 
-    Raises:
-        ValueError: there is no such school.
+    Raises: ValueError where there is no such school.
     """
 
     def __init__(
@@ -292,7 +290,7 @@ def write(
     Args:
         per_class: images of each character, >= 1.
         writers: how many writers share them, as evenly as it goes, >= 1.
-        seed: integer >= 0; the same seed gives the same bytes on any number of processes.
+        seed: >= 0; the same seed gives the same bytes on any number of processes.
         first_writer: number of the first writer; populations whose numbers do not overlap
             share no writer, as training, validation and test must not.
         progress: show a bar on standard error when that is a terminal.
@@ -331,12 +329,9 @@ def _write_batch(tasks: list[tuple[int, int, int]]) -> np.ndarray:
 
 
 def sheet(path: str | Path, writers: int = 6, seed: int = 1981) -> None:
-    """Save a picture of handwriting, dark ink on white: a row a writer, a column a character.
+    """Saves a PNG of handwriting, dark ink on white: a row a writer, a column a character.
 
-    Args:
-        path: of the PNG file.
-        writers: how many of each school, >= 1; the school's name stands before their rows.
-        seed: integer >= 0.
+    So many writers, >= 1, of each school, whose name stands before their rows.
     """
     height, width = writers * SIDE, len(CHARACTERS) * SIDE
     bands = []
