@@ -38,11 +38,8 @@ def choose_source(data: Data) -> str:
 
 
 def write_embedded(data: Data, seed: int) -> list[str]:
-    """Embedded handwriting as `dataset.save` has it; the writers of each part differ.
-
-    <part>-writers.npy, int32 (N,), lets the split stage keep writers apart too.
-
-    Returns: the names of the files.
+    """Embedded handwriting as `dataset.save` has it, and <part>-writers.npy, int32 (N,), with which
+    `split` keeps writers apart, too; those of the two parts differ. Gives the names of the files.
     """
     writers = data.embedded_writers
     sizes = {"train": data.embedded_per_class, "test": max(1, data.embedded_per_class // 5)}
@@ -75,16 +72,8 @@ def main() -> None:
     name = f"{source} {data.split}"
     if source == "emnist" and not official:
         name += " (unofficial: re-split of real EMNIST images)"
-    write_json(
-        RAW / "source.json",
-        {
-            "name": name,
-            "source": source,
-            "split": data.split,
-            "official": official,
-            "sha256": hashes,
-        },
-    )
+    made = {"name": name, "source": source, "split": data.split}
+    write_json(RAW / "source.json", made | {"official": official, "sha256": hashes})
     write_json(ROUTE, {"requested": data.source, "from": route, "data": name})
     handwriting.sheet(SHEET)
     print(f"{RAW}: {name}, from {route}")

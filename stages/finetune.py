@@ -34,11 +34,11 @@ def seen() -> set[bytes]:
 
 def recalls(model: Any, sets: dict[str, dataset.Characters]) -> dict[str, float]:
     """Share of each set that a Keras network reads right, all classes alike."""
-    shares = {}
-    for name, characters in sets.items():
-        hits = network.logits(model, characters.images).argmax(axis=1) == characters.labels
-        shares[name] = round(float(dataset.class_weights(characters.labels) @ hits), 5)
-    return shares
+    read = {name: network.logits(model, of.images).argmax(axis=1) for name, of in sets.items()}
+    return {
+        name: round(float(dataset.class_weights(of.labels) @ (read[name] == of.labels)), 5)
+        for name, of in sets.items()
+    }
 
 
 @stage

@@ -28,24 +28,19 @@ class Allograph:
     """One form of a character.
 
     Attributes:
-        name: as in the file.
-        weights: how common it is among the character's allographs in each of `SCHOOLS`, >= 0.
-        points: float64 (n, 2), the points of all strokes, x to the right, y down, about 100 high.
         paths: float64 (3, m, n): what to multiply the points with to get the m points of the pen's
             path, drawn with straight lines, as a smooth curve, and with corners cut.
-        strokes: the slice of the m points that belongs to each stroke.
         ends: float64 (n, n): times the points, a vector 10 long out of each stroke's two ends,
             zero at the other points.
-        stroke_of: int (n,), the number of the stroke each point belongs to.
     """
 
-    name: str
-    weights: tuple[float, ...]
-    points: np.ndarray
+    name: str  # as in the file
+    weights: tuple[float, ...]  # how common it is in each of `SCHOOLS`, >= 0
+    points: np.ndarray  # float64 (n, 2), of all strokes, x to the right, y down, about 100 high
     paths: np.ndarray
-    strokes: tuple[slice, ...]
+    strokes: tuple[slice, ...]  # of the m points, for each stroke
     ends: np.ndarray
-    stroke_of: np.ndarray
+    stroke_of: np.ndarray  # int (n,), the number of the stroke each point belongs to
 
 
 Allographs = dict[str, list[Allograph]]
@@ -53,13 +48,9 @@ Allographs = dict[str, list[Allograph]]
 
 @cache
 def load(path: str | Path = ALLOGRAPHS) -> Allographs:
-    """Read a file of allographs.
+    """The forms of each of the 33 characters, at least one, from a file of allographs.
 
-    Returns:
-        Dictionary: each of the 33 characters -> non-empty list of `Allograph`.
-
-    Raises:
-        ValueError: naming the character (and allograph) that is missing or not well written.
+    Raises: ValueError, naming the character (and allograph) that is missing or not well written.
     """
     with Path(path).open(encoding="utf-8") as file:
         try:
@@ -68,8 +59,7 @@ def load(path: str | Path = ALLOGRAPHS) -> Allographs:
             raise ValueError(f"{path}: {error}") from None
     if not isinstance(forms, dict):
         raise ValueError(f"{path}: expected a character, a colon and its allographs")
-    unknown = [key for key in forms if key not in tuple(CHARACTERS)]
-    if unknown:
+    if unknown := [key for key in forms if key not in tuple(CHARACTERS)]:
         raise ValueError(f"{path}: {unknown[0]!r} is not a VIN character (digits need quotes)")
     allographs = {}
     for character in CHARACTERS:
@@ -86,8 +76,7 @@ def _allographs(entries: Any) -> list[Allograph]:
         raise ValueError(f"has no allograph, but {entries!r}; expected '- name: {{...}}' lines")
     forms = [_allograph(entry) for entry in entries]
     names = [form.name for form in forms]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
+    if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"two allographs named {twice[0]!r}")
     for number, school in enumerate(SCHOOLS):
         if not any(form.weights[number] for form in forms):
@@ -134,8 +123,7 @@ def _weights(weight: Any) -> tuple[float, ...]:
     """A number, or a mapping from schools to numbers -> the weight in each of `SCHOOLS`."""
     if not isinstance(weight, dict):
         weight = dict.fromkeys(SCHOOLS, weight)
-    unknown = [school for school in weight if school not in SCHOOLS]
-    if unknown:
+    if unknown := [school for school in weight if school not in SCHOOLS]:
         raise ValueError(f"there is no school {unknown[0]!r}, only {', '.join(SCHOOLS)}")
     weights = list(weight.values())
     if not (weights and all(isinstance(w, int | float) and 0 < w < np.inf for w in weights)):

@@ -6,6 +6,7 @@ The archive is a ZIP of gzip-compressed IDX files (http://yann.lecun.com/exdb/mn
 
 import gzip
 import io
+import math
 import struct
 import zlib
 
@@ -101,29 +102,25 @@ def decode_idx(data: bytes, name: str = "IDX data") -> np.ndarray:
         EmnistError: not gzip, damaged, not IDX of bytes, longer or shorter than its header says,
             or larger than `MOST_BYTES`.
     """
+    file = gzip.GzipFile(fileobj=io.BytesIO(data))
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            return _read_idx(file, name)
+        start = file.read(4)
+        if len(start) < 4 or start[:3] != b"\x00\x00\x08" or not 1 <= start[3] <= 3:
+            raise EmnistError(f"{name}: not an IDX file of bytes (starts with {start.hex()})")
+        sizes = file.read(4 * start[3])
+        if len(sizes) < 4 * start[3]:
+            raise EmnistError(f"{name}: ends within its header")
+        shape = struct.unpack(f">{start[3]}I", sizes)
+        expected = math.prod(shape)
+        if expected > MOST_BYTES:
+            raise EmnistError(f"{name}: header says {expected:,} bytes, more than EMNIST has")
+        # No more is unpacked than the header promises, however much a hostile file holds.
+        pixels = file.read(expected)
+        if len(pixels) < expected or file.read(1):
+            found = "more" if len(pixels) == expected else f"{len(pixels):,}"
+            raise EmnistError(f"{name}: {found} bytes of data, header says {expected:,}")
     except (OSError, EOFError, zlib.error) as error:
         raise EmnistError(f"{name}: damaged gzip data ({error})") from None
-
-
-def _read_idx(file: gzip.GzipFile, name: str) -> np.ndarray:
-    start = file.read(4)
-    if len(start) < 4 or start[:3] != b"\x00\x00\x08" or not 1 <= start[3] <= 3:
-        raise EmnistError(f"{name}: not an IDX file of bytes (starts with {start.hex()})")
-    sizes = file.read(4 * start[3])
-    if len(sizes) < 4 * start[3]:
-        raise EmnistError(f"{name}: ends within its header")
-    shape = struct.unpack(f">{start[3]}I", sizes)
-    expected = int(np.prod(shape, dtype=object))
-    if expected > MOST_BYTES:
-        raise EmnistError(f"{name}: header says {expected:,} bytes of data, more than EMNIST has")
-    # No more is unpacked than the header promises, however much a damaged or hostile file holds.
-    pixels = file.read(expected)
-    if len(pixels) < expected or file.read(1):
-        found = "more" if len(pixels) == expected else f"{len(pixels):,}"
-        raise EmnistError(f"{name}: {found} bytes of data, header says {expected:,}")
     return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 

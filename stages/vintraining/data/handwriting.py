@@ -45,14 +45,12 @@ class Writer:
     """A person's handwriting.
 
     Args:
-        seed: integer >= 0 of the whole population.
-        number: integer >= 0, which writer of the population.
+        seed, number: >= 0, of the whole population, and of the writer within it.
         allographs: the forms to choose from; those of the project unless given.
         school: one of `SCHOOLS`; unless given, drawn by their shares. Nothing but the choice of
             forms depends on it.
 
-    Raises:
-        ValueError: there is no such school.
+    Raises: ValueError where there is no such school.
     """
 
     def __init__(
@@ -110,14 +108,8 @@ class Writer:
         return np.asarray(np.minimum(numbers, last) - 1)
 
     def strokes(self, text: str) -> list[list[np.ndarray]]:
-        """Write characters.
-
-        Args:
-            text: characters of the alphabet, at least one.
-
-        Returns:
-            For each character a list of float64 (m, 2) arrays, a pen's path each: x to the right,
-            y down, in hundredths of a capital's height, about its middle.
+        """The strokes of at least one character: for each a list of float64 (m, 2) arrays, a pen's
+        path each, x to the right, y down, in hundredths of a capital's height, about its middle.
         """
         indices = np.array([INDEX[character] for character in text])
         forms = [self.forms[number] for number in self._choose(indices)]
@@ -183,14 +175,10 @@ class Writer:
         return np.asarray(np.einsum("nk,nkc->nc", path, (shear @ rotation)[of]))
 
     def write(self, text: str) -> np.ndarray:
-        """Write characters as images.
+        """Images of 1 to `PAGE` characters, uint8 (len(text), SIDE, SIDE), white ink on black, as
+        EMNIST's: the longer side about 24 / 28 of the image, centred, soft edges.
 
-        Args:
-            text: characters of the alphabet, at least one and at most `PAGE`.
-
-        Returns:
-            uint8 (len(text), SIDE, SIDE), white ink on black, as EMNIST's: the longer side about
-            24 / 28 of the image, centred, soft edges.
+        Raises: ValueError where there are fewer or more.
         """
         if not 0 < len(text) <= PAGE:
             raise ValueError(f"a page holds 1 to {PAGE} characters, not {len(text)}")
@@ -235,14 +223,11 @@ def draw_strokes(
 def _fit(
     characters: list[list[np.ndarray]], pens: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Strokes as on the canvas of `Writer.write`, each character's ink filling its extent.
+    """All strokes as on the canvas of `Writer.write`, each character's ink filling its extent, and
+    the width of the pen to write each stroke with, in pixels.
 
     Args:
-        characters: a list of strokes each.
-        pens: width of the pen each character is written with, in pixels, float (k,).
-
-    Returns:
-        List of all strokes, and the pen to write each with, in pixels, float (len(strokes),).
+        characters: a list of strokes each; pens: width of each one's pen in pixels, float (k,).
     """
     strokes = [stroke for character in characters for stroke in character]
     path = np.concatenate(strokes)
@@ -305,7 +290,7 @@ def write(
     Args:
         per_class: images of each character, >= 1.
         writers: how many writers share them, as evenly as it goes, >= 1.
-        seed: integer >= 0; the same seed gives the same bytes on any number of processes.
+        seed: >= 0; the same seed gives the same bytes on any number of processes.
         first_writer: number of the first writer; populations whose numbers do not overlap
             share no writer, as training, validation and test must not.
         progress: show a bar on standard error when that is a terminal.
@@ -344,12 +329,9 @@ def _write_batch(tasks: list[tuple[int, int, int]]) -> np.ndarray:
 
 
 def sheet(path: str | Path, writers: int = 6, seed: int = 1981) -> None:
-    """Save a picture of handwriting, dark ink on white: a row a writer, a column a character.
+    """Saves a PNG of handwriting, dark ink on white: a row a writer, a column a character.
 
-    Args:
-        path: of the PNG file.
-        writers: how many of each school, >= 1; the school's name stands before their rows.
-        seed: integer >= 0.
+    So many writers, >= 1, of each school, whose name stands before their rows.
     """
     height, width = writers * SIDE, len(CHARACTERS) * SIDE
     bands = []

@@ -5,7 +5,6 @@ writers write neatly; three cards of eight have a box that a reader is right to 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from vintraining.data.handwriting import Writer, draw_strokes
 from vintraining.drawing.paper import blank_card, cloud, exposed
@@ -13,14 +12,8 @@ from vintraining.numbers.simulate import fresh
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from vinreader.spec import BOXES
-
-# What OpenCV returns is of any type to the type checker.
-Image = NDArray[Any]  # uint8 (height, width)
-Light = NDArray[Any]  # float64 (height, width)
-Path = NDArray[np.float64]  # (points, 2): x to the right, y down
 
 BOX_WIDTH, BOX_HEIGHT = 54, 70  # a printed box with its line, in pixels (about 200 dpi)
 MARGIN = 16  # paper around the field
@@ -55,24 +48,21 @@ SAMPLES = (
 
 @dataclass(frozen=True)
 class DrawnCard:
-    """A card's VIN field: grey images, dark ink on light paper."""
+    """A card's VIN field: uint8 (height, width) grey images, dark ink on light paper."""
 
     vin: str  # the number written on it, 17 characters
-    field: Image  # the whole field
-    boxes: tuple[Image, ...]  # 17 cut out of it, with remains of the printed lines
+    field: np.ndarray  # the whole field
+    boxes: tuple[np.ndarray, ...]  # 17 cut out of it, with remains of the printed lines
     flaw: str = ""  # what makes a box doubtful, 'box 13 crossed out'; '' for a card without
 
 
 def draw_cards(count: int, seed: int = 1981) -> list[DrawnCard]:
     """Draw `count` (>= 1) cards, each by another writer.
 
-    The first eight show `SAMPLES`, the next ones the same with other serial numbers.
+    The first eight show `SAMPLES`, the next ones the same with other serial numbers; the first
+    cards of a longer list are those of a shorter one.
 
-    Returns:
-        The first cards of a longer list are those of a shorter one.
-
-    Raises:
-        ValueError: count or seed out of range.
+    Raises: ValueError where count or seed is out of range.
     """
     if count < 1 or seed < 0:
         raise ValueError(f"count must be at least 1 and seed at least 0, not {count} and {seed}")
@@ -88,16 +78,9 @@ def _sample(seed: int, number: int) -> Sample:
 
 
 def draw_card(sample: Sample, seed: int = 1981, number: int = 0) -> DrawnCard:
-    """Draw one card.
+    """Draw one card; cards of another number, >= 0, are by another writer on other paper.
 
-    Args:
-        sample: 17 VIN characters; the check digit is the caller's business.
-        seed: integer >= 0.
-        number: integer >= 0; cards of another number are by another writer on other paper.
-
-    Raises:
-        ValueError: not 17 characters.
-        KeyError: a character which no VIN holds.
+    Raises: ValueError where the number has not 17 characters, KeyError for one that no VIN holds.
     """
     if len(sample.vin) != BOXES:
         raise ValueError(f"a VIN has {BOXES} characters, {sample.vin!r} has {len(sample.vin)}")
@@ -125,8 +108,8 @@ def _neat(writer: Writer) -> Writer:
     return writer
 
 
-def _printed_boxes(rng: np.random.Generator, shape: tuple[int, int]) -> Light:
-    """The printed lines, 0 to 1: a comb of 17 boxes, not quite straight on the scan."""
+def _printed_boxes(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """The printed lines, float of `shape`, 0 to 1: a comb of 17 boxes, a little askew."""
     lines = np.zeros(shape, np.uint8)
     thickness = int(rng.integers(1, 4))
     bottom, right = MARGIN + BOX_HEIGHT, MARGIN + BOXES * BOX_WIDTH
@@ -136,14 +119,13 @@ def _printed_boxes(rng: np.random.Generator, shape: tuple[int, int]) -> Light:
     middle = (shape[1] / 2, shape[0] / 2)
     turn = cv2.getRotationMatrix2D(middle, rng.normal(0, 0.12), 1)
     worn = np.clip(1.1 + 0.25 * cloud(rng, shape, 3), 0, 1)
-    turned: Light = cv2.warpAffine(lines, turn, shape[::-1]) / 255 * worn
-    return turned
+    return np.asarray(cv2.warpAffine(lines, turn, shape[::-1]) / 255 * worn)
 
 
 def _handwriting(
     rng: np.random.Generator, shape: tuple[int, int], sample: Sample, writer: Writer
-) -> Light:
-    """The characters, 0 to 1: each about the middle of its box."""
+) -> np.ndarray:
+    """The characters, float of `shape`, 0 to 1: each about the middle of its box."""
     canvas = np.zeros((shape[0] * OVERSAMPLING, shape[1] * OVERSAMPLING), np.uint8)
     capital = BOX_HEIGHT * rng.uniform(0.5, 0.72)
     pen = max(1.6, writer.pen / 24 * capital * 0.8)
@@ -164,11 +146,11 @@ def _handwriting(
         if flawed == "blot":
             x, y = (OVERSAMPLING * middle).astype(int).tolist()
             cv2.circle(canvas, (x, y), BLOT * OVERSAMPLING, 255, -1)
-    return cv2.resize(canvas, shape[::-1], interpolation=cv2.INTER_AREA) / 255.0
+    return np.asarray(cv2.resize(canvas, shape[::-1], interpolation=cv2.INTER_AREA) / 255.0)
 
 
-def _flawed(flaw: str, strokes: list[Path]) -> list[Path]:
-    """A character's strokes as the flaw has them, in hundredths of a capital's height."""
+def _flawed(flaw: str, strokes: list[np.ndarray]) -> list[np.ndarray]:
+    """A character's strokes, float (points, 2), as the flaw has them; see `Writer.strokes`."""
     if flaw == "crossed out":
         across = np.array([-34.0, 34, -34, 34, -34])
         return [*strokes, np.stack([across, np.linspace(-48, 48, 5)], axis=1)]
@@ -177,7 +159,7 @@ def _flawed(flaw: str, strokes: list[Path]) -> list[Path]:
     return strokes
 
 
-def _cut(rng: np.random.Generator, field: Image, box: int) -> Image:
+def _cut(rng: np.random.Generator, field: np.ndarray, box: int) -> np.ndarray:
     """Cut out a box as a clerk's tool does: a little off, so that printed lines remain."""
     top, bottom, left, right = rng.integers(-2, 4, 4)
     x, y = MARGIN + box * BOX_WIDTH, MARGIN

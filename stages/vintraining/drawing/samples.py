@@ -80,8 +80,7 @@ def save(files: dict[str, bytes], folder: Path) -> None:
     Raises:
         UserError: a file with other content is in the way; nothing has been written then.
     """
-    for path, content in files.items():
-        there = folder / path
+    for there, content in ((folder / path, content) for path, content in files.items()):
         if there.exists() and (there.is_dir() or there.read_bytes() != content):
             raise UserError(
                 f"{there} is there already and is another file; remove it or name another folder"

@@ -14,8 +14,8 @@ import csv
 import hashlib
 import io
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -43,12 +43,11 @@ class BatchError(UserError):
 
 @dataclass(frozen=True)
 class Scan:
-    """A card's 17 boxes: each one's path in predictions.csv, the bytes of its image, and the ending
-    of a file with these."""
+    """A card's 17 boxes."""
 
     name: str
-    paths: tuple[str, ...]
-    files: tuple[tuple[bytes, str], ...]
+    paths: tuple[str, ...]  # in predictions.csv
+    files: tuple[tuple[bytes, str], ...]  # bytes of each image, and the ending of a file with these
 
     @property
     def digest(self) -> str:
@@ -59,26 +58,21 @@ class Scan:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a batch says of a card.
-
-    vin: what a person confirmed, 17 characters. read: what had been read box by box, `-` for
-    nothing, and confidences: how surely, as text, empty where that is not known. free: nobody
-    confirmed it, but the number is certain.
-    """
+    """What a batch says of a card."""
 
     name: str
-    vin: str
-    read: str = NO_READING * BOXES
-    confidences: tuple[str, ...] = ("",) * BOXES
-    free: bool = False
+    vin: str  # what a person confirmed, 17 characters
+    read: str = NO_READING * BOXES  # what had been read box by box
+    confidences: tuple[str, ...] = ("",) * BOXES  # how surely; empty where that is not known
+    free: bool = False  # nobody confirmed it, but the number is certain
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A card of a batch: what was said of it, its images' digest and file names, its part."""
+    """A card of a batch."""
 
     checked: Checked
-    digest: str
+    digest: str  # of its images
     files: tuple[str, ...]
     part: str
 
@@ -162,28 +156,22 @@ def _kept(folder: Path, name: str, rows: list[dict[str, str]]) -> Kept:
     return Kept(checked, Path(files[0]).name.partition("-")[0], files, parts.pop())
 
 
-@dataclass
 class Batch:
     """A batch in the making. A context manager: nothing is changed before `write`, and what was
     put aside until then is gone at its end.
 
-    Attributes:
-        folder: data/checked/<batch>. share: of the cards kept from training.
-        cards: what is in it, by name; changed: what speaks against taking cards in, a line each;
-            twice: scans that another card has, too.
+    Args:
+        folder: data/checked/<batch>; share: of the cards kept from training.
     """
 
-    folder: Path
-    share: float
-    cards: dict[str, Kept] = field(default_factory=dict)
-    changed: list[str] = field(default_factory=list)
-    twice: int = 0
-
-    def __post_init__(self) -> None:
-        self.cards = read(self.folder)
+    def __init__(self, folder: Path, share: float):
+        self.folder, self.share = folder, share
+        self.cards = read(folder)  # by name
+        self.changed: list[str] = []  # what speaks against taking cards in, a line each
+        self.twice = 0  # scans that another card has, too
         self._of_digest = {kept.digest: name for name, kept in self.cards.items()}
         # On the same disk, but nowhere where a stage looks.
-        self._aside = self.folder.parent.parent / f".collect-{self.folder.name}"
+        self._aside = folder.parent.parent / f".collect-{folder.name}"
 
     def __enter__(self) -> Self:
         shutil.rmtree(self._aside, ignore_errors=True)  # a killed process has left it
@@ -219,15 +207,15 @@ class Batch:
                 what = "its images are others than those that were taken in"
             self.changed.append(f"card {checked.name}: {what}")
             return
-        files = []
-        for number, (content, suffix) in enumerate(scan.files, start=1):
-            files.append(f"images/{digest}-{number:02}{suffix}")
-            (self._aside / files[-1]).write_bytes(content)
+        files = tuple(f"images/{digest}-{n:02}{end}" for n, (_, end) in enumerate(scan.files, 1))
+        for file, (content, _) in zip(files, scan.files, strict=True):
+            (self._aside / file).write_bytes(content)
         self._of_digest[digest] = checked.name
-        if before and before.digest == digest:
+        if checked.free:
+            part = UNCHECKED
+        elif before and before.digest == digest:
             part = before.part
-        part = UNCHECKED if checked.free else part
-        self.cards[checked.name] = Kept(checked, digest, tuple(files), part)
+        self.cards[checked.name] = Kept(checked, digest, files, part)
 
     def write(self) -> None:
         """Puts the batch in place; killed at any moment, it is the old one or the new one."""
@@ -256,10 +244,10 @@ class Batch:
         """Where the numbers of its cards for training stand."""
         return self.folder.parents[1] / NUMBERS.name / f"{self.folder.name}.csv"
 
-    def counts(self) -> Mapping[str, int]:
+    def counts(self) -> dict[str, int]:
         """Cards by part."""
         parts = [kept.part for kept in self.cards.values()]
-        return {part: parts.count(part) for part in (TRAIN, VALIDATION, TEST, UNCHECKED)}
+        return {part: parts.count(part) for part in (*PARTS, UNCHECKED)}
 
 
 def _table(batch: str, cards: Iterable[Kept]) -> str:

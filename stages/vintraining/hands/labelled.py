@@ -46,13 +46,12 @@ MOST_TOLD = 10  # wrong rows that a message names
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a labels.csv: the image, its class index, the (kind, name) of its owners, the
-    kind being an index of `OWNERS`, none where they are not known; the part, of a batch's rows."""
+    """One line of a labels.csv."""
 
-    path: Path
-    label: int
-    owners: tuple[tuple[int, str], ...]
-    part: str = ""
+    path: Path  # of the image
+    label: int  # index of its class
+    owners: tuple[tuple[int, str], ...]  # index of `OWNERS`, and name, of those that are known
+    part: str = ""  # of a batch's rows
 
 
 def is_batch(folder: Path) -> bool:

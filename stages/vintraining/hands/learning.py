@@ -4,7 +4,6 @@ With a small learning rate, and with the characters it was trained on in the res
 (replay), so that it forgets nothing.
 """
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -41,8 +40,7 @@ def mixture(
     sources = [Source(them, how.labelled[name].share) for name, them in hands.items()]
     if checked is not None:
         sources.append(Source(checked, checked_share(len(checked), how.checked, train, how.steps)))
-    left = 1 - sum(source.share for source in sources)
-    return [*sources, Source(rest, left)]
+    return [*sources, Source(rest, 1 - sum(source.share for source in sources))]
 
 
 def checked_share(boxes: int, how: CheckedCards, train: Train, steps: int) -> float:
@@ -114,7 +112,7 @@ def finetune(model: keras.Model, sources: list[Source], parameters: Parameters) 
     )
     with ThreadPoolExecutor(1) as drawing:  # the next batch, while the network learns this one
         coming = drawing.submit(_batch, parts)
-        for step in tqdm(range(how.steps), desc="batches", disable=not sys.stderr.isatty()):
+        for step in tqdm(range(how.steps), desc="batches", disable=None):
             images, log_rates, targets = coming.result()
             if step + 1 < how.steps:
                 coming = drawing.submit(_batch, parts)

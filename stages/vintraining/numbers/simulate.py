@@ -44,8 +44,7 @@ def drawn(prior: Prior, count: int, rng: np.random.Generator) -> list[str]:
 
     found = []
     for _ in range(count):
-        cell, number = 0, np.zeros(BOXES, dtype=int)
-        at_end = False
+        cell, number, at_end = 0, np.zeros(BOXES, dtype=int), False
         for position in range(1, BOXES + 1):
             if position == CHECK_POSITION:
                 continue

@@ -24,26 +24,21 @@ DRAWS = 2000  # of the bootstrap
 
 @dataclass(frozen=True)
 class Readings:
-    """Validation readings of one source. confidence: float (N,), 0 to 1; wrong: bool (N,);
-    weights: float (N,), share of each reading in the figure, all alike when not given."""
+    """Validation readings of one source."""
 
-    confidence: np.ndarray
-    wrong: np.ndarray
-    weights: np.ndarray | None = None
+    confidence: np.ndarray  # float (N,), 0 to 1
+    wrong: np.ndarray  # bool (N,)
+    weights: np.ndarray | None = None  # float (N,), share of each reading; all alike without
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """What a threshold accepts.
+    """What a threshold accepts."""
 
-    accepted: share of the readings, 0 to 1. wrong: share of the accepted that is wrong, 0 to 1; 0
-    where none is accepted. interval: of `wrong`, 95 %. readings: how many there are in all.
-    """
-
-    accepted: float
-    wrong: float
-    interval: tuple[float, float]
-    readings: int
+    accepted: float  # share of the readings, 0 to 1
+    wrong: float  # share of the accepted that is wrong, 0 to 1; 0 where none is accepted
+    interval: tuple[float, float]  # of `wrong`, 95 %
+    readings: int  # how many there are in all
 
     def figures(self) -> dict[str, float | int | list[float]]:
         """As they stand in the metrics."""
@@ -136,8 +131,7 @@ def _checked(source: Readings, found: float, target_risk: float) -> float:
     fitting = ordered[(ordered >= found) & (low <= MOST * target_risk)]
     if not len(fitting):
         return NOTHING
-    lowest = ordered[ordered >= found][-1]
-    return found if fitting[-1] == lowest else float(fitting[-1])
+    return found if fitting[-1] == ordered[ordered >= found][-1] else float(fitting[-1])
 
 
 def from_the_top(

@@ -181,8 +181,8 @@ def audit(path: Path, found: dict[str, Any]) -> None:
     for kind, most in (("region", None), ("maker", 20), ("batch", None)):
         groups += [(f"{kind} {name}", told) for name, told in list(found[kind].items())[:most]]
     places = np.arange(len(groups))
-    shares = np.array([told["share_wrong"] or 0 for _, told in groups])
-    bounds = np.array([told["bound"] for _, told in groups])
+    shares = [told["share_wrong"] or 0 for _, told in groups]
+    bounds = [told["bound"] for _, told in groups]
     figure, axis = plt.subplots(figsize=(9, 0.3 * len(groups) + 1.4))
     colors = ["seagreen" if bound <= found["promised"] else "crimson" for bound in bounds]
     axis.hlines(places, shares, bounds, color=colors)

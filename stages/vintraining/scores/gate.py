@@ -10,11 +10,11 @@ Over all characters together it must also be shown that the new reader is not wo
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from vintraining.data import dataset
 from vintraining.hands import labelled
 from vintraining.scores.figures import IS_DIGIT, Read, right_of_kind
+from vintraining.scores.transfer import SPLIT
 
 import numpy as np
 from scipy.stats import binomtest
@@ -23,9 +23,7 @@ from vinreader.image.boxes import Box
 from vinreader.reader import Reader
 from vinreader.spec import BOXES, CHARACTERS
 
-SPLIT = Path("data/split")
 SIGNIFICANT = 0.05
-CHARACTERS_UNIT = "characters"
 MARGIN = 0.001  # share of all characters by which the new reader may read worse
 
 
@@ -46,16 +44,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Line:
-    """A set in the table: what it is called, what it counts, and both readers' outcomes.
-
-    promised: the share of wrong ones among the accepted that the new reader promises.
-    """
+    """A set in the table, and both readers' outcomes."""
 
     name: str
-    unit: str
+    unit: str  # what it counts
     new: Outcome
     old: Outcome
-    promised: float
+    promised: float  # share of wrong ones among the accepted that the new reader promises
 
     @property
     def reads_worse(self) -> float:
@@ -99,7 +94,7 @@ def objections(table: list[Line]) -> list[str]:
         if chance * (len(tests) - rank) >= SIGNIFICANT:
             break
         found.append(sentence)
-    lines = [line for line in table if line.unit == CHARACTERS_UNIT]
+    lines = [line for line in table if line.unit == "characters"]
     if lines and (bound := certain_difference(lines)) < -MARGIN:
         found.append(
             f"all characters: it is not shown that no more than {MARGIN:.1%} fewer are read right "
@@ -125,8 +120,7 @@ def by_chance(new_wrong: np.ndarray, old_wrong: np.ndarray) -> float:
 
 def boxes(reader: Reader, test: dataset.Characters) -> Outcome:
     """What a reader makes of single characters."""
-    probabilities = reader.probabilities(test.images)
-    read = Read(probabilities, test.labels)
+    read = Read(reader.probabilities(test.images), test.labels)
     digits = IS_DIGIT[test.labels]
     one_kind = digits.all() or not digits.any()
     of_kind = right_of_kind(*read) if one_kind else read.right
@@ -151,12 +145,10 @@ def compare(new: Reader, old: Reader) -> list[Line]:
     promised = new.description["parameters"]["evaluate"]["target_risk"]
     sets = {"EMNIST": dataset.load(SPLIT, "test")} | labelled.load("test")
     table = [
-        Line(name, CHARACTERS_UNIT, boxes(new, test), boxes(old, test), promised)
+        Line(name, "characters", boxes(new, test), boxes(old, test), promised)
         for name, test in sets.items()
     ]
-    rows = labelled.whole_cards("test")
-    if len(rows):
-        test = sets[labelled.CHECKED]
-        outcome = cards(new, test, rows)
-        table.append(Line(labelled.CHECKED, "cards", outcome, cards(old, test, rows), promised))
+    if len(rows := labelled.whole_cards("test")):
+        outcomes = [cards(reader, sets[labelled.CHECKED], rows) for reader in (new, old)]
+        table.append(Line(labelled.CHECKED, "cards", outcomes[0], outcomes[1], promised))
     return table
