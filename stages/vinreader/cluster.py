@@ -10,18 +10,19 @@ done when its files are there and whole. So a reading that was interrupted goes 
 and a task that is done twice, because its worker was lost, writes the same file twice.
 """
 
+import fnmatch
 import hashlib
 import io
 import json
 import logging
 import os
 import pickle
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,10 +32,9 @@ from vinreader.files import sha256, write_bytes
 from vinreader.folders import Card
 from vinreader.image.pages import UnreadableImage, open_pages
 from vinreader.litert import notes_held
-from vinreader.pipeline import Result, chunks, read_chunk
+from vinreader.pipeline import OpenImage, Result, chunks, read_chunk
 from vinreader.processes import cores
 from vinreader.reader import Reader
-from vinreader.scans import OpenImage
 from vinreader.spec import UserError
 from vinreader.tables import Row, VinRow
 from vinreader.template import Entry
@@ -88,30 +88,29 @@ def read_items(
     Raises:
         UserError: Ray is not installed or cannot be reached, or `shards` holds another reading.
     """
-    plan = list(_plan(items, root, _identity(reader, rules)))
+    digest = reader.description["sha256"]
+    plan = list(_plan(items, root, f"{digest} {reader.threshold} {rules}"))
     done = _done(shards, plan)
-    waiting = [shard for shard in plan if shard.name not in done]
     progress(len(done), len(plan))
-    if waiting:
-        model = str(reader.path.absolute()), reader.threshold, reader.description["sha256"]
-        tasks = [
-            {"name": shard.name, "work": pickle.dumps((model, shard, root, rules, shards))}
-            for shard in waiting
-        ]
-        for count in _read(tasks, jobs):
-            progress(len(done) + count, len(plan))
+    model = str(reader.path.absolute()), reader.threshold, digest
+    tasks = [
+        {"name": shard.name, "work": pickle.dumps((model, shard, root, rules, shards))}
+        for shard in plan
+        if shard.name not in done
+    ]
+    if tasks:
+        for read in _read(tasks, jobs):
+            progress(len(done) + read, len(plan))
     for shard in plan:
         yield from _load(shards, shard.name)
 
 
-def _identity(reader: Reader, rules: str) -> str:
-    return f"{reader.description['sha256']} {reader.threshold} {rules}"
-
-
 def _plan(items: Iterable[Card | Path], root: Path, identity: str) -> Iterator[Shard]:
     pieces = chunks(items)
-    number = 0
-    while content := list(chain.from_iterable(islice(pieces, PIECES))):
+    for number in count():
+        content = list(chain.from_iterable(islice(pieces, PIECES)))
+        if not content:
+            return
         key = hashlib.sha256(identity.encode())
         states: dict[str, str] = {}
         for item in content:
@@ -122,7 +121,6 @@ def _plan(items: Iterable[Card | Path], root: Path, identity: str) -> Iterator[S
             names = (path.relative_to(root).as_posix() for path in paths)
             key.update(repr((*name, *zip(names, now.values(), strict=True))).encode())
         yield Shard(f"{number:06}-{key.hexdigest()[:16]}", content, states)
-        number += 1
 
 
 def _state(path: Path) -> str:
@@ -137,12 +135,9 @@ def _state(path: Path) -> str:
 def _done(shards: Path, plan: list[Shard]) -> set[str]:
     """Names of the shards that are there already, whole."""
     folder = shards / "predictions"
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    found = {  # a killed worker may have left a hidden file, as `files.replacing` begins them
-        name.removesuffix(".parquet")
-        for name in found
-        if name.endswith(".parquet") and not name.startswith(".")
-    }
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    # A killed worker may have left a hidden file, as `files.replacing` begins them.
+    found = {name.removesuffix(".parquet") for name in fnmatch.filter(names, "[!.]*.parquet")}
     if found - {shard.name for shard in plan}:
         raise UserError(
             f"{shards} holds a reading of other images, or with another model, threshold or rules; "
@@ -162,8 +157,7 @@ def _read(tasks: list[dict[str, Any]], jobs: int | None) -> Iterator[int]:
         blocks = ray.data.from_items(tasks, override_num_blocks=len(tasks))
         pool = ray.data.TaskPoolStrategy(size=jobs and min(jobs, len(tasks)))
         done = blocks.map(_read_shard, compute=pool, num_cpus=1)
-        for count, _ in enumerate(done.iter_rows(), start=1):
-            yield count
+        yield from (number for number, _ in enumerate(done.iter_rows(), start=1))
 
 
 @contextmanager
@@ -249,29 +243,23 @@ def _fetched(items: Items) -> OpenImage:
 
 def _save(shards: Path, name: str, results: list[Result]) -> None:
     """Writes a shard, its digests last: with them it is done."""
-    rows = [row for result in results for row in result.rows]
-    vins = [result.vin_row for result in results if result.vin_row]
-    entries = [result.entry for result in results if result.entry]
-    tables: dict[str, tuple[tuple[str, ...], Sequence[tuple[Any, ...]]]] = {}
-    if vins:
-        tables = {"vins": (VinRow._fields, vins), "review": (Entry._fields, entries)}
-    tables["predictions"] = Row._fields, rows
+    tables: dict[str, list[Row] | list[VinRow] | list[Entry]] = {}
+    if vins := [result.vin_row for result in results if result.vin_row]:
+        entries = [result.entry for result in results if result.entry]
+        tables = {"vins": vins, "review": entries}
+    tables["predictions"] = [row for result in results for row in result.rows]
     digests = {}
-    for table, (columns, content) in tables.items():
-        packed = _packed(columns, content)
+    for table, rows in tables.items():
+        packed = _packed(rows)
         digests[table] = sha256(packed)
         _put(shards / table / f"{name}.parquet", packed)
-    _put(_digests_of(shards, name), json.dumps(digests).encode())
-
-
-def _digests_of(shards: Path, name: str) -> Path:
-    return shards / "sha256" / f"{name}.json"
+    _put(shards / "sha256" / f"{name}.json", json.dumps(digests).encode())
 
 
 def _whole(shards: Path, name: str) -> dict[str, bytes]:
     """The files of a shard by table; none where one is missing or is not what was written."""
     try:
-        digests = json.loads(_digests_of(shards, name).read_bytes())
+        digests = json.loads((shards / "sha256" / f"{name}.json").read_bytes())
         files = {table: (shards / table / f"{name}.parquet").read_bytes() for table in digests}
     except (OSError, ValueError):
         return {}
@@ -286,21 +274,18 @@ def _load(shards: Path, name: str) -> Iterator[Result]:
     files = _whole(shards, name)
     if not files:
         raise UserError(f"{shards}: {name} is damaged; the same command reads its images again")
-    yield Result([Row(*row) for row in _table(files["predictions"])], 0)
+    yield Result([Row(**row) for row in _table(files["predictions"])], 0)
     if "vins" in files:
         for vin, entry in zip(_table(files["vins"]), _table(files["review"]), strict=True):
-            yield Result([], 0, VinRow(*vin), Entry(*entry))
+            yield Result([], 0, VinRow(**vin), Entry(**entry))
 
 
-def _packed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> bytes:
+def _packed(rows: list[Row] | list[VinRow] | list[Entry]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
     content = io.BytesIO()
-    values = zip(*rows, strict=True) if rows else [[]] * len(columns)
-    parquet.write_table(
-        pyarrow.table({c: list(v) for c, v in zip(columns, values, strict=True)}), content
-    )
+    parquet.write_table(pyarrow.Table.from_pylist([row._asdict() for row in rows]), content)
     return content.getvalue()
 
 
@@ -312,15 +297,15 @@ def _put(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
-def _table(content: bytes) -> Iterator[tuple[Any, ...]]:
+def _table(content: bytes) -> list[dict[str, Any]]:
     import pyarrow
     from pyarrow import parquet
 
     # In this thread and out of Arrow's own memory: `read_table` leaves threads behind that still
     # let go of Python's when the interpreter has ended, which aborts the program.
     with parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
-        table = file.read(use_threads=False)
-    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+        rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
+    return rows
 
 
 def _missing() -> UserError:
