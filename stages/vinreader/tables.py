@@ -4,7 +4,6 @@ A column is a field here; its cell is the attribute of that name of a `Reading` 
 """
 
 import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that a spreadsheet wou
 
 class TableError(UserError):
     """A table cannot be used; the text says which, where and what to do."""
+
+
+REMEDY = "take the table as it was written or downloaded"
 
 
 class Row(NamedTuple):
@@ -94,34 +96,29 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
 
     Raises: OSError where it cannot be read, TableError where it is no such file.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-    except UnicodeDecodeError:
-        raise TableError(
-            f"{path}: not UTF-8; take the table as it was written or downloaded"
-        ) from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
-            raise TableError(
-                f"{path}: no column {' and '.join(missing)} in its first line, which has to be "
-                f"{','.join(columns)}, with commas between them; a spreadsheet may have saved it "
-                "otherwise: take the table as it was written or downloaded"
-            )
-        return [
-            (reader.line_num, {name: _unguarded(cell or "") for name, cell in row.items() if name})
-            for row in reader
-        ]
-    except csv.Error as error:
-        raise TableError(
-            f"{path}, line {reader.line_num}: {error}; take the table as it was written or "
-            "downloaded"
-        ) from None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        try:
+            if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
+                raise TableError(
+                    f"{path}: no column {' and '.join(missing)} in its first line, which has to be "
+                    f"{','.join(columns)}, with commas between them; a spreadsheet may have saved "
+                    f"it otherwise: {REMEDY}"
+                )
+            return [
+                (reader.line_num, {name: _unguarded(cell) for name, cell in row.items() if name})
+                for row in reader
+            ]
+        except UnicodeDecodeError:
+            raise TableError(f"{path}: not UTF-8; {REMEDY}") from None
+        except csv.Error as error:
+            raise TableError(f"{path}, line {reader.line_num}: {error}; {REMEDY}") from None
 
 
-def _unguarded(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
+def _unguarded(cell: str | None) -> str:
+    if not cell:  # the row is short
+        return ""
+    return cell[1:] if cell[0] == "'" and cell[1:].startswith(FORMULA) else cell
 
 
 def ascii_code(character: str) -> str:

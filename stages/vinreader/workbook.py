@@ -97,19 +97,17 @@ class Workbook:
         if self.rows > MOST:
             return
         doubtful = row.status != "ok"
-        path = _path_from(self._path.parent, source) if source else ""
-        link = f"external:{quote(os.fsencode(path))}" if path else ""
         for column, cell in enumerate(row):
             shown = cell[:LONGEST_CELL]
-            if column == 0 and link and self.rows <= LINKS and len(link) <= LONGEST_LINK:
-                self._sheet.write_url(self.rows, 0, link, self._formats[doubtful, True], shown)
-            else:
-                self._sheet.write_string(self.rows, column, shown, self._formats[doubtful, False])
+            self._sheet.write_string(self.rows, column, shown, self._formats[doubtful, False])
+        link = f"external:{quote(os.fsencode(self._way_to(source)))}"
+        if source and self.rows <= LINKS and len(link) <= LONGEST_LINK:
+            shown = row.card[:LONGEST_CELL]
+            self._sheet.write_url(self.rows, 0, link, self._formats[doubtful, True], shown)
 
-
-def _path_from(folder: Path, path: str) -> str:
-    """A path as it leads from a folder, if there is a way on the same disk."""
-    try:
-        return f"./{Path(os.path.relpath(path, folder)).as_posix()}"
-    except ValueError:  # another drive of Windows
-        return Path(path).absolute().as_posix()
+    def _way_to(self, source: str) -> str:
+        """A path as it leads from the file's folder, if there is a way on the same disk."""
+        try:
+            return f"./{Path(os.path.relpath(source, self._path.parent)).as_posix()}"
+        except ValueError:  # another drive of Windows, or no path at all
+            return Path(source).absolute().as_posix()
