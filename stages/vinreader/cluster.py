@@ -17,11 +17,11 @@ import json
 import logging
 import os
 import pickle
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, cast
@@ -47,21 +47,27 @@ Items = list[Card | Path]
 
 @dataclass(frozen=True)
 class Shard:
-    """What one task reads. name: of its files. states: of each image, how it was at the start."""
+    """What one task reads; states: of each image, how it was at the start."""
 
     name: str
     items: Items
     states: dict[str, str]
 
 
+@contextmanager
+def _needed() -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        raise UserError("--engine ray needs Ray: pip install -r requirements-ray.txt") from None
+
+
 def location(text: str) -> Path:
     """A path, or what behaves like one for a URL of a file system that fsspec knows."""
     if "://" not in text:
         return Path(text)
-    try:
+    with _needed():
         from upath import UPath
-    except ImportError:
-        raise _missing() from None
     try:
         return cast(Path, UPath(text))
     except (ImportError, ValueError) as error:  # a protocol whose package is not installed
@@ -114,13 +120,16 @@ def _plan(items: Iterable[Card | Path], root: Path, identity: str) -> Iterator[S
         key = hashlib.sha256(identity.encode())
         states: dict[str, str] = {}
         for item in content:
-            paths = item.images if isinstance(item, Card) else [item]
             name = (item.name, item.message) if isinstance(item, Card) else ()
-            now = {str(path): _state(path) for path in paths}
-            states |= now
-            names = (path.relative_to(root).as_posix() for path in paths)
-            key.update(repr((*name, *zip(names, now.values(), strict=True))).encode())
+            now = {path: _state(path) for path in _files(item)}
+            states |= {str(path): state for path, state in now.items()}
+            images = ((path.relative_to(root).as_posix(), now[path]) for path in now)
+            key.update(repr((*name, *images)).encode())
         yield Shard(f"{number:06}-{key.hexdigest()[:16]}", content, states)
+
+
+def _files(item: Card | Path) -> Sequence[Path]:
+    return item.images if isinstance(item, Card) else [item]
 
 
 def _state(path: Path) -> str:
@@ -148,11 +157,9 @@ def _done(shards: Path, plan: list[Shard]) -> set[str]:
 
 def _read(tasks: list[dict[str, Any]], jobs: int | None) -> Iterator[int]:
     """Lets Ray's workers read shards; counts those that are done."""
-    try:
+    with _needed():
         import ray
         import ray.data
-    except ImportError:
-        raise _missing() from None
     with _cluster(ray, jobs):
         blocks = ray.data.from_items(tasks, override_num_blocks=len(tasks))
         pool = ray.data.TaskPoolStrategy(size=jobs and min(jobs, len(tasks)))
@@ -163,17 +170,13 @@ def _read(tasks: list[dict[str, Any]], jobs: int | None) -> Iterator[int]:
 @contextmanager
 def _cluster(ray: Any, jobs: int | None) -> Iterator[None]:
     # Workers look for this package where it is here; where it is installed they find it anyway.
-    path = (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))
-    settings = {
-        "logging_level": logging.ERROR,
-        "log_to_driver": False,
-        "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, path))}},
-    }
+    path = filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
+    workers = {"env_vars": {"PYTHONPATH": os.pathsep.join(path)}}
+    address = os.environ.get("RAY_ADDRESS")
+    own = {} if address else {"num_cpus": jobs or cores(), "include_dashboard": False}
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
-        if address := os.environ.get("RAY_ADDRESS"):
-            ray.init(address, **settings)
-        else:
-            ray.init("local", num_cpus=jobs or cores(), include_dashboard=False, **settings)
+        ray.init(address or "local", runtime_env=workers, **quiet, **own)
     except (ConnectionError, RuntimeError) as error:
         raise UserError(f"Ray cannot be reached: {error}") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -201,27 +204,25 @@ def _read_shard(task: dict[str, Any]) -> dict[str, str]:
     results: list[Result] = []
     for chunk in chunks(shard.items):
         open_image = open_pages if isinstance(root, os.PathLike) else _fetched(chunk)
-        unchanged = _unchanged(shard.states, open_image)
+        unchanged = partial(_open_unchanged, shard.states, open_image)
         results += read_chunk(reader, chunk, root, rules, open_image=unchanged)
     _save(shards, task["name"], results)
     return {"name": task["name"]}
 
 
-def _unchanged(states: dict[str, str], open_image: OpenImage) -> OpenImage:
-    """`open_image` for files that are as they were when the reading began."""
-
-    def open_if_unchanged(path: Path, most: int | None) -> list[np.ndarray]:
-        images = open_image(path, most)
-        if _state(path) != states[str(path)]:
-            raise UnreadableImage("the file has changed since the reading began; read it anew")
-        return images
-
-    return open_if_unchanged
+def _open_unchanged(
+    states: dict[str, str], open_image: OpenImage, path: Path, most: int | None
+) -> list[np.ndarray]:
+    """The pages of a file that is as it was when the reading began."""
+    images = open_image(path, most)
+    if _state(path) != states[str(path)]:
+        raise UnreadableImage("the file has changed since the reading began; read it anew")
+    return images
 
 
 def _fetched(items: Items) -> OpenImage:
     """`open_pages` for files that are far away, all of which are fetched at once."""
-    paths = [p for item in items for p in (item.images if isinstance(item, Card) else [item])]
+    paths = [path for item in items for path in _files(item)]
 
     def fetch(path: Path) -> bytes | str:
         try:
@@ -306,7 +307,3 @@ def _table(content: bytes) -> list[dict[str, Any]]:
     with parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
         rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
     return rows
-
-
-def _missing() -> UserError:
-    return UserError("--engine ray needs Ray: pip install -r requirements-ray.txt")

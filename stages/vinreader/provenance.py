@@ -4,7 +4,6 @@ import json
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "vin
 
 def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """Versions of Python and of libraries, by default those that read here."""
+    from importlib.metadata import PackageNotFoundError, version  # slow, and wanted last
+
     found = {"python": platform.python_version()}
     for name in libraries:
         try:
@@ -37,19 +38,16 @@ def origin(reader: Reader) -> str:
     elif made_with == here:
         code = f"{here}, as it is here"
     trained_on = [
-        f"{folder['parts']['train']['images']:,} images of the labelled folder {name}"
-        for name, folder in description.get("labelled", {}).items()
-        if "train" in folder["parts"]
+        f"{found['parts']['train'][count]:,} {what} {name}"
+        for kind, count, what in (
+            ("labelled", "images", "images of the labelled folder"),
+            ("archive", "groups", "cards of the batch"),
+        )
+        for name, found in description.get(kind, {}).items()
+        if "train" in found.get("parts", {})
     ]
-    trained_on += [
-        f"{batch['parts']['train']['groups']:,} cards of the batch {name}"
-        for name, batch in description.get("archive", {}).items()
-        if "train" in batch.get("parts", {})
-    ]
-    trained_on += [
-        f"not of {name}, a labelled folder that was not there"
-        for name in description.get("missing", [])
-    ]
+    missing = description.get("missing", [])
+    trained_on += [f"not of {name}, a labelled folder that was not there" for name in missing]
     lines = [
         ("model", reader.path),
         ("sha256", description["sha256"]),
