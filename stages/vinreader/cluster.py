@@ -85,14 +85,12 @@ def read_items(
 ) -> Generator[Result, None, None]:
     """Results of items as `pipeline.read_items` has them, read by Ray's workers.
 
-    Args:
-        jobs: workers; by default as many as the cluster (RAY_ADDRESS), or else this machine, has
-            cores.
-        shards: folder of the Parquet files, which every worker can reach.
-        progress: called with the number of shards done, and of all.
+    jobs: workers, by default one a core of the cluster (RAY_ADDRESS) or else of this machine.
+    shards: folder of the Parquet files, which every worker can reach. progress: called with the
+    number of shards done, and of all.
 
-    Raises:
-        UserError: Ray is not installed or cannot be reached, or `shards` holds another reading.
+    Raises: UserError where Ray is not installed or cannot be reached, or `shards` holds another
+    reading.
     """
     digest = reader.description["sha256"]
     plan = list(_plan(items, root, f"{digest} {reader.threshold} {rules}"))
@@ -198,7 +196,7 @@ def _reader(model: str, threshold: float, sha256: str) -> Reader:
 
 
 def _read_shard(task: dict[str, Any]) -> dict[str, str]:
-    # Made by this program a moment ago: Ray hands tasks on as it hands on everything, as pickles.
+    # Made by this program a moment ago: Ray hands on everything as pickles.
     model, shard, root, rules, shards = pickle.loads(task["work"])
     reader = _reader(*model)
     results: list[Result] = []

@@ -36,7 +36,7 @@ WIDE = 4.0  # width / height; 17 boxes make 8 to 20, a single box hardly 2
 _NUMBERED = re.compile(r"(.+)_(\d{1,3})", re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
 _ENDING = re.compile(r"\.\w{1,8}")
-_DIGITS = re.compile(r"\d+", re.ASCII)
+_DIGITS = re.compile(r"(?=\d)0*(\d*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,10 @@ class Card:
 
 @dataclass
 class Found:
-    """What lies in a folder and all folders below it, as far as `find_items` has come.
+    """What lies in a folder and below it, as far as `find_items` has come.
 
-    images: files by kind (the ending of their names). aside: files that are not read, by the
-    reason and by the folder, relative to the one asked for. unlisted: how many folders cannot be
-    listed.
+    images: files by the ending of their names. aside: files that are not read, by the reason and by
+    the folder, relative to the one asked for. unlisted: how many folders cannot be listed.
     """
 
     images: Counter[str] = field(default_factory=Counter)
@@ -75,12 +74,9 @@ _Item: TypeAlias = "Card | Path | Iterator[_Item]"
 
 
 def find_items(folder: Path, found: Found | None = None) -> Iterator[Card | Path]:
-    """The cards and the images by themselves in a folder and all folders below it.
-
-    In natural order of their names, folder by folder. Links to folders are not followed. A folder
-    that cannot be listed becomes a card without images, with the reason as its message.
-
-    found: takes up what is there.
+    """The cards and the images by themselves in a folder and all folders below it, in natural order
+    of their names; `found` takes up what is there. Links to folders are not followed. A folder that
+    cannot be listed becomes a card without images, with the reason as its message.
 
     Raises: OSError if `folder` itself cannot be listed.
     """
@@ -192,12 +188,11 @@ def _ending(name: str) -> str:
 
 def natural(names: Iterable[str]) -> list[str]:
     """Names sorted so that 9 comes before 10, in every part of them."""
-    return sorted(sorted(names), key=_natural_key)
 
+    def key(name: str) -> str:  # a number is led by its length: text compares as numbers do
+        return _DIGITS.sub(lambda m: f"\0{len(m[1]):03}{m[1]}", name.casefold())
 
-def _natural_key(name: str) -> str:
-    # A number is led by its length, so that text compares as numbers do.
-    return _DIGITS.sub(lambda m: f"\0{len(m[0].lstrip('0')):03}{m[0].lstrip('0')}", name.casefold())
+    return sorted(sorted(names), key=key)
 
 
 def _numbered_cards(

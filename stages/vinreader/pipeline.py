@@ -27,7 +27,7 @@ from vinreader.image.pages import open_pages
 from vinreader.litert import notes_held
 from vinreader.reader import CardReading, Reader, Reading
 from vinreader.spec import BOXES
-from vinreader.tables import Row, VinRow, ascii_code, cells, printable
+from vinreader.tables import Row, VinRow, cells, printable
 from vinreader.template import Entry
 
 TOGETHER = 128  # images that are read together, by one process
@@ -78,9 +78,7 @@ class Result:
 def open_item(item: Card | Path, root: Path, open_image: OpenImage = open_pages) -> Iterator[Scan]:
     """A card, or the pages of an image: of a whole field its boxes.
 
-    Args:
-        item: of `find_items`. root: the folder that names are relative to.
-        open_image: gives the pages of a file.
+    item: of `find_items`. root: the folder that names are relative to.
     """
     if isinstance(item, Card):
         yield _open_card(item, root, open_image)
@@ -142,15 +140,13 @@ def read_items(
     jobs: int | None = None,
     debug: Path | None = None,
 ) -> Generator[Result, None, None]:
-    """Results of what `find_items` found, in its order, the same for any number of jobs.
-
-    Memory stays flat: some hundred images are held at a time by each process.
+    """Results of what `find_items` found, in its order, the same for any number of jobs; each
+    process holds some hundred images at a time.
 
     Args:
         root: folder that paths in the results are relative to.
         rules: `auto`, or `none` to take every box of a card by itself.
-        jobs: processes that read if there are enough images for more than one; by default as
-            many as there are cores.
+        jobs: processes that read where there is enough for more than one; by default one a core.
         debug: folder for a picture of each box: how it was read.
 
     Raises:
@@ -298,4 +294,5 @@ def _row(name: str, reading: Reading | str) -> Row:
     """The row of one image: its reading, or the text that says why there is none."""
     if isinstance(reading, str):
         return Row(name, status="error", message=reading)
-    return Row(name, ascii=ascii_code(reading.character), **cells(reading, Row))
+    ascii = f"{ord(reading.character):03d}" if reading.character else ""
+    return Row(name, ascii=ascii, **cells(reading, Row))

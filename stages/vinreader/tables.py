@@ -28,7 +28,7 @@ REMEDY = "take the table as it was written or downloaded"
 
 
 class Row(NamedTuple):
-    """A row of predictions.csv: a box, or a file that cannot be read."""
+    """A row of predictions.csv: a box, or a file that cannot be read. ascii: `065` for A."""
 
     path: str
     character: str = ""
@@ -67,11 +67,8 @@ class VinRow(NamedTuple):
 
 def cells(source: object, row: type[Row] | type[VinRow]) -> dict[str, str]:
     """The cells of a row that `source` has an attribute for; probabilities with four digits."""
-    values = {name: getattr(source, name) for name in row._fields if hasattr(source, name)}
-    return {
-        name: f"{value:.4f}" if isinstance(value, float) else value
-        for name, value in values.items()
-    }
+    found = [(name, getattr(source, name)) for name in row._fields if hasattr(source, name)]
+    return {name: f"{cell:.4f}" if isinstance(cell, float) else cell for name, cell in found}
 
 
 def printable(path: str) -> str:
@@ -119,8 +116,3 @@ def _unguarded(cell: str | None) -> str:
     if not cell:  # the row is short
         return ""
     return cell[1:] if cell[0] == "'" and cell[1:].startswith(FORMULA) else cell
-
-
-def ascii_code(character: str) -> str:
-    """Three decimal digits, `065` for A; empty for no character."""
-    return f"{ord(character):03d}" if character else ""

@@ -89,8 +89,7 @@ class Cards:
 
 
 class Page(Protocol):
-    """What takes the cards beside the tables, so that persons can check them: `Review`, or the
-    store of a check station. name: of its file; write: as of `Review`."""
+    """What takes the cards so that persons can check them: `Review` or a check station's store."""
 
     name: str
 
@@ -145,8 +144,7 @@ def write_files(
 
 
 def refuse_another(output: Path) -> None:
-    """Stops a reading whose `--output` names a scan, a list of numbers or whatever else is no
-    table of boxes.
+    """Stops a reading whose `--output` is there and no table of boxes, but a scan or a list.
 
     Raises: UserError.
     """
@@ -162,9 +160,8 @@ def refuse_another(output: Path) -> None:
 def refuse_to_replace(output: Path) -> None:
     """Stops a reading that would replace what is no reading of its own.
 
-    Raises: UserError where `output` is a stream of a process (/dev/stdout), where it has a name
-    that the other files have or is there and no table of boxes, or where beside it are decisions
-    of persons or a check station's store.
+    Raises: UserError where `output` is a stream of a process (/dev/stdout), has another file's name
+    or is no table of boxes, or where beside it are decisions of persons or a station's store.
     """
     streams = str(output.parent.resolve()), str(output.readlink()) if output.is_symlink() else ""
     if any(place.startswith("/proc/") for place in streams):
