@@ -135,12 +135,8 @@ def speed(paths: list[Path], here: Path, options: argparse.Namespace) -> Iterato
     yield f"{what}, beside opening them", f"{ours:.2f} s", f"{opened:.2f} s", f"{ratio:.1f}"
     student = sys.executable, "-c", STUDENT, options.model, *paths[:STUDENT_IMAGES]
     alone = float(call(*student, cwd=here))
-    yield (
-        f"{what}, beside the student pattern",
-        f"{count / ours:,.0f} a second",
-        f"{1 / alone:,.1f} a second",
-        f"{alone * count / ours:,.0f}",
-    )
+    rates = f"{count / ours:,.0f} a second", f"{1 / alone:,.1f} a second"
+    yield f"{what}, beside the student pattern", *rates, f"{alone * count / ours:,.0f}"
 
 
 def first(here: Path, options: argparse.Namespace) -> Iterator[Row]:
@@ -150,12 +146,8 @@ def first(here: Path, options: argparse.Namespace) -> Iterator[Row]:
     for what, argument in (("a card of 17 boxes", card), ("--help", "--help")):
         read = partial(call, *READ, argument, cwd=here)
         ours, other, ratio = in_turns(options.runs, read, tensorflow)
-        yield (
-            f"{what}, whole command, beside `import tensorflow`",
-            f"{ours:.2f} s",
-            f"{other:.2f} s",
-            f"1/{1 / ratio:.0f}",
-        )
+        what = f"{what}, whole command, beside `import tensorflow`"
+        yield what, f"{ours:.2f} s", f"{other:.2f} s", f"1/{1 / ratio:.0f}"
 
 
 def profile(paths: list[Path], here: Path, options: argparse.Namespace) -> Iterator[Row]:
@@ -186,12 +178,8 @@ def memory(paths: list[Path], here: Path, many: Path) -> Iterator[Row]:
     """Of many images in one folder, beside fewer in several."""
     small, large = (peak_memory([*map(str, READ), str(f)], here) for f in (here / "images", many))
     count = sum(1 for _ in many.iterdir())
-    yield (
-        f"most memory, {count:,} images in a folder beside {len(paths):,} in several",
-        f"{large:,.0f} MB",
-        f"{small:,.0f} MB",
-        f"{large / small:.2f}",
-    )
+    what = f"most memory, {count:,} images in a folder beside {len(paths):,} in several"
+    yield what, f"{large:,.0f} MB", f"{small:,.0f} MB", f"{large / small:.2f}"
 
 
 def page(here: Path, options: argparse.Namespace) -> Iterator[Row]:

@@ -13,6 +13,7 @@ import argparse
 import csv
 import io
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -158,20 +159,15 @@ class Outcome:
 
 
 def run(folder: Path, output: Path) -> tuple[int, str, float, int]:
-    """predict.py on a folder: exit status, messages, seconds of the processor, peak bytes."""
-    with tempfile.TemporaryFile() as messages:
-        command = [sys.executable, PREDICT, folder, "--output", output]
-        process = subprocess.Popen(
-            ["timeout", "--signal=KILL", str(PATIENCE), *command],
-            stdout=subprocess.DEVNULL,
-            stderr=messages,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        messages.seek(0)
-        text = messages.read().decode(errors="replace")
-    seconds = usage.ru_utime + usage.ru_stime
-    return process.returncode, text, seconds, usage.ru_maxrss * 1024
+    """predict.py on a folder: exit status, messages, seconds of the processor, peak bytes (of this
+    and all before)."""
+    before = os.times()
+    command = [sys.executable, PREDICT, folder, "--output", output]
+    patient = ["timeout", "--signal=KILL", str(PATIENCE), *command]
+    result = subprocess.run(patient, capture_output=True, text=True, errors="replace")
+    after, peak = os.times(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    seconds = sum(after[2:4]) - sum(before[2:4])
+    return result.returncode, result.stderr, seconds, peak * 1024
 
 
 def read(folder: Path, outcome: Outcome) -> None:

@@ -294,5 +294,5 @@ def _row(name: str, reading: Reading | str) -> Row:
     """The row of one image: its reading, or the text that says why there is none."""
     if isinstance(reading, str):
         return Row(name, status="error", message=reading)
-    ascii = f"{ord(reading.character):03d}" if reading.character else ""
-    return Row(name, ascii=ascii, **cells(reading, Row))
+    code = f"{ord(reading.character):03d}" if reading.character else ""
+    return Row(name, ascii=code, **cells(reading, Row))

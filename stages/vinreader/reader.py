@@ -34,14 +34,10 @@ RELEASED = next(filter(Path.is_file, _PLACES), _PLACES[1])
 class Reading:
     """One box, read.
 
-    Attributes:
-        character: one of the 33 characters; empty when the box is.
-        confidence: probability that `character` is right, 0 to 1, calibrated.
-        runner_up: the next likely character; runner_up_confidence: its probability.
-        status: `ok`, or `review` when a person should look.
-        message: why a person should look, empty otherwise or when it is only the confidence.
-        probabilities: float64 (33,), in the order of `spec.CHARACTERS`, sum 1, for characters
-            that are equally likely beforehand.
+    character: one of the 33, empty when the box is. confidence: calibrated probability, 0 to 1,
+    that it is right. runner_up: the next likely, and its probability. status: `ok`, or `review`
+    when a person should look. message: why, empty when it is only the confidence. probabilities:
+    float64 (33,), in the order of `spec.CHARACTERS`, sum 1, all equally likely beforehand.
     """
 
     character: str
@@ -57,18 +53,14 @@ class Reading:
 class CardReading:
     """One card, read: its 17 boxes, and the number they make under the rules.
 
-    Attributes:
-        vin: the most probable number, 17 characters; raw: the reading box by box. Both have `-`
-            for an empty box.
-        confidence: probability that all of `vin` is right, 0 to 1, calibrated; 0 with an empty box.
-        status: `ok`, or `review` when a person should look; has_problems: whether it is for
-            something else than its confidence; message: why, and what the rules changed.
-        check_digit: `ok`, `wrong` or `not required`; empty with an empty box.
-        region, manufacturer, model_year: what the number tells, else empty.
-        changed: the boxes in which `vin` differs from the plain reading, and by which rule.
-        alternatives: of each box the few likeliest characters under the rules, best first, with
-            their probabilities; none of an empty box.
-        boxes: the 17 readings.
+    vin: the most probable number, 17 characters; raw: the reading box by box; both have `-` for an
+    empty box. confidence: calibrated probability, 0 to 1, that all of `vin` is right; 0 with an
+    empty box. status: `ok`, or `review` when a person should look; has_problems: for something else
+    than its confidence; message: why, and what the rules changed. check_digit: `ok`, `wrong` or
+    `not required`; empty with an empty box. region, manufacturer, model_year: what the number
+    tells, else empty. changed: the boxes in which `vin` differs from the plain reading, and by
+    which rule. alternatives: of each box the few likeliest characters under the rules, best first,
+    with their probabilities; none of an empty box. boxes: the 17 readings.
     """
 
     vin: str
@@ -117,19 +109,17 @@ class Reader:
         self.path = Path(model) if model is not None else RELEASED
         self.known, self.years, self.risk = known, years, risk
         self.description = self._load_description()
-        chosen = {
-            "threshold": self.description["review_threshold"],
-            "vin_threshold": self.description["vin_review_threshold"],
-        }
+        self.threshold = self.description["review_threshold"]
+        self.vin_threshold = self.description["vin_review_threshold"]
         offered = self.description.get("by_risk", {})
         self.vin_thresholds = {name: found["vin_threshold"] for name, found in offered.items()}
         if risk is not None:
-            if f"{risk:g}" not in offered:
+            if not (chosen := offered.get(f"{risk:g}")):
                 known_risks = ", ".join(offered) or "none but its own"
                 raise ModelError(f"{self.path} has no thresholds for {risk:g}, only: {known_risks}")
-            chosen = offered[f"{risk:g}"]
-        self.vin_threshold = chosen["vin_threshold"]
-        self.threshold = chosen["threshold"] if threshold is None else threshold
+            self.threshold, self.vin_threshold = chosen["threshold"], chosen["vin_threshold"]
+        if threshold is not None:
+            self.threshold = threshold
         try:
             content = self.path.read_bytes()
         except OSError as error:
@@ -149,15 +139,14 @@ class Reader:
     @property
     def settings(self) -> dict[str, Any]:
         """What another process makes the same reader with."""
-        names = ("threshold", "known", "years", "risk")
-        return {"model": self.path} | {name: getattr(self, name) for name in names}
+        how = {name: getattr(self, name) for name in ("threshold", "known", "years", "risk")}
+        return {"model": self.path, **how}
 
     @cached_property
     def prior(self) -> numbers.Prior:
         """What vehicle numbers look like: the statistics beside the model, read for the first card.
 
-        Raises:
-            ModelError: they are missing, damaged, or not those that the model's description names.
+        Raises: ModelError where they are missing, damaged, or not those of the model.
         """
         file = self.path.with_name(numbers.FILE)
         try:
@@ -214,13 +203,10 @@ class Reader:
         return softmax(self._litert.logits(pixels), self.description["temperature"])
 
     def read(self, images: Sequence[np.ndarray]) -> list[Reading]:
-        """Readings of box images, in their order.
+        """Readings of box images, in their order: uint8 (height, width), grey, any size and
+        polarity.
 
-        Args:
-            images: uint8 (height, width) each, grey, any size and polarity.
-
-        Raises:
-            ValueError: an image of another type or shape, or without pixels.
+        Raises: ValueError where one has another type or shape, or no pixels.
         """
         return self.read_boxes(normalise_all(images))
 
@@ -236,12 +222,10 @@ class Reader:
     def read_card(self, images: Sequence[np.ndarray], rules: str = "auto") -> CardReading:
         """The reading of a card's 17 boxes as one vehicle identification number.
 
-        Args:
-            images: 17 in order, as for `read`; `find_boxes` cuts them from that of a whole field.
-            rules: `auto`, the rules of the number's world region, or `none`, box by box.
+        images: 17 in order, as for `read`; `find_boxes` cuts them from that of a whole field.
+        rules: `auto`, the rules of the number's world region, or `none`, box by box.
 
-        Raises:
-            ValueError: not 17 images, not such images, or other `rules`.
+        Raises: ValueError where it is not 17 images, not such images, or other `rules`.
         """
         if len(images) != BOXES:
             raise ValueError(f"a card has {BOXES} boxes, not {len(images)}")
@@ -265,8 +249,7 @@ class Reader:
     def read_file(self, path: Path | str) -> list[Reading]:
         """Readings of an image file, one a page.
 
-        Raises:
-            UnreadableImage: the file is not a readable image; the text says why.
+        Raises: UnreadableImage; its text says why.
         """
         return self.read(open_pages(Path(path)))
 
