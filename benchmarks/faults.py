@@ -101,10 +101,10 @@ class Task:
         return self.contents() == self.expected
 
 
-Outcome = tuple[bool, str]  # whether the promise was kept, and what was said otherwise
+# An attack gives whether its promise was kept, and what was said.
 
 
-def killed(task: Task, rng: random.Random) -> Outcome:
+def killed(task: Task, rng: random.Random) -> tuple[bool, str]:
     """Killed at a random moment, it completes when it is run again, with the same outputs."""
     while True:
         process = task.start(task.command)
@@ -116,7 +116,7 @@ def killed(task: Task, rng: random.Random) -> Outcome:
             return task.again(), said
 
 
-def disk_full(task: Task, rng: random.Random) -> Outcome:
+def disk_full(task: Task, rng: random.Random) -> tuple[bool, str]:
     """On a full disk it ends with one clear error, and no file is half written."""
     before = task.contents()
     process = task.start(task.script, largest=rng.randrange(max(map(len, task.expected.values()))))
@@ -130,23 +130,17 @@ def disk_full(task: Task, rng: random.Random) -> Outcome:
 ATTACKS = {"killed": killed, "disk full": disk_full}
 
 
-def stages(folder: Path) -> Iterator[tuple[str, Task]]:
-    """The stages of the workflow in `folder`, each run by DVC alone."""
+def all_tasks(folder: Path) -> Iterator[tuple[str, Task]]:
+    """The stages of the workflow in `folder`, each run by DVC alone, and a reading."""
     found = yaml.safe_load((folder / "dvc.yaml").read_text("utf-8"))["stages"]
     for name, command in stage_commands().items():
-        outs = [
-            out if isinstance(out, str) else next(iter(out))
-            for kind in ("outs", "metrics", "plots")
-            for out in found[name].get(kind, ())
-        ]
+        named = [out for kind in ("outs", "metrics", "plots") for out in found[name].get(kind, ())]
+        outs = [folder / (out if isinstance(out, str) else next(iter(out))) for out in named]
         alone = [DVC, "repro", "--force", "--single-item", name]
-        yield name, Task(folder, command, [folder / out for out in outs], alone)
-
-
-def reading(folder: Path) -> Task:
+        yield name, Task(folder, command, outs, alone)
     vin_reader("samples", "input", "--cards", "12", cwd=folder)
     script = [sys.executable, PROJECT / "stages/predict.py", "input", "--model", MODEL]
-    return Task(folder, script, [folder / name for name in TABLES], script)
+    yield "reading", Task(folder, script, [folder / name for name in TABLES], script)
 
 
 def main() -> None:
@@ -159,7 +153,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="faults-") as place:
         folder = Path(place) / "clone"
         reproducible.clone(folder, SETTINGS)
-        tasks = dict(stages(folder)) | {"reading": reading(folder)}
+        tasks = dict(all_tasks(folder))
         lock = (folder / "dvc.lock").read_bytes()
         print("| attack | promise | kept |\n|---|---|---|")
         for name, task in tasks.items():
