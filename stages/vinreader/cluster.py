@@ -32,7 +32,7 @@ from vinreader.files import sha256, write_bytes
 from vinreader.folders import Card
 from vinreader.image.pages import UnreadableImage, open_pages
 from vinreader.litert import notes_held
-from vinreader.pipeline import OpenImage, Result, chunks, read_chunk
+from vinreader.pipeline import Result, chunks, read_chunk
 from vinreader.processes import cores
 from vinreader.reader import Reader
 from vinreader.spec import UserError
@@ -201,25 +201,28 @@ def _read_shard(task: dict[str, Any]) -> dict[str, str]:
     reader = _reader(*model)
     results: list[Result] = []
     for chunk in chunks(shard.items):
-        open_image = open_pages if isinstance(root, os.PathLike) else _fetched(chunk)
-        unchanged = partial(_open_unchanged, shard.states, open_image)
-        results += read_chunk(reader, chunk, root, rules, open_image=unchanged)
+        contents = {} if isinstance(root, os.PathLike) else _fetched(chunk)
+        open_image = partial(_open_unchanged, shard.states, contents)
+        results += read_chunk(reader, chunk, root, rules, open_image=open_image)
     _save(shards, task["name"], results)
     return {"name": task["name"]}
 
 
 def _open_unchanged(
-    states: dict[str, str], open_image: OpenImage, path: Path, most: int | None
+    states: dict[str, str], contents: dict[str, bytes | str], path: Path, most: int | None
 ) -> list[np.ndarray]:
-    """The pages of a file that is as it was when the reading began."""
-    images = open_image(path, most)
+    """The pages of a file that is as it was when the reading began; `contents` as of `_fetched`."""
+    content = contents.get(str(path))
+    if isinstance(content, str):
+        raise UnreadableImage(content)
+    images = open_pages(path if content is None else io.BytesIO(content), most)
     if _state(path) != states[str(path)]:
         raise UnreadableImage("the file has changed since the reading began; read it anew")
     return images
 
 
-def _fetched(items: Items) -> OpenImage:
-    """`open_pages` for files that are far away, all of which are fetched at once."""
+def _fetched(items: Items) -> dict[str, bytes | str]:
+    """The files of items, all of which are fetched at once, or why one cannot be."""
     paths = [path for item in items for path in _files(item)]
 
     def fetch(path: Path) -> bytes | str:
@@ -229,15 +232,7 @@ def _fetched(items: Items) -> OpenImage:
             return f"the file cannot be fetched: {error}"
 
     with ThreadPoolExecutor(DOWNLOADS) as pool:
-        contents = dict(zip(map(str, paths), pool.map(fetch, paths), strict=True))
-
-    def open_image(path: Path, most: int | None) -> list[np.ndarray]:
-        content = contents[str(path)]
-        if isinstance(content, str):
-            raise UnreadableImage(content)
-        return open_pages(io.BytesIO(content), most)
-
-    return open_image
+        return dict(zip(map(str, paths), pool.map(fetch, paths), strict=True))
 
 
 def _save(shards: Path, name: str, results: list[Result]) -> None:

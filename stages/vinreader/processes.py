@@ -10,6 +10,7 @@ What processes need is imported when they are started: most readings are of a ca
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -118,13 +119,9 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
     an object is deleted, they are lost. A mask would not do: another thread would take the signal,
     and Python would still interrupt this one.
     """
-    import threading
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # which is not interrupted anyway
-        return
     came: list[int] = []
-    deferred = (signal.SIGINT, signal.SIGTERM)
+    interrupted = threading.current_thread() is threading.main_thread()  # no other thread ever is
+    deferred = (signal.SIGINT, signal.SIGTERM) if interrupted else ()
     before = {s: signal.signal(s, lambda number, _: came.append(number)) for s in deferred}
     try:
         yield lambda: bool(came)
@@ -136,8 +133,6 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
 
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    import threading
-
     if not FORKS:
         import cv2
 

@@ -18,13 +18,11 @@ DRAWN = "drawn"  # column `audit` of an accepted card that a person is to check 
 # Files beside predictions.csv: of cards, for spreadsheets, for persons; a check station's store.
 VINS, WORKBOOK, PAGE, STORE = "vins.csv", "vins.xlsx", "review.html", "checks.sqlite"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that a spreadsheet would run begins with
+REMEDY = "take the table as it was written or downloaded"
 
 
 class TableError(UserError):
     """A table cannot be used; the text says which, where and what to do."""
-
-
-REMEDY = "take the table as it was written or downloaded"
 
 
 class Row(NamedTuple):
