@@ -17,11 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+from timeit import repeat
 
-from project import PROJECT
+from project import PROJECT, call
 from vintraining.console import stage
 from vintraining.data import handwriting
 from vintraining.drawing.cards import draw_cards
@@ -38,7 +40,7 @@ from vinreader.processes import cores
 from vinreader.reader import Reader
 from vinreader.spec import BOXES, CHARACTERS, UserError
 
-READ = [sys.executable, str(PROJECT / "stages/predict.py")]
+READ = sys.executable, PROJECT / "stages/predict.py"
 PER_FOLDER = 1000
 STUDENT_IMAGES = 300  # for the student pattern
 PAGE = 1000  # cards on the review page
@@ -51,7 +53,7 @@ import sys, time
 import keras, numpy as np
 from PIL import Image
 network = keras.models.load_model(sys.argv[1], compile=False)
-paths = sys.stdin.read().split("\\n")
+paths = sys.argv[2:]
 start = time.perf_counter()
 for path in paths:
     image = np.asarray(Image.open(path).convert("L").resize((28, 28)), np.float32)
@@ -90,20 +92,6 @@ def write_cards(folder: Path, count: int) -> Path:
     return folder
 
 
-def run(command: list[str], cwd: Path, text: str = "") -> str:
-    """Standard output of a command that succeeds."""
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, input=text)
-    if result.returncode:
-        raise UserError(f"{' '.join(command)} failed:\n{result.stderr}")
-    return result.stdout
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def peak_memory(command: list[str], cwd: Path) -> float:
     """Largest memory of a command and its processes in MB, shared pages counted once."""
     running = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL)
@@ -120,54 +108,46 @@ def peak_memory(command: list[str], cwd: Path) -> float:
     return peak / 1e6
 
 
-def decode(paths: list[Path]) -> None:
-    for path in paths:
-        with Image.open(path) as image:
-            image.load()
+def decode(path: Path) -> None:
+    with Image.open(path) as image:
+        image.load()
 
 
 def floor(paths: list[Path]) -> None:
     with get_context("fork").Pool(cores()) as pool:
-        pool.map(decode, [paths[i : i + 100] for i in range(0, len(paths), 100)], 1)
+        pool.map(decode, paths, 100)
 
 
 def in_turns(runs: int, ours: Callable[[], object], other: Callable[[], object]) -> list[float]:
     """The fastest run of either in seconds, and the median ratio of a turn: what else the machine
     does disturbs both alike."""
-    pairs = [(seconds(ours), seconds(other)) for _ in range(runs)]
+    pairs = [
+        (*repeat(ours, repeat=1, number=1), *repeat(other, repeat=1, number=1)) for _ in range(runs)
+    ]
     return [*map(min, zip(*pairs, strict=True)), statistics.median(a / b for a, b in pairs)]
 
 
 def speed(paths: list[Path], here: Path, options: argparse.Namespace) -> Iterator[Row]:
     """Of many images, beside the floor and the student pattern."""
-    command, count = [*READ, str(here / "images")], len(paths)
-    ours, opened, ratio = in_turns(options.runs, lambda: run(command, here), lambda: floor(paths))
+    read, count = partial(call, *READ, here / "images", cwd=here), len(paths)
+    ours, opened, ratio = in_turns(options.runs, read, partial(floor, paths))
     what = f"{count:,} PNG boxes, whole command"
     yield f"{what}, beside opening them", f"{ours:.2f} s", f"{opened:.2f} s", f"{ratio:.1f}"
-    student = [sys.executable, "-c", STUDENT, str(options.model)]
-    alone = float(run(student, here, "\n".join(map(str, paths[:STUDENT_IMAGES]))))
-    yield (
-        f"{what}, beside the student pattern",
-        f"{count / ours:,.0f} a second",
-        f"{1 / alone:,.1f} a second",
-        f"{alone * count / ours:,.0f}",
-    )
+    student = sys.executable, "-c", STUDENT, options.model, *paths[:STUDENT_IMAGES]
+    alone = float(call(*student, cwd=here))
+    rates = f"{count / ours:,.0f} a second", f"{1 / alone:,.1f} a second"
+    yield f"{what}, beside the student pattern", *rates, f"{alone * count / ours:,.0f}"
 
 
 def first(here: Path, options: argparse.Namespace) -> Iterator[Row]:
     """Of a card and of the help, beside the import of TensorFlow."""
-    card = [*READ, str(write_cards(here / "one", 1))]
-    tensorflow = [sys.executable, "-c", "import tensorflow"]
-    for what, command in (("a card of 17 boxes", card), ("--help", [*READ, "--help"])):
-        ours, other, ratio = in_turns(
-            options.runs, lambda c=command: run(c, here), lambda: run(tensorflow, here)
-        )
-        yield (
-            f"{what}, whole command, beside `import tensorflow`",
-            f"{ours:.2f} s",
-            f"{other:.2f} s",
-            f"1/{1 / ratio:.0f}",
-        )
+    card = write_cards(here / "one", 1)
+    tensorflow = partial(call, sys.executable, "-c", "import tensorflow", cwd=here)
+    for what, argument in (("a card of 17 boxes", card), ("--help", "--help")):
+        read = partial(call, *READ, argument, cwd=here)
+        ours, other, ratio = in_turns(options.runs, read, tensorflow)
+        what = f"{what}, whole command, beside `import tensorflow`"
+        yield what, f"{ours:.2f} s", f"{other:.2f} s", f"1/{1 / ratio:.0f}"
 
 
 def profile(paths: list[Path], here: Path, options: argparse.Namespace) -> Iterator[Row]:
@@ -180,33 +160,26 @@ def profile(paths: list[Path], here: Path, options: argparse.Namespace) -> Itera
     cards = [readings[at : at + BOXES] for at in range(0, len(readings), BOXES)]
     pixels = np.stack([box.pixels for box in normalise_all(clean)])
     reader.decode(cards)
+    fields = [card.field for card in drawn]
     steps: list[tuple[str, Callable[[], object], int]] = [
         ("opening", lambda: [open_pages(path) for path in sample], len(sample)),
-        ("normalising", lambda: normalise_all(clean), len(clean)),
-        ("normalising a box with printed lines", lambda: normalise_all(printed), len(printed)),
-        ("the network", lambda: reader.probabilities(pixels), len(pixels)),
-        (
-            "finding the boxes of a field",
-            lambda: [find_boxes(one.field) for one in drawn],
-            len(printed),
-        ),
-        ("making 17 boxes a number", lambda: reader.decode(cards), len(printed)),
+        ("normalising", partial(normalise_all, clean), len(clean)),
+        ("normalising a box with printed lines", partial(normalise_all, printed), len(printed)),
+        ("the network", partial(reader.probabilities, pixels), len(pixels)),
+        ("finding the boxes of a field", lambda: [*map(find_boxes, fields)], len(printed)),
+        ("making 17 boxes a number", partial(reader.decode, cards), len(printed)),
     ]
-    taken = [min(seconds(work) for _ in range(options.runs)) / n * 1e3 for _, work, n in steps]
+    taken = [min(repeat(work, repeat=options.runs, number=1)) / n * 1e3 for _, work, n in steps]
     for (what, _, _), each in zip(steps, taken, strict=True):
         yield f"ms a box: {what}", f"{each:.3f}", f"{taken[0]:.3f}", f"{each / taken[0]:.1f}"
 
 
 def memory(paths: list[Path], here: Path, many: Path) -> Iterator[Row]:
     """Of many images in one folder, beside fewer in several."""
-    small, large = (peak_memory([*READ, str(f)], here) for f in (here / "images", many))
+    small, large = (peak_memory([*map(str, READ), str(f)], here) for f in (here / "images", many))
     count = sum(1 for _ in many.iterdir())
-    yield (
-        f"most memory, {count:,} images in a folder beside {len(paths):,} in several",
-        f"{large:,.0f} MB",
-        f"{small:,.0f} MB",
-        f"{large / small:.2f}",
-    )
+    what = f"most memory, {count:,} images in a folder beside {len(paths):,} in several"
+    yield what, f"{large:,.0f} MB", f"{small:,.0f} MB", f"{large / small:.2f}"
 
 
 def page(here: Path, options: argparse.Namespace) -> Iterator[Row]:
@@ -214,7 +187,7 @@ def page(here: Path, options: argparse.Namespace) -> Iterator[Row]:
     from stations import Page, browser
 
     cards = write_cards(here / "cards", PAGE)
-    run([*READ, str(cards), "--output", "cards/predictions.csv"], here)
+    call(*READ, cards, "--output", "cards/predictions.csv", cwd=here)
     with browser(here) as driver:
         shown = Page(driver)
 
@@ -222,21 +195,14 @@ def page(here: Path, options: argparse.Namespace) -> Iterator[Row]:
             driver.get((cards / "review.html").as_uri())
             shown.wait("document.body.dataset.ready === 'true'")
 
-        ours = min(seconds(opened) for _ in range(options.runs))
+        ours = min(repeat(opened, repeat=options.runs, number=1))
     yield f"review page with {PAGE:,} cards open", f"{ours:.1f} s", "3 s", f"{ours / 3:.2f}"
 
 
-def others(since: float, busy: float) -> str:
-    """How much others wanted the processor, for it makes every figure worse."""
-    ours = sum(os.times()[:4])
-    rest = max(0.0, processor_seconds() - busy - ours) / (time.monotonic() - since)
-    return f"Meanwhile other processes used {rest:.1f} cores."
-
-
-def processor_seconds() -> float:
-    """Seconds that all processors of this machine, and hosts of it, have been busy."""
+def others_seconds() -> float:
+    """Seconds of the processors that others than this process and its own have used."""
     times = psutil.cpu_times()
-    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0)) - sum(os.times()[:4])
 
 
 @stage
@@ -250,7 +216,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.model.exists():
         raise UserError(f"no {options.model} for the student pattern; run dvc repro")
-    since, busy = time.monotonic(), processor_seconds() - sum(os.times()[:4])
+    since, busy = time.monotonic(), others_seconds()
     rows: list[Row] = [("", "ours", "beside", "ratio")]
     with tempfile.TemporaryDirectory() as temporary:
         here = Path(temporary)
@@ -266,7 +232,8 @@ def main() -> None:
         for row in chain.from_iterable(parts[name] for name in options.only or parts):
             rows.append(row)
             print(" | ".join(row), flush=True)
-    note = others(since, busy)
+    rest = max(0.0, others_seconds() - busy) / (time.monotonic() - since)
+    note = f"Meanwhile other processes used {rest:.1f} cores."  # which makes every figure worse
     print(note)
     if not options.only:
         write("Reading, measured", PACKAGES, rows, note)

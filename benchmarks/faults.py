@@ -15,14 +15,13 @@ import contextlib
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from project import PROJECT, stage_commands, vin_reader
@@ -48,7 +47,7 @@ MODEL = PROJECT / "models/released/vin-reader.tflite"
 
 @dataclass
 class Task:
-    """Something that can be run, disturbed, and run again.
+    """Something that was run undisturbed, and can be disturbed and run again.
 
     `command` runs it as users do; `script` without DVC, which on a full disk has errors of its own.
     """
@@ -57,8 +56,11 @@ class Task:
     script: list[str | Path]
     outputs: list[Path]
     command: list[str | Path]
-    seconds: float = 0.0
-    expected: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        start = time.monotonic()
+        self.run()
+        self.seconds, self.expected = time.monotonic() - start, self.contents()
 
     def start(self, command: list[str | Path], largest: int | None = None) -> subprocess.Popen[str]:
         """Starts a command that can write no file of more than `largest` bytes."""
@@ -93,21 +95,16 @@ class Task:
             if file.is_file() and ".part." not in file.name
         }
 
-    def undisturbed(self) -> None:
-        start = time.monotonic()
-        self.run()
-        self.seconds, self.expected = time.monotonic() - start, self.contents()
-
     def again(self) -> bool:
         """Runs it as after a fault; whether its outputs are those of the undisturbed run."""
         self.run()
         return self.contents() == self.expected
 
 
-Outcome = tuple[bool, str]  # whether the promise was kept, and what was said otherwise
+# An attack gives whether its promise was kept, and what was said.
 
 
-def killed(task: Task, rng: random.Random) -> Outcome:
+def killed(task: Task, rng: random.Random) -> tuple[bool, str]:
     """Killed at a random moment, it completes when it is run again, with the same outputs."""
     while True:
         process = task.start(task.command)
@@ -119,7 +116,7 @@ def killed(task: Task, rng: random.Random) -> Outcome:
             return task.again(), said
 
 
-def disk_full(task: Task, rng: random.Random) -> Outcome:
+def disk_full(task: Task, rng: random.Random) -> tuple[bool, str]:
     """On a full disk it ends with one clear error, and no file is half written."""
     before = task.contents()
     process = task.start(task.script, largest=rng.randrange(max(map(len, task.expected.values()))))
@@ -130,29 +127,20 @@ def disk_full(task: Task, rng: random.Random) -> Outcome:
     return task.again() and clear and whole, said  # run again in any case: others need its outputs
 
 
-ATTACKS: dict[str, Callable[[Task, random.Random], Outcome]] = {
-    "killed": killed,
-    "disk full": disk_full,
-}
+ATTACKS = {"killed": killed, "disk full": disk_full}
 
 
-def stages(folder: Path) -> Iterator[tuple[str, Task]]:
-    """The stages of the workflow in `folder`, each run by DVC alone."""
+def all_tasks(folder: Path) -> Iterator[tuple[str, Task]]:
+    """The stages of the workflow in `folder`, each run by DVC alone, and a reading."""
     found = yaml.safe_load((folder / "dvc.yaml").read_text("utf-8"))["stages"]
     for name, command in stage_commands().items():
-        outs = [
-            out if isinstance(out, str) else next(iter(out))
-            for kind in ("outs", "metrics", "plots")
-            for out in found[name].get(kind, ())
-        ]
+        named = [out for kind in ("outs", "metrics", "plots") for out in found[name].get(kind, ())]
+        outs = [folder / (out if isinstance(out, str) else next(iter(out))) for out in named]
         alone = [DVC, "repro", "--force", "--single-item", name]
-        yield name, Task(folder, command, [folder / out for out in outs], alone)
-
-
-def reading(folder: Path) -> Task:
+        yield name, Task(folder, command, outs, alone)
     vin_reader("samples", "input", "--cards", "12", cwd=folder)
     script = [sys.executable, PROJECT / "stages/predict.py", "input", "--model", MODEL]
-    return Task(folder, script, [folder / name for name in TABLES], script)
+    yield "reading", Task(folder, script, [folder / name for name in TABLES], script)
 
 
 def main() -> None:
@@ -162,13 +150,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="lines of the table, or beginnings of them")
     options = parser.parse_args()
     rng, broken = random.Random(options.seed), False
-    place = Path(tempfile.mkdtemp(prefix="faults-"))
-    try:
-        folder = place / "clone"
+    with tempfile.TemporaryDirectory(prefix="faults-") as place:
+        folder = Path(place) / "clone"
         reproducible.clone(folder, SETTINGS)
-        tasks = dict(stages(folder)) | {"reading": reading(folder)}
-        for task in tasks.values():
-            task.undisturbed()
+        tasks = dict(all_tasks(folder))
         lock = (folder / "dvc.lock").read_bytes()
         print("| attack | promise | kept |\n|---|---|---|")
         for name, task in tasks.items():
@@ -185,8 +170,6 @@ def main() -> None:
         if (folder / "dvc.lock").read_bytes() != lock:
             print("dvc.lock is another", file=sys.stderr)
             broken = True
-    finally:
-        shutil.rmtree(place)
     sys.exit(broken)
 
 

@@ -13,11 +13,14 @@ import argparse
 import csv
 import io
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import zlib
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from project import PROJECT
@@ -36,6 +39,12 @@ STARTING = 2.0  # seconds of the processor that predict.py takes before it reads
 MOST_SECONDS = 2.0  # of the processor, for one file besides that
 PATIENCE = 600  # seconds after which a process hangs without using the processor
 MOST_BYTES = 400 << 20
+CRASHES, HANGS, MISSING, SPEECHLESS = PROMISES = (
+    "crashes",
+    f"hangs over {MOST_SECONDS:.0f} s",
+    "missing rows",
+    "errors without message",
+)
 
 
 def originals(kind: str) -> list[bytes]:
@@ -51,44 +60,36 @@ def originals(kind: str) -> list[bytes]:
     oriented = Image.Exif()
     oriented[0x0112] = 6
     pages = {"save_all": True, "append_images": [grey, grey.rotate(9)]}
-    variants: dict[str, list[tuple[Image.Image, dict]]] = {
-        "PNG": [
-            (small, {}),
-            (field, {}),
-            (see_through, {}),
-            (deep, {}),
-            (colour.quantize(), {}),
-            (grey.convert("1"), {}),
-            (colour, {"exif": oriented}),
-        ],
+    bits, floats = grey.convert("1"), Image.fromarray(np.asarray(grey, np.float32) / 255)
+    variants: dict[str, list[Image.Image | tuple[Image.Image, dict]]] = {
+        "PNG": [field, see_through, deep, colour.quantize(), bits, (colour, {"exif": oriented})],
         "JPEG": [
-            (small, {}),
             (colour, {"progressive": True}),
-            (colour.convert("CMYK"), {}),
+            colour.convert("CMYK"),
             (grey, {"exif": oriented, "optimize": True}),
         ],
         "TIFF": [
-            (small, {}),
             (grey, {"compression": "tiff_lzw"}),
-            (deep, {}),
+            deep,
             (see_through, {"compression": "tiff_deflate"}),
             (grey, pages),
-            (grey.convert("1"), {"compression": "group4"}),
+            (bits, {"compression": "group4"}),
             (colour, {"compression": "jpeg"}),
-            (Image.fromarray(np.asarray(grey, np.float32) / 255), {}),
+            floats,
         ],
-        "BMP": [(small, {}), (colour, {}), (see_through, {}), (grey.convert("1"), {})],
-        "WEBP": [(small, {}), (see_through, {"lossless": True}), (colour, pages)],
-        "GIF": [(small, {}), (grey, pages), (colour.quantize(16), {"interlace": 1})],
-        "JPEG2000": [(small, {}), (colour, {}), (grey, {"no_jp2": True, "irreversible": True})],
-        "AVIF": [(small, {}), (see_through, {}), (colour, pages)],
-        "PDF": [(small, {}), (colour, pages)],
-        "HEIF": [(small, {}), (see_through, {}), (grey, pages)],
+        "BMP": [colour, see_through, bits],
+        "WEBP": [(see_through, {"lossless": True}), (colour, pages)],
+        "GIF": [(grey, pages), (colour.quantize(16), {"interlace": 1})],
+        "JPEG2000": [colour, (grey, {"no_jp2": True, "irreversible": True})],
+        "AVIF": [see_through, (colour, pages)],
+        "PDF": [(colour, pages)],
+        "HEIF": [see_through, (grey, pages)],
     }
     if kind == "HEIF":
         register_heic()
     made = []
-    for image, options in variants[kind]:
+    for variant in [small, *variants[kind]]:
+        image, options = variant if isinstance(variant, tuple) else (variant, {})
         buffer = io.BytesIO()
         image.save(buffer, kind, **options)
         made.append(buffer.getvalue())
@@ -148,44 +149,25 @@ def mutants(kind: str, number: int, seed: int):
 
 @dataclass
 class Outcome:
-    """What came of the mutants: counts, and the names of those that broke a promise."""
+    """What came of the mutants: rows by status, those that broke each of `PROMISES`, and the most
+    seconds and bytes that a folder took."""
 
-    rows: dict[str, int] = field(default_factory=lambda: {"ok": 0, "review": 0, "error": 0})
-    crashes: list[str] = field(default_factory=list)
-    hangs: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    speechless: list[str] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    broken: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in PROMISES})
     seconds: float = 0.0
     peak: int = 0
 
-    def broken(self) -> bool:
-        wrong = self.crashes or self.hangs or self.missing or self.speechless
-        return bool(wrong) or self.peak > MOST_BYTES
-
 
 def run(folder: Path, output: Path) -> tuple[int, str, float, int]:
-    """predict.py on a folder: exit status, messages, seconds of the processor, peak bytes."""
-    with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(
-            [
-                "timeout",
-                "--signal=KILL",
-                str(PATIENCE),
-                sys.executable,
-                PREDICT,
-                folder,
-                "--output",
-                output,
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=messages,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        messages.seek(0)
-        text = messages.read().decode(errors="replace")
-    seconds = usage.ru_utime + usage.ru_stime
-    return process.returncode, text, seconds, usage.ru_maxrss * 1024
+    """predict.py on a folder: exit status, messages, seconds of the processor, peak bytes (of this
+    and all before)."""
+    before = os.times()
+    command = [sys.executable, PREDICT, folder, "--output", output]
+    patient = ["timeout", "--signal=KILL", str(PATIENCE), *command]
+    result = subprocess.run(patient, capture_output=True, text=True, errors="replace")
+    after, peak = os.times(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    seconds = sum(after[2:4]) - sum(before[2:4])
+    return result.returncode, result.stderr, seconds, peak * 1024
 
 
 def read(folder: Path, outcome: Outcome) -> None:
@@ -207,30 +189,29 @@ def read(folder: Path, outcome: Outcome) -> None:
     outcome.peak = max(outcome.peak, peak)
     name = f"{folder.name}/{files[0].name}"
     if crashed:
-        outcome.crashes.append(f"{name}: exit status {status}: {text[-300:]}")
+        outcome.broken[CRASHES].append(f"{name}: exit status {status}: {text[-300:]}")
         return
     if seconds > STARTING + MOST_SECONDS:
-        outcome.hangs.append(f"{name}: {seconds:.1f} s")
+        outcome.broken[HANGS].append(f"{name}: {seconds:.1f} s")
     with output.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     told = {row["path"].partition("#")[0] for row in rows}
-    outcome.missing += [file.name for file in files if file.name not in told]
-    for row in rows:
-        outcome.rows[row["status"]] += 1
-        if row["status"] == "error" and not row["message"]:
-            outcome.speechless.append(row["path"])
+    outcome.broken[MISSING] += [file.name for file in files if file.name not in told]
+    outcome.rows.update(row["status"] for row in rows)
+    outcome.broken[SPEECHLESS] += [
+        row["path"] for row in rows if row["status"] == "error" and not row["message"]
+    ]
 
 
 def report(kind: str, number: int, outcome: Outcome) -> None:
-    rows = ", ".join(f"{count:,} {status}" for status, count in outcome.rows.items())
+    rows = ", ".join(f"{outcome.rows[status]:,} {status}" for status in ("ok", "review", "error"))
+    broken = ", ".join(f"{len(mutants)} {promise}" for promise, mutants in outcome.broken.items())
     print(
-        f"{kind:4}  {number:,} mutants: {len(outcome.crashes)} crashes, {len(outcome.hangs)} hangs "
-        f"over {MOST_SECONDS:.0f} s, {len(outcome.missing)} missing rows, "
-        f"{len(outcome.speechless)} errors without message; rows: {rows}; longest folder "
+        f"{kind:4}  {number:,} mutants: {broken}; rows: {rows}; longest folder "
         f"{outcome.seconds:.1f} s, peak {outcome.peak / 2**20:.0f} MiB",
         flush=True,
     )
-    for line in [*outcome.crashes, *outcome.hangs, *outcome.missing, *outcome.speechless][:20]:
+    for line in list(chain(*outcome.broken.values()))[:20]:
         print(f"  {line}")
 
 
@@ -253,7 +234,7 @@ def main() -> None:
                     (folder / name).write_bytes(content)
                 read(folder, outcome)
         report(kind, options.number, outcome)
-        broken |= outcome.broken()
+        broken |= any(outcome.broken.values()) or outcome.peak > MOST_BYTES
     sys.exit(broken)
 
 

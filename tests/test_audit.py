@@ -92,10 +92,10 @@ def test_the_report_tells_region_maker_and_batch_apart(tmp_path):
 
 def test_the_sample_is_random_and_follows_from_the_rows():
     def drawn(count: int, size: int, name: str = "") -> set[int]:
-        with Cards(size) as cards:
+        with Cards() as cards:
             for n in range(count):
                 cards.add(row(n)._replace(card=f"{name}{n}", status="ok" if n % 3 else "review"))
-            return cards.drawn()
+            return cards.drawn(size)
 
     assert drawn(60, 10) == drawn(60, 10) != drawn(60, 10, "other")
     assert drawn(9, 100) == {1, 2, 4, 5, 7, 8}  # all that were accepted

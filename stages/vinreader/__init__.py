@@ -17,10 +17,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # type checkers do not see what `__getattr__` gives
-    from vinreader.image.fields import FieldNotFound, find_boxes
-    from vinreader.image.pages import UnreadableImage, open_pages
-    from vinreader.reader import CardReading, Reader, Reading
-    from vinreader.spec import ModelError
+    from vinreader.image.fields import FieldNotFound as FieldNotFound
+    from vinreader.image.fields import find_boxes as find_boxes
+    from vinreader.image.pages import UnreadableImage as UnreadableImage
+    from vinreader.image.pages import open_pages as open_pages
+    from vinreader.reader import CardReading as CardReading
+    from vinreader.reader import Reader as Reader
+    from vinreader.reader import Reading as Reading
+    from vinreader.spec import ModelError as ModelError
 
 _PLACES = {
     "CardReading": "reader",
@@ -32,16 +36,7 @@ _PLACES = {
     "find_boxes": "image.fields",
     "open_pages": "image.pages",
 }
-__all__ = [
-    "CardReading",
-    "FieldNotFound",
-    "ModelError",
-    "Reader",
-    "Reading",
-    "UnreadableImage",
-    "find_boxes",
-    "open_pages",
-]
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> object:

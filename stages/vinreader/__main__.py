@@ -20,6 +20,15 @@ COMMANDS = {  # by name: the module whose `main` it is, and what it does
     "samples": ("vintraining.drawing.samples", "draw sample cards; compare readers on them"),
     "release": ("vintraining.releasing", "make the exported model the one clerks read with"),
 }
+HELP = "\n".join(
+    (
+        "usage: vin-reader COMMAND ...   (without installing: python stages/vinreader COMMAND)",
+        "",
+        *(f"  {name:8} {what}" for name, (_, what) in COMMANDS.items()),
+        "",
+        "vin-reader COMMAND --help tells its options; vin-reader --version what reads here.",
+    )
+)
 EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 2, 130
 
 
@@ -27,7 +36,7 @@ def main() -> int:
     """Exit status of what the process's arguments ask for."""
     arguments = sys.argv[1:]
     if arguments[:1] in ([], ["-h"], ["--help"]):
-        print(_help())
+        print(HELP)
         return 0 if arguments else EXIT_CANNOT_RUN
     if arguments[0] in COMMANDS:
         return run(arguments[0], f"vin-reader {arguments[0]}", arguments[1:])
@@ -51,19 +60,6 @@ def run(name: str, program: str, arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         print(f"{program}: {_missing(name, error.name or '')}", file=sys.stderr)
         return EXIT_CANNOT_RUN
-
-
-def _help() -> str:
-    lines = (f"  {name:8} {what}" for name, (_, what) in COMMANDS.items())
-    return "\n".join(
-        (
-            "usage: vin-reader COMMAND ...   (without installing: python stages/vinreader COMMAND)",
-            "",
-            *lines,
-            "",
-            "vin-reader COMMAND --help tells its options; vin-reader --version what reads here.",
-        )
-    )
 
 
 def _missing(command: str, module: str) -> str:

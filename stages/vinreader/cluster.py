@@ -10,6 +10,7 @@ done when its files are there and whole. So a reading that was interrupted goes 
 and a task that is done twice, because its worker was lost, writes the same file twice.
 """
 
+import fnmatch
 import hashlib
 import io
 import json
@@ -20,8 +21,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from itertools import chain, islice
+from functools import cache, partial
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,7 +35,6 @@ from vinreader.litert import notes_held
 from vinreader.pipeline import Result, chunks, read_chunk
 from vinreader.processes import cores
 from vinreader.reader import Reader
-from vinreader.scans import OpenImage
 from vinreader.spec import UserError
 from vinreader.tables import Row, VinRow
 from vinreader.template import Entry
@@ -47,21 +47,27 @@ Items = list[Card | Path]
 
 @dataclass(frozen=True)
 class Shard:
-    """What one task reads. name: of its files. states: of each image, how it was at the start."""
+    """What one task reads; states: of each image, how it was at the start."""
 
     name: str
     items: Items
     states: dict[str, str]
 
 
+@contextmanager
+def _needed() -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        raise UserError("--engine ray needs Ray: pip install -r requirements-ray.txt") from None
+
+
 def location(text: str) -> Path:
     """A path, or what behaves like one for a URL of a file system that fsspec knows."""
     if "://" not in text:
         return Path(text)
-    try:
+    with _needed():
         from upath import UPath
-    except ImportError:
-        raise _missing() from None
     try:
         return cast(Path, UPath(text))
     except (ImportError, ValueError) as error:  # a protocol whose package is not installed
@@ -79,50 +85,49 @@ def read_items(
 ) -> Generator[Result, None, None]:
     """Results of items as `pipeline.read_items` has them, read by Ray's workers.
 
-    Args:
-        jobs: workers; by default as many as the cluster (RAY_ADDRESS), or else this machine, has
-            cores.
-        shards: folder of the Parquet files, which every worker can reach.
-        progress: called with the number of shards done, and of all.
+    jobs: workers, by default one a core of the cluster (RAY_ADDRESS) or else of this machine.
+    shards: folder of the Parquet files, which every worker can reach. progress: called with the
+    number of shards done, and of all.
 
-    Raises:
-        UserError: Ray is not installed or cannot be reached, or `shards` holds another reading.
+    Raises: UserError where Ray is not installed or cannot be reached, or `shards` holds another
+    reading.
     """
-    plan = list(_plan(items, root, _identity(reader, rules)))
+    digest = reader.description["sha256"]
+    plan = list(_plan(items, root, f"{digest} {reader.threshold} {rules}"))
     done = _done(shards, plan)
-    waiting = [shard for shard in plan if shard.name not in done]
     progress(len(done), len(plan))
-    if waiting:
-        model = str(reader.path.absolute()), reader.threshold, reader.description["sha256"]
-        tasks = [
-            {"name": shard.name, "work": pickle.dumps((model, shard, root, rules, shards))}
-            for shard in waiting
-        ]
-        for count in _read(tasks, jobs):
-            progress(len(done) + count, len(plan))
+    model = str(reader.path.absolute()), reader.threshold, digest
+    tasks = [
+        {"name": shard.name, "work": pickle.dumps((model, shard, root, rules, shards))}
+        for shard in plan
+        if shard.name not in done
+    ]
+    if tasks:
+        for read in _read(tasks, jobs):
+            progress(len(done) + read, len(plan))
     for shard in plan:
         yield from _load(shards, shard.name)
 
 
-def _identity(reader: Reader, rules: str) -> str:
-    return f"{reader.description['sha256']} {reader.threshold} {rules}"
-
-
 def _plan(items: Iterable[Card | Path], root: Path, identity: str) -> Iterator[Shard]:
     pieces = chunks(items)
-    number = 0
-    while content := list(chain.from_iterable(islice(pieces, PIECES))):
+    for number in count():
+        content = list(chain.from_iterable(islice(pieces, PIECES)))
+        if not content:
+            return
         key = hashlib.sha256(identity.encode())
         states: dict[str, str] = {}
         for item in content:
-            paths = item.images if isinstance(item, Card) else [item]
             name = (item.name, item.message) if isinstance(item, Card) else ()
-            now = {str(path): _state(path) for path in paths}
-            states |= now
-            names = (path.relative_to(root).as_posix() for path in paths)
-            key.update(repr((*name, *zip(names, now.values(), strict=True))).encode())
+            now = {path: _state(path) for path in _files(item)}
+            states |= {str(path): state for path, state in now.items()}
+            images = ((path.relative_to(root).as_posix(), now[path]) for path in now)
+            key.update(repr((*name, *images)).encode())
         yield Shard(f"{number:06}-{key.hexdigest()[:16]}", content, states)
-        number += 1
+
+
+def _files(item: Card | Path) -> Sequence[Path]:
+    return item.images if isinstance(item, Card) else [item]
 
 
 def _state(path: Path) -> str:
@@ -137,12 +142,9 @@ def _state(path: Path) -> str:
 def _done(shards: Path, plan: list[Shard]) -> set[str]:
     """Names of the shards that are there already, whole."""
     folder = shards / "predictions"
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    found = {  # a killed worker may have left a hidden file, as `files.replacing` begins them
-        name.removesuffix(".parquet")
-        for name in found
-        if name.endswith(".parquet") and not name.startswith(".")
-    }
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    # A killed worker may have left a hidden file, as `files.replacing` begins them.
+    found = {name.removesuffix(".parquet") for name in fnmatch.filter(names, "[!.]*.parquet")}
     if found - {shard.name for shard in plan}:
         raise UserError(
             f"{shards} holds a reading of other images, or with another model, threshold or rules; "
@@ -153,33 +155,26 @@ def _done(shards: Path, plan: list[Shard]) -> set[str]:
 
 def _read(tasks: list[dict[str, Any]], jobs: int | None) -> Iterator[int]:
     """Lets Ray's workers read shards; counts those that are done."""
-    try:
+    with _needed():
         import ray
         import ray.data
-    except ImportError:
-        raise _missing() from None
     with _cluster(ray, jobs):
         blocks = ray.data.from_items(tasks, override_num_blocks=len(tasks))
         pool = ray.data.TaskPoolStrategy(size=jobs and min(jobs, len(tasks)))
         done = blocks.map(_read_shard, compute=pool, num_cpus=1)
-        for count, _ in enumerate(done.iter_rows(), start=1):
-            yield count
+        yield from (number for number, _ in enumerate(done.iter_rows(), start=1))
 
 
 @contextmanager
 def _cluster(ray: Any, jobs: int | None) -> Iterator[None]:
     # Workers look for this package where it is here; where it is installed they find it anyway.
-    path = (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))
-    settings = {
-        "logging_level": logging.ERROR,
-        "log_to_driver": False,
-        "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, path))}},
-    }
+    path = filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
+    workers = {"env_vars": {"PYTHONPATH": os.pathsep.join(path)}}
+    address = os.environ.get("RAY_ADDRESS")
+    own = {} if address else {"num_cpus": jobs or cores(), "include_dashboard": False}
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
-        if address := os.environ.get("RAY_ADDRESS"):
-            ray.init(address, **settings)
-        else:
-            ray.init("local", num_cpus=jobs or cores(), include_dashboard=False, **settings)
+        ray.init(address or "local", runtime_env=workers, **quiet, **own)
     except (ConnectionError, RuntimeError) as error:
         raise UserError(f"Ray cannot be reached: {error}") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -201,33 +196,34 @@ def _reader(model: str, threshold: float, sha256: str) -> Reader:
 
 
 def _read_shard(task: dict[str, Any]) -> dict[str, str]:
-    # Made by this program a moment ago: Ray hands tasks on as it hands on everything, as pickles.
+    # Made by this program a moment ago: Ray hands on everything as pickles.
     model, shard, root, rules, shards = pickle.loads(task["work"])
     reader = _reader(*model)
     results: list[Result] = []
     for chunk in chunks(shard.items):
-        open_image = open_pages if isinstance(root, os.PathLike) else _fetched(chunk)
-        unchanged = _unchanged(shard.states, open_image)
-        results += read_chunk(reader, chunk, root, rules, open_image=unchanged)
+        contents = {} if isinstance(root, os.PathLike) else _fetched(chunk)
+        open_image = partial(_open_unchanged, shard.states, contents)
+        results += read_chunk(reader, chunk, root, rules, open_image=open_image)
     _save(shards, task["name"], results)
     return {"name": task["name"]}
 
 
-def _unchanged(states: dict[str, str], open_image: OpenImage) -> OpenImage:
-    """`open_image` for files that are as they were when the reading began."""
+def _open_unchanged(
+    states: dict[str, str], contents: dict[str, bytes | str], path: Path, most: int | None
+) -> list[np.ndarray]:
+    """The pages of a file that is as it was when the reading began; `contents` as of `_fetched`."""
+    content = contents.get(str(path))
+    if isinstance(content, str):
+        raise UnreadableImage(content)
+    images = open_pages(path if content is None else io.BytesIO(content), most)
+    if _state(path) != states[str(path)]:
+        raise UnreadableImage("the file has changed since the reading began; read it anew")
+    return images
 
-    def open_if_unchanged(path: Path, most: int | None) -> list[np.ndarray]:
-        images = open_image(path, most)
-        if _state(path) != states[str(path)]:
-            raise UnreadableImage("the file has changed since the reading began; read it anew")
-        return images
 
-    return open_if_unchanged
-
-
-def _fetched(items: Items) -> OpenImage:
-    """`open_pages` for files that are far away, all of which are fetched at once."""
-    paths = [p for item in items for p in (item.images if isinstance(item, Card) else [item])]
+def _fetched(items: Items) -> dict[str, bytes | str]:
+    """The files of items, all of which are fetched at once, or why one cannot be."""
+    paths = [path for item in items for path in _files(item)]
 
     def fetch(path: Path) -> bytes | str:
         try:
@@ -236,42 +232,28 @@ def _fetched(items: Items) -> OpenImage:
             return f"the file cannot be fetched: {error}"
 
     with ThreadPoolExecutor(DOWNLOADS) as pool:
-        contents = dict(zip(map(str, paths), pool.map(fetch, paths), strict=True))
-
-    def open_image(path: Path, most: int | None) -> list[np.ndarray]:
-        content = contents[str(path)]
-        if isinstance(content, str):
-            raise UnreadableImage(content)
-        return open_pages(io.BytesIO(content), most)
-
-    return open_image
+        return dict(zip(map(str, paths), pool.map(fetch, paths), strict=True))
 
 
 def _save(shards: Path, name: str, results: list[Result]) -> None:
     """Writes a shard, its digests last: with them it is done."""
-    rows = [row for result in results for row in result.rows]
-    vins = [result.vin_row for result in results if result.vin_row]
-    entries = [result.entry for result in results if result.entry]
-    tables: dict[str, tuple[tuple[str, ...], Sequence[tuple[Any, ...]]]] = {}
-    if vins:
-        tables = {"vins": (VinRow._fields, vins), "review": (Entry._fields, entries)}
-    tables["predictions"] = Row._fields, rows
+    tables: dict[str, list[Row] | list[VinRow] | list[Entry]] = {}
+    if vins := [result.vin_row for result in results if result.vin_row]:
+        entries = [result.entry for result in results if result.entry]
+        tables = {"vins": vins, "review": entries}
+    tables["predictions"] = [row for result in results for row in result.rows]
     digests = {}
-    for table, (columns, content) in tables.items():
-        packed = _packed(columns, content)
+    for table, rows in tables.items():
+        packed = _packed(rows)
         digests[table] = sha256(packed)
         _put(shards / table / f"{name}.parquet", packed)
-    _put(_digests_of(shards, name), json.dumps(digests).encode())
-
-
-def _digests_of(shards: Path, name: str) -> Path:
-    return shards / "sha256" / f"{name}.json"
+    _put(shards / "sha256" / f"{name}.json", json.dumps(digests).encode())
 
 
 def _whole(shards: Path, name: str) -> dict[str, bytes]:
     """The files of a shard by table; none where one is missing or is not what was written."""
     try:
-        digests = json.loads(_digests_of(shards, name).read_bytes())
+        digests = json.loads((shards / "sha256" / f"{name}.json").read_bytes())
         files = {table: (shards / table / f"{name}.parquet").read_bytes() for table in digests}
     except (OSError, ValueError):
         return {}
@@ -286,21 +268,18 @@ def _load(shards: Path, name: str) -> Iterator[Result]:
     files = _whole(shards, name)
     if not files:
         raise UserError(f"{shards}: {name} is damaged; the same command reads its images again")
-    yield Result([Row(*row) for row in _table(files["predictions"])], 0)
+    yield Result([Row(**row) for row in _table(files["predictions"])], 0)
     if "vins" in files:
         for vin, entry in zip(_table(files["vins"]), _table(files["review"]), strict=True):
-            yield Result([], 0, VinRow(*vin), Entry(*entry))
+            yield Result([], 0, VinRow(**vin), Entry(**entry))
 
 
-def _packed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> bytes:
+def _packed(rows: list[Row] | list[VinRow] | list[Entry]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
     content = io.BytesIO()
-    values = zip(*rows, strict=True) if rows else [[]] * len(columns)
-    parquet.write_table(
-        pyarrow.table({c: list(v) for c, v in zip(columns, values, strict=True)}), content
-    )
+    parquet.write_table(pyarrow.Table.from_pylist([row._asdict() for row in rows]), content)
     return content.getvalue()
 
 
@@ -312,16 +291,12 @@ def _put(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
-def _table(content: bytes) -> Iterator[tuple[Any, ...]]:
+def _table(content: bytes) -> list[dict[str, Any]]:
     import pyarrow
     from pyarrow import parquet
 
     # In this thread and out of Arrow's own memory: `read_table` leaves threads behind that still
     # let go of Python's when the interpreter has ended, which aborts the program.
     with parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
-        table = file.read(use_threads=False)
-    return zip(*(column.to_pylist() for column in table.columns), strict=True)
-
-
-def _missing() -> UserError:
-    return UserError("--engine ray needs Ray: pip install -r requirements-ray.txt")
+        rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
+    return rows

@@ -16,9 +16,8 @@ def main(argv: list[str] | None = None) -> int:
     """The command; gives its exit status. `argv`: its arguments, by default the process's."""
     program = Path(sys.argv[0]).name
     options = parse(argv)
-    kept = text("nothing_changed")
-    if options.engine == "ray":
-        kept = text("goes_on", shards=options.shards)
+    ray = options.engine == "ray"
+    kept = text("goes_on", shards=options.shards) if ray else text("nothing_changed")
     from vinreader.reading import run
 
     try:

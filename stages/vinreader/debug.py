@@ -16,17 +16,12 @@ LINE = 22  # pixels a line of text
 
 
 def write_steps(folder: Path, grey: np.ndarray, row: Row) -> Path:
-    """Write the steps of one box side by side, with its reading under them, as a PNG.
+    """Write the steps of one box side by side, with its reading under them, as a PNG in `folder`,
+    which is made if need be; gives the picture's path.
 
-    Args:
-        folder: where to; made if need be.
-        grey: uint8 (height, width), the box's image.
-        row: its row of predictions.csv. Its path names the picture: `a/b.png.png` for `a/b.png`,
-            `a/b.tif#page=2.png` for `a/b.tif#page=2`, so two boxes never share one. Of a name that
-            no file could have with such an ending the start and a digest are taken.
-
-    Returns:
-        The picture's path.
+    grey: uint8 (height, width), the box's image. row: its row of predictions.csv, whose path names
+    the picture: `a/b.png.png` for `a/b.png`, `a/b.tif#page=2.png` for `a/b.tif#page=2`, so two
+    boxes never share one. Of a name too long for that the start and a digest are taken.
     """
     tiles = [_tile(step, image) for step, image in steps(grey)]
     reading = f"{row.character or '-'}  {row.confidence}"
@@ -50,14 +45,12 @@ def _tile(name: str, image: np.ndarray) -> np.ndarray:
     scale = TILE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     tile = np.full((TILE + LINE + GAP, TILE + GAP), 255, np.uint8)
-    tile[LINE : LINE + size[1], : size[0]] = cv2.resize(
-        image, size, interpolation=cv2.INTER_NEAREST
-    )
+    enlarged = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    tile[LINE : LINE + size[1], : size[0]] = enlarged
     _write(tile, name, LINE - 7)
     return tile
 
 
 def _write(image: np.ndarray, text: str, baseline: int) -> None:
-    cv2.putText(
-        image, text, (4, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0, 1, lineType=cv2.LINE_AA
-    )
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(image, text, (4, baseline), font, 0.5, 0, 1, lineType=cv2.LINE_AA)

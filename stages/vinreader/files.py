@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
-from itertools import chain, count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -72,9 +71,11 @@ def _temporary(folder: Path) -> list[Path]:
 def put_aside(path: Path) -> Path:
     """Renames a file to the first free one of `<name>.earlier`, `<name>.earlier-2` ...; gives its
     new path."""
-    names = chain(["earlier"], (f"earlier-{number}" for number in count(2)))
-    paths = (path.with_name(f"{path.stem}.{name}{path.suffix}") for name in names)
-    return path.rename(next(free for free in paths if not free.exists()))
+    free, number = path.with_stem(f"{path.stem}.earlier"), 1
+    while free.exists():
+        number += 1
+        free = path.with_stem(f"{path.stem}.earlier-{number}")
+    return path.rename(free)
 
 
 def sha256(content: Path | bytes) -> str:

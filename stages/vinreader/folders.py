@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from vinreader.image.kinds import START, SUFFIXES, kind_of, why_not_read
 from vinreader.image.pages import UnreadableImage, size_seen
@@ -31,12 +32,11 @@ from vinreader.tables import printable
 
 NEARLY = range(BOXES - 2, BOXES + 3)  # counts that were meant as a card's
 SHORTEST = 5  # characters of the shortest numbers from before 1981
-LINKED, SPECIAL = "link to a folder: not followed", "no file"  # why something is left aside
 WIDE = 4.0  # width / height; 17 boxes make 8 to 20, a single box hardly 2
 _NUMBERED = re.compile(r"(.+)_(\d{1,3})", re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
 _ENDING = re.compile(r"\.\w{1,8}")
-_DIGITS = re.compile(r"\d+", re.ASCII)
+_DIGITS = re.compile(r"(?=\d)0*(\d*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,10 @@ class Card:
 
 @dataclass
 class Found:
-    """What lies in a folder and all folders below it, as far as `find_items` has come.
+    """What lies in a folder and below it, as far as `find_items` has come.
 
-    images: files by kind (the ending of their names). aside: files that are not read, by the
-    reason and by the folder, relative to the one asked for. unlisted: how many folders cannot be
-    listed.
+    images: files by the ending of their names. aside: files that are not read, by the reason and by
+    the folder, relative to the one asked for. unlisted: how many folders cannot be listed.
     """
 
     images: Counter[str] = field(default_factory=Counter)
@@ -70,43 +69,39 @@ class Found:
     unlisted: int = 0
 
 
+# What lies in a folder; a folder in it is the iterator of what lies there.
+_Item: TypeAlias = "Card | Path | Iterator[_Item]"
+
+
 def find_items(folder: Path, found: Found | None = None) -> Iterator[Card | Path]:
-    """The cards and the images by themselves in a folder and all folders below it.
-
-    In natural order of their names, folder by folder. Links to folders are not followed. A folder
-    that cannot be listed becomes a card without images, with the reason as its message.
-
-    found: takes up what is there.
+    """The cards and the images by themselves in a folder and all folders below it, in natural order
+    of their names; `found` takes up what is there. Links to folders are not followed. A folder that
+    cannot be listed becomes a card without images, with the reason as its message.
 
     Raises: OSError if `folder` itself cannot be listed.
     """
     found = found or Found()
-    waiting = [_items(folder, folder, found)]
+    waiting: list[Iterator[_Item]] = [_items(folder, folder, found)]
     while waiting:
         item = next(waiting[-1], None)
         if item is None:
             waiting.pop()
-        elif isinstance(item, _Subfolder):
-            waiting.append(_items(folder, item.path, found))
+        elif isinstance(item, Iterator):
+            waiting.append(item)
         else:
             yield item
 
 
-@dataclass(frozen=True)
-class _Subfolder:
-    path: Path
-
-
-def _items(root: Path, here: Path, found: Found) -> Iterator["Card | Path | _Subfolder"]:
-    """The items of one folder, with a `_Subfolder` where that one's items belong."""
+def _items(root: Path, here: Path, found: Found) -> "Iterator[_Item]":
+    """The items of one folder, with those of a folder in it where they belong."""
+    place = here.relative_to(root).as_posix()
     try:
-        images, subfolders = _list(root, here, found)
+        images, subfolders = _list(here, printable(place), found)
     except OSError as error:
         if here == root:
             raise
         found.unlisted += 1
-        reason = f"folder cannot be listed: {error.strerror}"
-        yield Card(here.relative_to(root).as_posix(), (), reason)
+        yield Card(place, (), f"folder cannot be listed: {error.strerror}")
         return
     loose, groups = _numbered_cards(root, here, images, {*images, *subfolders})
     card, loose = _folder_card(root, here, loose, subfolders)
@@ -121,25 +116,22 @@ def _items(root: Path, here: Path, found: Found) -> Iterator["Card | Path | _Sub
     for match in re.finditer("([^/]+/?)/", listing):
         entry = match[1]
         if entry.endswith("/"):
-            yield _Subfolder(here / entry[:-1])
+            yield _items(root, here / entry[:-1], found)
         elif entry.endswith("\0"):
             yield groups[entry[:-1]]
         else:
             yield here / entry
 
 
-def _list(root: Path, here: Path, found: Found) -> tuple[list[str], list[str]]:
-    """Names of the images and of the folders in a folder."""
+def _list(here: Path, place: str, found: Found) -> tuple[list[str], list[str]]:
+    """Names of the images and of the folders in a folder, which `found` calls `place`."""
     images: list[str] = []
     subfolders: list[str] = []
     for name, kind in _entries(here):
         if kind == "folder":
             subfolders.append(name)
-            continue
-        aside = _why_aside(here, name) if kind == "file" else LINKED if kind == "link" else SPECIAL
-        if aside:
-            folder = printable(here.relative_to(root).as_posix())
-            found.aside.setdefault(aside, Counter())[folder] += 1
+        elif aside := _why_aside(here, name) if kind == "file" else kind:
+            found.aside.setdefault(aside, Counter())[place] += 1
         else:
             images.append(name)
             found.images[_ending(name).removeprefix(".").upper()] += 1
@@ -147,8 +139,8 @@ def _list(root: Path, here: Path, found: Found) -> tuple[list[str], list[str]]:
 
 
 def _entries(here: Path) -> Iterator[tuple[str, str]]:
-    """The name of everything in a folder, and what it is: `folder`, `file`, `link` (to a folder) or
-    `special` (a pipe, a device)."""
+    """The name of everything in a folder, and what it is: `folder`, `file`, or why it is neither
+    (a link to a folder, a pipe, a device)."""
     if not isinstance(here, Path):  # on a file system of fsspec's, in one request
         for entry in here.fs.ls(here.path, detail=True):
             # Stores of objects list a folder among its content.
@@ -166,48 +158,41 @@ def _kind(entry: os.DirEntry[str]) -> str:
     its row says so."""
     try:
         if entry.is_dir():
-            return "link" if entry.is_symlink() else "folder"
+            return "link to a folder: not followed" if entry.is_symlink() else "folder"
         if entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path)):  # noqa: PTH110
             return "file"
     except OSError:
         return "file"
-    return "special"
+    return "no file"
 
 
 def _why_aside(here: Path, name: str) -> str:
     """Why a file is not read, or "" for one that is meant as an image: by its ending, or by how its
     content begins."""
-    suffix = _suffix(name)
-    if suffix in SUFFIXES:
+    ending = _ending(name)
+    if ending in SUFFIXES:
         return ""
     try:
         with (here / name).open("rb") as file:
-            start = file.read(START)
+            kind = kind_of(file.read(START))
     except OSError as error:
         return f"cannot be opened: {error.strerror}"
-    kind = kind_of(start)
-    ending = _ending(name)
-    return why_not_read(kind) if kind else f"no image{f' ({ending})' if ending else ''}"
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (Path takes 10 times as long)
+    return why_not_read(kind) if kind else f"no image ({ending})" if ending else "no image"
 
 
 def _ending(name: str) -> str:
     """The ending of a name as something to count by: "" for one that is no usual ending."""
-    suffix = _suffix(name)
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (Path takes 10 times as long)
     return suffix if _ENDING.fullmatch(suffix) else ""
 
 
 def natural(names: Iterable[str]) -> list[str]:
     """Names sorted so that 9 comes before 10, in every part of them."""
-    return sorted(sorted(names), key=_natural_key)
 
+    def key(name: str) -> str:  # a number is led by its length: text compares as numbers do
+        return _DIGITS.sub(lambda m: f"\0{len(m[1]):03}{m[1]}", name.casefold())
 
-def _natural_key(name: str) -> str:
-    # A number is led by its length, so that text compares as numbers do.
-    return _DIGITS.sub(lambda m: f"\0{len(m[0].lstrip('0')):03}{m[0].lstrip('0')}", name.casefold())
+    return sorted(sorted(names), key=key)
 
 
 def _numbered_cards(
@@ -220,34 +205,34 @@ def _numbered_cards(
     """
     place = here.relative_to(root)
     loose: list[str] = []
-    groups: dict[str, list[tuple[int, str]]] = {}
+    groups: dict[str, dict[str, int]] = {}  # box numbers by file, by card
     cards: dict[str, Card] = {}
     for name in names:
-        numbered = _NUMBERED.fullmatch(_stem(name))
-        if numbered:
-            groups.setdefault(numbered[1], []).append((int(numbered[2]), name))
+        if numbered := _NUMBERED.fullmatch(_stem(name)):
+            groups.setdefault(numbered[1], {})[name] = int(numbered[2])
         else:
             loose.append(name)
-    for card, group in groups.items():
-        boxes = _boxes_of_group(here, group)
+    for card, numbers in groups.items():
+        boxes = _boxes_of_group(here, numbers)
         if boxes:
-            paths = tuple(here / name for _, name in boxes)
-            numbers = [number for number, _ in boxes]
-            name = (place / (boxes[0][1] if card in taken else card)).as_posix()
-            cards[card] = Card(name, paths, _miscount(numbers), _gaps(numbers))
-        loose += {name for _, name in group} - {name for _, name in boxes}
+            name = (place / (boxes[0] if card in taken else card)).as_posix()
+            problems = _problems([numbers[box] for box in boxes])
+            cards[card] = Card(name, tuple(here / box for box in boxes), *problems)
+        loose += {*numbers} - {*boxes}
     return loose, cards
 
 
-def _boxes_of_group(here: Path, group: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """The (number, name) of a group's boxes in order, or nothing if it is no card."""
-    if len(group) < NEARLY[0]:
-        return []
-    if any(n > NEARLY[-1] and not _is_wide_file(here / name) for n, name in group):
-        return []
-    place = {name: index for index, name in enumerate(natural(name for _, name in group))}
-    boxes = [(n, name) for n, name in group if n <= NEARLY[-1] and not _is_wide_file(here / name)]
-    return sorted(boxes, key=lambda box: (box[0], place[box[1]])) if len(boxes) in NEARLY else []
+def _boxes_of_group(here: Path, numbers: dict[str, int]) -> list[str]:
+    """The files of a group that are boxes, in their order, or nothing if it is no card."""
+    boxes = []
+    if len(numbers) >= NEARLY[0]:
+        for name in sorted(numbers, key=lambda name: -numbers[name]):
+            if not _is_wide_file(here / name):
+                if numbers[name] > NEARLY[-1]:
+                    return []
+                boxes.append(name)
+    in_order = sorted(natural(boxes), key=lambda name: numbers[name])
+    return in_order if len(boxes) in NEARLY else []
 
 
 def _folder_card(
@@ -264,54 +249,46 @@ def _folder_card(
             strange |= not _NUMBER.fullmatch(_stem(name)) or int(_stem(name)) > NEARLY[-1]
             if strange and len(boxes) > NEARLY[-1]:
                 return None, names
-    stems = [_stem(name) for name in boxes]
-    message = _message_of_folder(stems, here != root)
-    if message is None:
+    problems = _problems_of_folder([_stem(name) for name in boxes], here != root)
+    if problems is None:
         return None, names
     name = here.relative_to(root).as_posix() if here != root else here.resolve().name
     if here == root and name in subfolders:
         name = f"../{name}"
-    numbered = all(map(_NUMBER.fullmatch, stems))
-    # Of boxes without numbers nobody can tell which is missing: those at the end.
-    gaps = _gaps([int(stem) for stem in stems]) if numbered else tuple(range(len(boxes), BOXES))
-    card = Card(name, tuple(here / box for box in boxes), message, gaps)
+    card = Card(name, tuple(here / box for box in boxes), *problems)
     return card, list({*names} - {*boxes})
 
 
-def _message_of_folder(stems: list[str], below: bool) -> str | None:
-    """What is wrong with the card of a folder's images, "" for nothing, None if it is no card."""
-    numbers = [int(stem) for stem in stems if _NUMBER.fullmatch(stem)]
-    if stems and len(numbers) == len(stems):
-        first, last = min(numbers), max(numbers)
+def _problems_of_folder(stems: list[str], below: bool) -> tuple[str, tuple[int, ...]] | None:
+    """`message` and `gaps` of the card of a folder's images, None if it is no card."""
+    if stems and all(map(_NUMBER.fullmatch, stems)):
+        numbers = sorted(map(int, stems))
+        first, last = numbers[0], numbers[-1]
         is_count = len(set(numbers)) == last - first + 1 and first <= 1
         if len(stems) in NEARLY or (below and is_count and SHORTEST <= last <= NEARLY[-1]):
-            return _miscount(numbers)
+            return _problems(numbers)
     elif len(stems) == BOXES:
-        return ""
+        return "", ()
     elif below and len(stems) in NEARLY:
-        return f"{len(stems)} boxes, a card has {BOXES}"
+        # Of boxes without numbers nobody can tell which is missing: those at the end.
+        return f"{len(stems)} boxes, a card has {BOXES}", tuple(range(len(stems), BOXES))
     return None
 
 
-def _gaps(numbers: list[int]) -> tuple[int, ...]:
-    """The places of missing boxes among all, in order of their numbers."""
-    start = 0 if 0 in numbers else 1
-    missing = {*range(start, start + BOXES)} - {*numbers}
-    return tuple(at for at, number in enumerate(sorted([*numbers, *missing])) if number in missing)
-
-
-def _miscount(numbers: list[int]) -> str:
-    """What is wrong with a card's box numbers (counted from 0 or from 1), or ""."""
+def _problems(numbers: list[int]) -> tuple[str, tuple[int, ...]]:
+    """`message` and `gaps` of a card whose boxes have these numbers, counted from 0 or from 1."""
     counts = Counter(numbers)
     start = 0 if 0 in counts else 1
     wanted = range(start, start + BOXES)
+    missing = [n for n in wanted if n not in counts]
     problems = [
         ("duplicate box", sorted(n for n, count in counts.items() if count > 1)),
-        ("missing box", [n for n in wanted if n not in counts]),
+        ("missing box", missing),
         ("unexpected box", sorted(n for n in counts if n not in wanted)),
     ]
-    found = [f"{what} {', '.join(map(str, boxes))}" for what, boxes in problems if boxes]
-    return f"{len(numbers)} boxes, a card has {BOXES}: {'; '.join(found)}" if found else ""
+    said = "; ".join(f"{what} {', '.join(map(str, boxes))}" for what, boxes in problems if boxes)
+    gaps = (at for at, n in enumerate(sorted([*numbers, *missing])) if n in missing)
+    return said and f"{len(numbers)} boxes, a card has {BOXES}: {said}", tuple(gaps)
 
 
 def _stem(name: str) -> str:

@@ -23,10 +23,8 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 @contextmanager
 def notes_held() -> Iterator[None]:
-    """Holds back what LiteRT's C++ code notes on standard error; all but notes is passed on.
-
-    For processes of this program's own: it redirects standard error, which in another program
-    threads may be writing to. LiteRT cannot be told from Python to note nothing.
+    """Holds back what LiteRT's C++ code notes on standard error, which nothing else can; all but
+    notes is passed on. For processes of this program's own: others have threads that write there.
     """
     try:
         screen = os.dup(2)
@@ -45,14 +43,9 @@ def notes_held() -> Iterator[None]:
 
 
 class LiteRT:
-    """The interpreter of an exported model: normalised characters to logits.
+    """The interpreter of the content of a .tflite file, with so many threads.
 
-    Args:
-        model: the content of a .tflite file.
-        threads: processor threads of the interpreter.
-
-    Raises:
-        ValueError, RuntimeError: not a model, or one that reads other things.
+    Raises: ValueError, RuntimeError where it is no model, or one that reads other things.
     """
 
     def __init__(self, model: bytes, threads: int = 1):

@@ -1,7 +1,4 @@
-"""What the commands take and give: options with their types, and exit statuses.
-
-Apart from what reads, so that a command that only serves what was read begins at once.
-"""
+"""What the commands take and give: options with their types, and exit statuses."""
 
 import argparse
 import sys
@@ -96,20 +93,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "draw N of the accepted cards into review.html, to be checked without what was "
         "read; vin-reader audit tells from the answers how many of all accepted cards are wrong",
     },
-    "--jobs": {
-        "type": number,
-        "metavar": "N",
-        "help": "processes that read (default: one a core)",
-    },
+    "--jobs": {"type": number, "metavar": "N", "help": "processes that read (default: one a core)"},
     "--debug": {
         "type": Path,
         "metavar": "DIR",
         "help": "write a picture of each box into DIR: how it was read",
     },
-    "--language": {
-        "choices": LANGUAGES,
-        "help": "of what is said here (default: the system's)",
-    },
+    "--language": {"choices": LANGUAGES, "help": "of what is said here (default: the system's)"},
     "--version": {
         "action": "store_true",
         "help": "print what the model was made from, and what reads here",

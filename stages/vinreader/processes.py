@@ -1,11 +1,16 @@
 """Work on many images shared by the processor's cores: the same results, sooner.
 
+The standard library's pool does the sharing; here stands what it leaves to its users. Ctrl+C where
+it takes a lock would hang it, at once it does not end, and its workers outlive a killed parent
+(`multiprocessing.Pool` would even wait for ever for a killed worker; loky is another dependency).
+
 What processes need is imported when they are started: most readings are of a card or two.
 """
 
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -44,75 +49,55 @@ def in_order(
     begin: Callable[..., None] | None = None,
     arguments: tuple[Any, ...] = (),
 ) -> Iterator[Result]:
-    """The function's result of each piece, one after the other, whichever process made it.
+    """The function's result of each piece, one after the other, whichever process made it; few of
+    either are held at a time.
 
-    Few pieces and results are held at a time, however many there are.
+    function: of a module; its result must follow from the piece alone. processes: 1 is this one.
+    begin: called with `arguments` in every process before its first piece.
 
-    Args:
-        function: of a module, of one argument; its result must follow from that alone.
-        pieces: what to share.
-        processes: how many to use; 1 is this one.
-        begin: called with `arguments` in every process before its first piece.
-
-    Raises:
-        UserError: a process was ended from outside.
+    Raises: UserError where a process was ended from outside.
     """
     if processes == 1:
         if begin:
             begin(*arguments)
         yield from map(function, pieces)
         return
-    with _interrupts_held() as interrupted:
-        yield from _shared(function, pieces, processes, interrupted, begin, arguments)
-
-
-def _shared(
-    function: Callable[[Piece], Result],
-    pieces: Iterable[Piece],
-    processes: int,
-    interrupted: Callable[[], bool],
-    begin: Callable[..., None] | None,
-    arguments: tuple[Any, ...],
-) -> Iterator[Result]:
     import multiprocessing
     from concurrent.futures import Future, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool
 
-    # Forked workers start at once and do not run the caller's script again, as spawned ones do.
-    # All of them are forked with the first piece.
+    # Forked workers, all with the first piece, do not run the caller's script as spawned ones do.
     context = multiprocessing.get_context("fork" if FORKS else "spawn")
-    pool = ProcessPoolExecutor(min(processes, MOST), context, _begin, (begin, arguments))
-    waiting: deque[Future[Any]] = deque()
+    waiting: deque[Future[Result]] = deque()
     pieces = iter(pieces)
+    with _interrupts_held() as interrupted:
+        pool = ProcessPoolExecutor(min(processes, MOST), context, _begin, (begin, arguments))
 
-    def submit(number: int) -> None:
-        waiting.extend(pool.submit(function, piece) for piece in islice(pieces, number))
+        def submit(number: int) -> None:
+            waiting.extend(pool.submit(function, piece) for piece in islice(pieces, number))
 
-    try:
-        with _opencv_without_threads():
-            submit(AHEAD * processes)
-        while waiting and not interrupted():
-            if wait([waiting[0]], timeout=RESPONSE).done:
-                result = waiting.popleft().result()
-                submit(1)
-                yield result
-    except BrokenProcessPool:
-        if not interrupted():
-            raise UserError(text("ended")) from None
-    finally:
-        if interrupted():  # what is being done may take long, and nobody wants it
-            for worker in multiprocessing.active_children():
-                worker.kill()  # one just forked still defers SIGTERM as this process does
-        pool.shutdown(cancel_futures=True)
+        try:
+            with _opencv_without_threads():
+                submit(AHEAD * processes)
+            while waiting and not interrupted():
+                if wait([waiting[0]], timeout=RESPONSE).done:
+                    result = waiting.popleft().result()
+                    submit(1)
+                    yield result
+        except BrokenProcessPool:
+            if not interrupted():
+                raise UserError(text("ended")) from None
+        finally:
+            if interrupted():  # what is being done may take long, and nobody wants it
+                for worker in multiprocessing.active_children():
+                    worker.kill()  # one just forked still defers SIGTERM as this process does
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
 def _opencv_without_threads() -> Iterator[None]:
-    """Ends OpenCV's threads for the block in which workers are forked, which inherit one thread.
-
-    A forked process has none of the threads, only the record of them: OpenCV would wait for them
-    for ever. Here they start again when they are next needed.
-    """
+    """Ends OpenCV's threads for the block in which workers are forked: those have none of the
+    threads, only the record of them, and would wait for them for ever."""
     cv2 = sys.modules.get("cv2")  # its import takes as long as the start of a process
     if not cv2:
         yield
@@ -130,18 +115,13 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
     """Defers Ctrl-C and SIGTERM to the end of the block; gives a function that tells whether one
     came.
 
-    They are raised wherever Python happens to be. Where a pool of processes takes a lock, that
-    leaves the lock taken, and the pool waits for ever; where an object is deleted, it is lost.
-    A mask would not do: another thread would take the signal, and Python would still interrupt
-    this one.
+    They are raised wherever Python happens to be: where a pool takes a lock, it stays taken; where
+    an object is deleted, they are lost. A mask would not do: another thread would take the signal,
+    and Python would still interrupt this one.
     """
-    import threading
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # which is not interrupted anyway
-        return
     came: list[int] = []
-    deferred = (signal.SIGINT, signal.SIGTERM)
+    interrupted = threading.current_thread() is threading.main_thread()  # no other thread ever is
+    deferred = (signal.SIGINT, signal.SIGTERM) if interrupted else ()
     before = {s: signal.signal(s, lambda number, _: came.append(number)) for s in deferred}
     try:
         yield lambda: bool(came)
@@ -153,8 +133,6 @@ def _interrupts_held() -> Iterator[Callable[[], bool]]:
 
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    import threading
-
     if not FORKS:
         import cv2
 

@@ -1,10 +1,9 @@
 """Where a reading comes from: the model's data, parameters, code and libraries, from its .json."""
 
-import hashlib
 import json
 import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "vin
 
 def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """Versions of Python and of libraries, by default those that read here."""
+    from importlib.metadata import PackageNotFoundError, version  # slow, and wanted last
+
     found = {"python": platform.python_version()}
     for name in libraries:
         try:
@@ -30,22 +31,22 @@ def origin(reader: Reader) -> str:
     """What the model was made from, and what reads here: lines for `--version`."""
     description = reader.description
     data = description.get("data", {})
-    code = {
-        None: f"the model does not tell; SHA-256 of what reads here: {code_digest()}",
-        False: f"{code_digest()}, as it is here",
-        True: f"{description.get('code', {}).get('reading')}; not as it is here: {code_digest()}",
-    }[changed_code(reader)]
+    made_with, here = description.get("code", {}).get("reading"), code_digest()
+    code = f"{made_with}; not as it is here: {here}"
+    if made_with is None:
+        code = f"the model does not tell; SHA-256 of what reads here: {here}"
+    elif made_with == here:
+        code = f"{here}, as it is here"
     trained_on = [
-        f"{folder['parts']['train']['images']:,} images of the labelled folder {name}"
-        for name, folder in description.get("labelled", {}).items()
-        if "train" in folder["parts"]
+        f"{found['parts']['train'][count]:,} {what} {name}"
+        for kind, count, what in (
+            ("labelled", "images", "images of the labelled folder"),
+            ("archive", "groups", "cards of the batch"),
+        )
+        for name, found in description.get(kind, {}).items()
+        if "train" in found.get("parts", {})
     ]
-    trained_on += [
-        f"{batch['parts']['train']['groups']:,} cards of the batch {name}"
-        for name, batch in description.get("archive", {}).items()
-        if "train" in batch.get("parts", {})
-    ]
-    missing: list[str] = description.get("missing", [])
+    missing = description.get("missing", [])
     trained_on += [f"not of {name}, a labelled folder that was not there" for name in missing]
     lines = [
         ("model", reader.path),
@@ -63,28 +64,19 @@ def origin(reader: Reader) -> str:
     return "\n".join(f"{name:12} {text}" for name, text in lines)
 
 
+def _list(found: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in found.items())
+
+
 def code_digest() -> str:
     """SHA-256, hexadecimal, of the code that makes a reading of an image: names and contents of its
     files, in their order; line ends do not count. A model's thresholds hold for what reads so."""
     here = Path(__file__).parent
-    files = [path for folder in ("image", "number") for path in (here / folder).glob("*.py")]
+    files = [*here.glob("image/*.py"), *here.glob("number/*.py")]
     files += [here / f"{name}.py" for name in ("litert", "reader", "spec")]
-    joined = hashlib.sha256()
-    for name, path in sorted((path.relative_to(here).as_posix(), path) for path in files):
-        content = path.read_bytes().replace(b"\r\n", b"\n")
-        joined.update(f"{name} {sha256(content)}\n".encode())
-    return joined.hexdigest()
-
-
-def changed_code(reader: Reader) -> bool | None:
-    """Whether the code that reads here is not that which the model was made with; None where the
-    model's description does not tell."""
-    made_with = reader.description.get("code", {}).get("reading")
-    return None if made_with is None else made_with != code_digest()
-
-
-def _list(found: dict[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in found.items())
+    names = sorted((path.relative_to(here).as_posix(), path) for path in files)
+    digests = ((n, sha256(path.read_bytes().replace(b"\r\n", b"\n"))) for n, path in names)
+    return sha256("".join(f"{name} {digest}\n" for name, digest in digests).encode())
 
 
 def record_of(table: Path) -> Path:
@@ -95,21 +87,19 @@ def record_of(table: Path) -> Path:
 def recorded_tables(table: Path) -> dict[str, str]:
     """The tables of the reading that wrote a table, by name with their SHA-256, as its record has
     them; none where there is no record."""
-    try:
-        found: dict[str, str] = json.loads(record_of(table).read_text("utf-8"))["tables"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return found
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return {**json.loads(record_of(table).read_text("utf-8"))["tables"]}
+    return {}
 
 
 def write_record(reader: Reader, rules: str, tables: list[Path], found: dict[str, Any]) -> None:
     """The record beside a table, `<table>.json`: which model made its rows, and how.
 
-    Args:
-        tables: the first one gives the record its name. The SHA-256 of each is in it, so a table
-            that was changed afterwards, or made by another run, does not match its record.
-        found: `Summary.record`: what lay in the folder and was left aside.
+    tables: the first one gives the record its name. The SHA-256 of each is in it, so a table that
+    was changed afterwards, or made by another run, does not match its record. found:
+    `Summary.record`: what lay in the folder and was left aside.
     """
+    made_with = reader.description.get("code", {}).get("reading")
     write_json(
         record_of(tables[0]),
         {
@@ -123,7 +113,7 @@ def write_record(reader: Reader, rules: str, tables: list[Path], found: dict[str
             "rules": rules,
             "years": list(reader.years) if reader.years else None,
             "versions": versions(),
-            "changed_code": changed_code(reader),
+            "changed_code": None if made_with is None else made_with != code_digest(),
             "found": found,
             "tables": {table.name: sha256(table) for table in tables},
         },

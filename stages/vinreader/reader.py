@@ -23,32 +23,21 @@ from vinreader.number import vin as facts
 from vinreader.number.known import Known, recognise
 from vinreader.spec import BOXES, CHARACTERS, ModelError
 
-# Beside the package when it is installed, in the project's models/ otherwise.
-RELEASED = next(
-    (
-        folder / "vin-reader.tflite"
-        for folder in (
-            Path(__file__).parent / "released",
-            Path(__file__).parents[2] / "models" / "released",
-        )
-        if (folder / "vin-reader.tflite").is_file()
-    ),
-    Path("models/released/vin-reader.tflite"),
+_PLACES = (  # beside the package when it is installed, in the project's models/ otherwise
+    Path(__file__).parent / "released/vin-reader.tflite",
+    Path(__file__).parents[2] / "models/released/vin-reader.tflite",
 )
+RELEASED = next(filter(Path.is_file, _PLACES), _PLACES[1])
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One box, read.
 
-    Attributes:
-        character: one of the 33 characters; empty when the box is.
-        confidence: probability that `character` is right, 0 to 1, calibrated.
-        runner_up: the next likely character; runner_up_confidence: its probability.
-        status: `ok`, or `review` when a person should look.
-        message: why a person should look, empty otherwise or when it is only the confidence.
-        probabilities: float64 (33,), in the order of `spec.CHARACTERS`, sum 1, for characters
-            that are equally likely beforehand.
+    character: one of the 33, empty when the box is. confidence: calibrated probability, 0 to 1,
+    that it is right. runner_up: the next likely, and its probability. status: `ok`, or `review`
+    when a person should look. message: why, empty when it is only the confidence. probabilities:
+    float64 (33,), in the order of `spec.CHARACTERS`, sum 1, all equally likely beforehand.
     """
 
     character: str
@@ -64,18 +53,14 @@ class Reading:
 class CardReading:
     """One card, read: its 17 boxes, and the number they make under the rules.
 
-    Attributes:
-        vin: the most probable number, 17 characters; raw: the reading box by box. Both have `-`
-            for an empty box.
-        confidence: probability that all of `vin` is right, 0 to 1, calibrated; 0 with an empty box.
-        status: `ok`, or `review` when a person should look; has_problems: whether it is for
-            something else than its confidence; message: why, and what the rules changed.
-        check_digit: `ok`, `wrong` or `not required`; empty with an empty box.
-        region, manufacturer, model_year: what the number tells, else empty.
-        changed: the boxes in which `vin` differs from the plain reading, and by which rule.
-        alternatives: of each box the few likeliest characters under the rules, best first, with
-            their probabilities; none of an empty box.
-        boxes: the 17 readings.
+    vin: the most probable number, 17 characters; raw: the reading box by box; both have `-` for an
+    empty box. confidence: calibrated probability, 0 to 1, that all of `vin` is right; 0 with an
+    empty box. status: `ok`, or `review` when a person should look; has_problems: for something else
+    than its confidence; message: why, and what the rules changed. check_digit: `ok`, `wrong` or
+    `not required`; empty with an empty box. region, manufacturer, model_year: what the number
+    tells, else empty. changed: the boxes in which `vin` differs from the plain reading, and by
+    which rule. alternatives: of each box the few likeliest characters under the rules, best first,
+    with their probabilities; none of an empty box. boxes: the 17 readings.
     """
 
     vin: str
@@ -98,13 +83,12 @@ class Reader:
 
     Args:
         model: path of the .tflite file; the released reader when not given.
-        threshold: confidence under which a reading is for review, 0 to 1; the model's own,
-            chosen on validation characters, when not given.
+        threshold: confidence under which a reading is for review, 0 to 1; by default the model's.
         threads: processor threads of the interpreter.
         known: numbers that the archive already has; see `known.py`.
         years: the first and the last model year that the vehicles can be of; see `prior.build`.
-        risk: expected share of errors among the accepted, one of those that the model has
-            thresholds for (`by_risk` in its description); its own when not given.
+        risk: expected share of errors among the accepted, one of `by_risk` in the model's
+            description; by default the model's own.
 
     Attributes:
         vin_thresholds: the confidence from which a card is accepted, by risk.
@@ -125,16 +109,15 @@ class Reader:
         self.path = Path(model) if model is not None else RELEASED
         self.known, self.years, self.risk = known, years, risk
         self.description = self._load_description()
-        self.vin_threshold = self.description["vin_review_threshold"]
         self.threshold = self.description["review_threshold"]
+        self.vin_threshold = self.description["vin_review_threshold"]
         offered = self.description.get("by_risk", {})
+        self.vin_thresholds = {name: found["vin_threshold"] for name, found in offered.items()}
         if risk is not None:
-            if f"{risk:g}" not in offered:
+            if not (chosen := offered.get(f"{risk:g}")):
                 known_risks = ", ".join(offered) or "none but its own"
                 raise ModelError(f"{self.path} has no thresholds for {risk:g}, only: {known_risks}")
-            self.threshold = offered[f"{risk:g}"]["threshold"]
-            self.vin_threshold = offered[f"{risk:g}"]["vin_threshold"]
-        self.vin_thresholds = {name: chosen["vin_threshold"] for name, chosen in offered.items()}
+            self.threshold, self.vin_threshold = chosen["threshold"], chosen["vin_threshold"]
         if threshold is not None:
             self.threshold = threshold
         try:
@@ -144,9 +127,9 @@ class Reader:
                 f"no model at {self.path} ({error.strerror}); {self._remedy}"
             ) from None
         if sha256(content) != self.description["sha256"]:
+            described = self.path.with_suffix(".json")
             raise ModelError(
-                f"{self.path} is not the model that {self.description_path} describes; "
-                f"{self._remedy}"
+                f"{self.path} is not the model that {described} describes; {self._remedy}"
             )
         try:
             self._litert = LiteRT(content, threads)
@@ -156,24 +139,18 @@ class Reader:
     @property
     def settings(self) -> dict[str, Any]:
         """What another process makes the same reader with."""
-        names = ("threshold", "known", "years", "risk")
-        return {"model": self.path} | {name: getattr(self, name) for name in names}
-
-    @property
-    def description_path(self) -> Path:
-        return self.path.with_suffix(".json")
+        how = {name: getattr(self, name) for name in ("threshold", "known", "years", "risk")}
+        return {"model": self.path, **how}
 
     @cached_property
     def prior(self) -> numbers.Prior:
         """What vehicle numbers look like: the statistics beside the model, read for the first card.
 
-        Raises:
-            ModelError: they are missing, damaged, or not those that the model's description names.
+        Raises: ModelError where they are missing, damaged, or not those of the model.
         """
+        file = self.path.with_name(numbers.FILE)
         try:
-            return numbers.load(
-                self.path.with_name(numbers.FILE), self.description["numbers"], self.years
-            )
+            return numbers.load(file, self.description["numbers"], self.years)
         except ModelError as error:
             raise ModelError(f"{error}; {self._remedy}") from None
 
@@ -185,66 +162,51 @@ class Reader:
         return "name one with --model, or make one with dvc repro"
 
     def _load_description(self) -> dict[str, Any]:
-        path = self.description_path
+        """The model's .json, in which all that reading and its record use is of its kind."""
+        path = self.path.with_suffix(".json")
         try:
-            description: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            labels, temperature = description["labels"], description["temperature"]
-            texts = [description[key] for key in ("source", "sha256", "fingerprint", "numbers")]
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
             # Readers made before have one for each kind of evidence.
-            vin_threshold = description["vin_review_threshold"]
-            by_kind = vin_threshold if isinstance(vin_threshold, dict) else {}
-            thresholds = [
-                description["review_threshold"],
-                *([by_kind[kind] for kind in decoding.KINDS] if by_kind else [vin_threshold]),
-                *(
-                    chosen[key]
-                    for chosen in description.get("by_risk", {}).values()
-                    for key in ("threshold", "vin_threshold")
-                ),
-            ]
-            shares = [
-                *thresholds,
-                temperature,
-                description["test"]["balanced_accuracy"],
-                *(
-                    part["images"]
-                    for folder in description.get("labelled", {}).values()
-                    for part in folder["parts"].values()
-                ),
-            ]
-            origin = [description.get(name, {}) for name in ("data", "code", "versions")]
-            origin.append(origin[0].get("sha256", {}))
+            of_vins = found["vin_review_threshold"]
+            thresholds = [found["review_threshold"]]
+            thresholds += (
+                [of_vins[k] for k in decoding.KINDS] if isinstance(of_vins, dict) else [of_vins]
+            )
+            for chosen in found.get("by_risk", {}).values():
+                thresholds += chosen["threshold"], chosen["vin_threshold"]
+            folders = found.get("labelled", {}).values()
+            images = [part["images"] for one in folders for part in one["parts"].values()]
+            numbers = [*thresholds, *images, found["test"]["balanced_accuracy"]]
+            numbers.append(found["temperature"])
+            texts = [found[key] for key in ("labels", "source", "sha256", "fingerprint", "numbers")]
+            tables = [found.get(name, {}) for name in ("data", "code", "versions")]
+            tables.append(tables[0].get("sha256", {}))
+            if not (
+                all(type(number) in (int, float) and 0 <= number < math.inf for number in numbers)
+                and all(isinstance(text, str) for text in texts)
+                and all(isinstance(table, dict) for table in tables)
+                and max(thresholds) <= NOTHING
+                and found["temperature"] > 0
+                and found["labels"] == CHARACTERS
+            ):
+                raise ValueError("other labels, or a value that is out of range or of another kind")
         except OSError as error:
             raise ModelError(
                 f"no {path} beside the model ({error.strerror}); {self._remedy}"
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{path} does not describe a VIN reader: {error!r}") from None
-        usable = all(type(n) in (int, float) and 0 <= n < math.inf for n in shares)
-        usable = usable and max(thresholds) <= NOTHING
-        if labels != CHARACTERS or not usable or temperature == 0:
-            raise ModelError(
-                f"{path}: labels, temperature, thresholds, accuracy or numbers of images are not a "
-                "VIN reader's"
-            )
-        if not all(isinstance(table, dict) for table in origin):
-            raise ModelError(f"{path}: data, code or versions is not a table of names and texts")
-        if not all(isinstance(text, str) for text in texts):
-            raise ModelError(f"{path}: source, sha256, fingerprint or numbers is not a text")
-        return description
+        return found
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Probabilities, float64 (N, 33), of normalised characters, uint8 (N, 28, 28)."""
         return softmax(self._litert.logits(pixels), self.description["temperature"])
 
     def read(self, images: Sequence[np.ndarray]) -> list[Reading]:
-        """Readings of box images, in their order.
+        """Readings of box images, in their order: uint8 (height, width), grey, any size and
+        polarity.
 
-        Args:
-            images: uint8 (height, width) each, grey, any size and polarity.
-
-        Raises:
-            ValueError: an image of another type or shape, or without pixels.
+        Raises: ValueError where one has another type or shape, or no pixels.
         """
         return self.read_boxes(normalise_all(images))
 
@@ -254,21 +216,16 @@ class Reader:
             return []
         probabilities = self.probabilities(np.stack([box.pixels for box in boxes]))
         likeliest = np.argsort(probabilities, axis=1, kind="stable")[:, :-3:-1]
-        return [
-            self._reading(*box)
-            for box in zip(boxes, probabilities, likeliest.tolist(), strict=True)
-        ]
+        found = zip(boxes, probabilities, likeliest.tolist(), strict=True)
+        return [self._reading(*box) for box in found]
 
     def read_card(self, images: Sequence[np.ndarray], rules: str = "auto") -> CardReading:
         """The reading of a card's 17 boxes as one vehicle identification number.
 
-        Args:
-            images: 17 box images in order, as for `read`. An image of the whole field is cut into
-                them by `fields.find_boxes`.
-            rules: `auto`, the rules of the number's world region, or `none`, box by box.
+        images: 17 in order, as for `read`; `find_boxes` cuts them from that of a whole field.
+        rules: `auto`, the rules of the number's world region, or `none`, box by box.
 
-        Raises:
-            ValueError: not 17 images, not such images, or other `rules`.
+        Raises: ValueError where it is not 17 images, not such images, or other `rules`.
         """
         if len(images) != BOXES:
             raise ValueError(f"a card has {BOXES} boxes, not {len(images)}")
@@ -282,19 +239,17 @@ class Reader:
         with np.errstate(divide="ignore"):
             logs = np.log(probabilities)
         empty = np.array([[not box.character for box in boxes] for boxes in cards])
-        found = [(one, "") for one in decoding.decode_batch(self.prior, logs, rules, empty)]
+        decoded = decoding.decode_batch(self.prior, logs, rules, empty)
+        found = [(one, "") for one in decoded]
         if self.known and rules == "auto":
-            found = [
-                recognise(self.known, self.prior, one, log)
-                for (one, _), log in zip(found, logs, strict=True)
-            ]
+            pairs = zip(decoded, logs, strict=True)
+            found = [recognise(self.known, self.prior, one, log) for one, log in pairs]
         return [self._card_reading(boxes, *one) for boxes, one in zip(cards, found, strict=True)]
 
     def read_file(self, path: Path | str) -> list[Reading]:
         """Readings of an image file, one a page.
 
-        Raises:
-            UnreadableImage: the file is not a readable image; the text says why.
+        Raises: UnreadableImage; its text says why.
         """
         return self.read(open_pages(Path(path)))
 
@@ -321,14 +276,9 @@ class Reader:
         threshold = self.vin_threshold
         if isinstance(threshold, dict):
             threshold = threshold[found.evidence]
-        problems = [
-            f"box {number}: {box.message}" for number, box in enumerate(boxes, 1) if box.message
-        ]
-        if (
-            self.years
-            and facts.model_year(found.vin)
-            and not facts.model_year(found.vin, self.years)
-        ):
+        problems = [f"box {at}: {box.message}" for at, box in enumerate(boxes, 1) if box.message]
+        year = facts.model_year(found.vin, self.years)
+        if self.years and facts.model_year(found.vin) and not year:
             first, last = self.years
             problems.append(f"box {facts.YEAR_POSITION}: no model year from {first} to {last}")
         sure = found.confidence >= threshold and not problems
@@ -342,7 +292,7 @@ class Reader:
             facts.check_digit_status(found.vin),
             facts.region(found.vin),
             facts.manufacturer(found.vin),
-            facts.model_year(found.vin, self.years),
+            year,
             found.changed,
             found.alternatives,
             tuple(boxes),

@@ -46,18 +46,16 @@ def run(options: argparse.Namespace) -> int:
     with closing(read(reader, options, summary.found)) as results:
         if options.format == "ascii":
             print_ascii(results, summary)
-        elif options.output:
-            tables = write_files(results, options.output, summary, options.audit or 0)
+        elif to_file:
+            tables = write_files(results, to_file, summary, options.audit or 0)
             provenance.write_record(reader, options.rules, tables, summary.record())
         else:
             for result in results:
                 summary.add(result)
     print(report(summary, to_file), file=notes)
     if to_file and not summary.cards and VINS in earlier:
-        renamed = put_aside_earlier(to_file)
-        before = ", ".join(old.name for old, _ in renamed)
-        after = ", ".join(new.name for _, new in renamed)
-        print(text("earlier", paths=before, names=after), file=notes)
+        names = put_aside_earlier(to_file)
+        print(text("earlier", paths=", ".join(names), names=", ".join(names.values())), file=notes)
     return EXIT_READ if summary.all_read else EXIT_SOME_UNREADABLE
 
 
@@ -79,13 +77,10 @@ def open_reader(options: argparse.Namespace) -> Reader:
 
 def introduction(reader: Reader) -> str:
     """What reads, and how well, in a line."""
-    made_from, path = reader.description, reader.path
-    return text(
-        "reader",
-        path=path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path,
-        source=made_from["source"],
-        accuracy=made_from["test"]["balanced_accuracy"],
-    )
+    made_from, path, here = reader.description, reader.path, Path.cwd()
+    path = path.relative_to(here) if path.is_relative_to(here) else path
+    accuracy = made_from["test"]["balanced_accuracy"]
+    return text("reader", path=path, source=made_from["source"], accuracy=accuracy)
 
 
 def find(source: Path, found: Found) -> tuple[Iterator[Card | Path], Path]:
@@ -141,9 +136,8 @@ def with_bar(results: Iterator[Result], source: Path) -> Generator[Result, None,
 
 def print_progress(done: int, shards: int) -> None:
     if sys.stderr.isatty():
-        end = "\n" if done == shards else ""
-        said = text("shards", done=done, shards=shards)
-        print(f"\r{said}", end=end, file=sys.stderr, flush=True)
+        said = "\r" + text("shards", done=done, shards=shards)
+        print(said, end="\n" if done == shards else "", file=sys.stderr, flush=True)
 
 
 def print_ascii(results: Iterable[Result], summary: Summary) -> None:
@@ -162,8 +156,7 @@ def report(summary: Summary, output: Path | None) -> str:
     if not output:
         return summary.lines()
     beside = {"vins": VINS, "workbook": WORKBOOK, "page": PAGE}
-    paths = {name: output.with_name(file) for name, file in beside.items()}
-    told = [summary.lines(output, paths)]
+    said = summary.lines(output, {name: output.with_name(file) for name, file in beside.items()})
     if summary.cards.total() > MOST:
-        told.append(text("rows_left_out", workbook=WORKBOOK, most=MOST, vins=VINS))
-    return "\n".join(told)
+        said += "\n" + text("rows_left_out", workbook=WORKBOOK, most=MOST, vins=VINS)
+    return said

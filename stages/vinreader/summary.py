@@ -47,28 +47,21 @@ class Summary:
 
         where: the table of boxes; cards_in: the files for cards, by `vins`, `workbook`, `page`.
         """
-        counts = {status: self.boxes[status] for status in ("ok", "review", "error")}
-        told = [text("boxes", boxes=self.boxes.total(), **counts)]
+        statuses = dict.fromkeys(("ok", "review", "error"), 0)
+        told = [text("boxes", boxes=self.boxes.total(), **{**statuses, **self.boxes})]
         told[0] += f"; {text('see', path=where)}" if where else ""
         if self.cards:
-            line = text("cards", cards=self.cards.total(), **_only(self.cards, "ok", "review"))
+            line = text("cards", cards=self.cards.total(), **{**statuses, **self.cards})
             if self.drawn:
                 line += f", {text('drawn', drawn=self.drawn)}"
             told.append(line + (f"; {text('see_cards', **cards_in)}" if cards_in else ""))
-            if self.expected_errors:
-                told.append(self._risk())
+            if errors := self.expected_errors:
+                low, high = _poisson_interval(errors)
+                line = text("expected", ok=self.cards["ok"], errors=errors, low=low, high=high)
+                for risk in self.thresholds:
+                    line += f"; {text('with_risk', risk=risk, cards=self.acceptable[risk])}"
+                told.append(line)
         return "\n".join([*told, *self.lines_aside()])
-
-    def _risk(self) -> str:
-        """How many of the accepted cards are expected to be wrong, and what other risks accept."""
-        low, high = _poisson_interval(self.expected_errors)
-        line = text(
-            "expected", ok=self.cards["ok"], errors=self.expected_errors, low=low, high=high
-        )
-        other = [
-            text("with_risk", risk=risk, cards=self.acceptable[risk]) for risk in self.thresholds
-        ]
-        return "; ".join([line, *other])
 
     def lines_aside(self) -> list[str]:
         """What was left aside, and in which folders most of it is."""
@@ -89,12 +82,10 @@ class Summary:
 
     def record(self) -> dict[str, Any]:
         """The same for the record beside the table; of what was left aside every folder."""
+        aside = {why: dict(sorted(of.items())) for why, of in sorted(self.found.aside.items())}
         return {
             "images": dict(sorted(self.found.images.items())),
-            "left_aside": {
-                why: dict(sorted(folders.items()))
-                for why, folders in sorted(self.found.aside.items())
-            },
+            "left_aside": aside,
             "folders_not_listed": self.found.unlisted,
         }
 
@@ -104,15 +95,11 @@ def _poisson_interval(mean: float) -> tuple[int, int]:
     which is wrong rarely and by itself (Le Cam, 1960)."""
     if mean > 500:
         return round(mean - 1.96 * math.sqrt(mean)), round(mean + 1.96 * math.sqrt(mean))
-    count, share, cumulated = 0, math.exp(-mean), math.exp(-mean)
-    low = None
+    count, low, share = 0, 0, math.exp(-mean)
+    cumulated = share
     while cumulated < 0.975:
-        low = count if low is None and cumulated >= 0.025 else low
         count += 1
+        low += cumulated < 0.025
         share *= mean / count
         cumulated += share
-    return count if low is None else low, count
-
-
-def _only(counts: Counter[str], *names: str) -> dict[str, int]:
-    return {name: counts[name] for name in names}
+    return low, count

@@ -4,7 +4,6 @@ A column is a field here; its cell is the attribute of that name of a `Reading` 
 """
 
 import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ DRAWN = "drawn"  # column `audit` of an accepted card that a person is to check 
 # Files beside predictions.csv: of cards, for spreadsheets, for persons; a check station's store.
 VINS, WORKBOOK, PAGE, STORE = "vins.csv", "vins.xlsx", "review.html", "checks.sqlite"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that a spreadsheet would run begins with
+REMEDY = "take the table as it was written or downloaded"
 
 
 class TableError(UserError):
@@ -26,7 +26,7 @@ class TableError(UserError):
 
 
 class Row(NamedTuple):
-    """A row of predictions.csv: a box, or a file that cannot be read."""
+    """A row of predictions.csv: a box, or a file that cannot be read. ascii: `065` for A."""
 
     path: str
     character: str = ""
@@ -65,11 +65,8 @@ class VinRow(NamedTuple):
 
 def cells(source: object, row: type[Row] | type[VinRow]) -> dict[str, str]:
     """The cells of a row that `source` has an attribute for; probabilities with four digits."""
-    values = {name: getattr(source, name) for name in row._fields if hasattr(source, name)}
-    return {
-        name: f"{value:.4f}" if isinstance(value, float) else value
-        for name, value in values.items()
-    }
+    found = [(name, getattr(source, name)) for name in row._fields if hasattr(source, name)]
+    return {name: f"{cell:.4f}" if isinstance(cell, float) else cell for name, cell in found}
 
 
 def printable(path: str) -> str:
@@ -94,36 +91,26 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
 
     Raises: OSError where it cannot be read, TableError where it is no such file.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-    except UnicodeDecodeError:
-        raise TableError(
-            f"{path}: not UTF-8; take the table as it was written or downloaded"
-        ) from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
-            raise TableError(
-                f"{path}: no column {' and '.join(missing)} in its first line, which has to be "
-                f"{','.join(columns)}, with commas between them; a spreadsheet may have saved it "
-                "otherwise: take the table as it was written or downloaded"
-            )
-        return [
-            (reader.line_num, {name: _unguarded(cell or "") for name, cell in row.items() if name})
-            for row in reader
-        ]
-    except csv.Error as error:
-        raise TableError(
-            f"{path}, line {reader.line_num}: {error}; take the table as it was written or "
-            "downloaded"
-        ) from None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        try:
+            if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
+                raise TableError(
+                    f"{path}: no column {' and '.join(missing)} in its first line, which has to be "
+                    f"{','.join(columns)}, with commas between them; a spreadsheet may have saved "
+                    f"it otherwise: {REMEDY}"
+                )
+            return [
+                (reader.line_num, {name: _unguarded(cell) for name, cell in row.items() if name})
+                for row in reader
+            ]
+        except UnicodeDecodeError:
+            raise TableError(f"{path}: not UTF-8; {REMEDY}") from None
+        except csv.Error as error:
+            raise TableError(f"{path}, line {reader.line_num}: {error}; {REMEDY}") from None
 
 
-def _unguarded(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
-
-
-def ascii_code(character: str) -> str:
-    """Three decimal digits, `065` for A; empty for no character."""
-    return f"{ord(character):03d}" if character else ""
+def _unguarded(cell: str | None) -> str:
+    if not cell:  # the row is short
+        return ""
+    return cell[1:] if cell[0] == "'" and cell[1:].startswith(FORMULA) else cell

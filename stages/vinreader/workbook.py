@@ -5,12 +5,12 @@ columns are wide enough, doubtful cards are coloured, and a card's name leads to
 """
 
 import os
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self
+from typing import Any
 from urllib.parse import quote
 
 from vinreader.files import replacing
@@ -24,38 +24,41 @@ WIDTH = 14
 DOUBTFUL = "#FFE8B3"
 
 
-class Workbook:
-    """The file in the making, a row at a time, however many. A context manager: the file is there,
-    whole, when the block succeeds.
+@contextmanager
+def Workbook(path: Path) -> Iterator["Sheet"]:
+    """A file in the making: it is there, whole, when the block succeeds.
 
     Raises: OSError if it cannot be written.
     """
+    import xlsxwriter  # which takes as long as a card is read
+    from xlsxwriter.exceptions import FileCreateError
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stack = ExitStack()
-        self.rows = 0
+    with replacing(path) as temporary, TemporaryDirectory() as parts:
+        book = xlsxwriter.Workbook(str(temporary), {"constant_memory": True, "tmpdir": parts})
+        sheet = Sheet(book, path.parent)
+        try:
+            yield sheet
+            sheet.end()
+            book.close()
+        except FileCreateError as failed:
+            raise failed.args[0] from None  # the OSError that it wraps
+        except BaseException:
+            with suppress(OSError):  # the disk may be full
+                sheet.of_book.row_data_fh.close()
+            book.fileclosed = True
+            raise
 
-    def __enter__(self) -> Self:
-        import xlsxwriter  # which takes as long as a card is read
 
-        with ExitStack() as stack:
-            temporary = stack.enter_context(replacing(self._path))
-            settings = {
-                "constant_memory": True,
-                "tmpdir": stack.enter_context(TemporaryDirectory()),
-            }
-            self._book = xlsxwriter.Workbook(str(temporary), settings)
-            self._begin()
-            self._stack = stack.pop_all()
-        return self
+class Sheet:
+    """The cards of a book of xlsxwriter's in `folder`, a row at a time, however many."""
 
-    def _begin(self) -> None:
-        self._book.use_zip64()
+    def __init__(self, book: Any, folder: Path) -> None:
+        self._folder, self._rows = folder, 0
+        book.use_zip64()
         # The same rows give the same bytes.
-        self._book.set_properties({"created": datetime(2000, 1, 1)})
+        book.set_properties({"created": datetime(2000, 1, 1)})
         self._formats = {
-            (doubtful, link): self._book.add_format(
+            (doubtful, link): book.add_format(
                 {"num_format": "@"}
                 | ({"bg_color": DOUBTFUL} if doubtful else {})
                 | ({"font_color": "#0563C1", "underline": True} if link else {})
@@ -63,53 +66,34 @@ class Workbook:
             for doubtful in (False, True)
             for link in (False, True)
         }
-        self._sheet = self._book.add_worksheet("vins")
-        self._sheet.freeze_panes(1, 1)
-        bold = self._book.add_format({"bold": True})
+        self.of_book = book.add_worksheet("vins")
+        self.of_book.freeze_panes(1, 1)
+        bold = book.add_format({"bold": True})
         for column, name in enumerate(VinRow._fields):
-            self._sheet.set_column(column, column, WIDTHS.get(name, WIDTH))
-            self._sheet.write_string(0, column, name, bold)
+            self.of_book.set_column(column, column, WIDTHS.get(name, WIDTH))
+            self.of_book.write_string(0, column, name, bold)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        from xlsxwriter.exceptions import FileCreateError
-
-        with self._stack:
-            if error:
-                with suppress(OSError):  # the disk may be full
-                    self._sheet.row_data_fh.close()
-                self._book.fileclosed = True
-                raise error
-            self._sheet.autofilter(0, 0, max(1, min(self.rows, MOST)), len(VinRow._fields) - 1)
-            try:
-                self._book.close()
-            except FileCreateError as failed:
-                raise failed.args[0] from None  # the OSError that it wraps
+    def end(self) -> None:
+        self.of_book.autofilter(0, 0, max(1, min(self._rows, MOST)), len(VinRow._fields) - 1)
 
     def add(self, row: VinRow, source: str) -> None:
         """Adds a card's row, if the sheet holds so many. source: the folder or file of its images,
         or "" if that is not known."""
-        self.rows += 1
-        if self.rows > MOST:
+        self._rows += 1
+        if self._rows > MOST:
             return
         doubtful = row.status != "ok"
-        path = _path_from(self._path.parent, source) if source else ""
-        link = f"external:{quote(os.fsencode(path))}" if path else ""
         for column, cell in enumerate(row):
             shown = cell[:LONGEST_CELL]
-            if column == 0 and link and self.rows <= LINKS and len(link) <= LONGEST_LINK:
-                self._sheet.write_url(self.rows, 0, link, self._formats[doubtful, True], shown)
-            else:
-                self._sheet.write_string(self.rows, column, shown, self._formats[doubtful, False])
+            self.of_book.write_string(self._rows, column, shown, self._formats[doubtful, False])
+        link = f"external:{quote(os.fsencode(self._way_to(source)))}"
+        if source and self._rows <= LINKS and len(link) <= LONGEST_LINK:
+            shown = row.card[:LONGEST_CELL]
+            self.of_book.write_url(self._rows, 0, link, self._formats[doubtful, True], shown)
 
-
-def _path_from(folder: Path, path: str) -> str:
-    """A path as it leads from a folder, if there is a way on the same disk."""
-    try:
-        return f"./{Path(os.path.relpath(path, folder)).as_posix()}"
-    except ValueError:  # another drive of Windows
-        return Path(path).absolute().as_posix()
+    def _way_to(self, source: str) -> str:
+        """A path as it leads from the file's folder, if there is a way on the same disk."""
+        try:
+            return f"./{Path(os.path.relpath(source, self._folder)).as_posix()}"
+        except ValueError:  # another drive of Windows, or no path at all
+            return Path(source).absolute().as_posix()

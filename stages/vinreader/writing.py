@@ -29,17 +29,14 @@ ROWS_IN_MEMORY = 8 << 20  # bytes of vins.csv in the making that need no file
 
 class Cards:
     """Rows of vins.csv, kept on disk until the last one is read: what a card says of others like
-    it, and whether it is one of the `audit` cards drawn, is known only then. A context manager."""
+    it, and whether it is drawn for the audit, is known only then. A context manager."""
 
-    def __init__(self, audit: int = 0) -> None:
-        self._audit = audit
-        self._lots: list[tuple[int, int]] = []  # (minus the lot, place) of the accepted, a heap
+    def __init__(self) -> None:
         self._kept = SpooledTemporaryFile(  # noqa: SIM115 (closed with this object)
             ROWS_IN_MEMORY, "w+", newline="", encoding="utf-8", errors="surrogateescape"
         )
         self._writer = csv.writer(self._kept)
-        self._names: list[str] = []
-        self._folded: set[str] = set()
+        self._names: dict[str, str] = {}  # by what tells them apart
         self._vins: list[str] = []
 
     def __enter__(self) -> Self:
@@ -54,47 +51,45 @@ class Cards:
         Raises: UserError where a card before has a name that can be taken for this one's.
         """
         folded = unicodedata.normalize("NFC", row.card).casefold()
-        if folded in self._folded:
-            names = (unicodedata.normalize("NFC", name).casefold() for name in self._names)
-            other = self._names[list(names).index(folded)]
-            raise UserError(text("same_names", one=other, other=row.card))
-        self._folded.add(folded)
-        if self._audit and row.status == "ok":
-            # Lots follow from what is in the rows alone: the same reading draws the same cards.
-            lot = int(sha256("\0".join(row).encode()), 16)
-            heapq.heappush(self._lots, (-lot, len(self._names)))
-            if len(self._lots) > self._audit:
-                heapq.heappop(self._lots)
-        self._writer.writerow((*row, source))
-        self._names.append(row.card)
+        if folded in self._names:
+            raise UserError(text("same_names", one=self._names[folded], other=row.card))
+        self._names[folded] = row.card
         self._vins.append(row.vin)
+        self._writer.writerow((*row, source))
 
-    def drawn(self) -> set[int]:
-        """The places of the accepted cards with the smallest lots: a simple random sample."""
-        return {place for _, place in self._lots}
+    def drawn(self, number: int) -> set[int]:
+        """The places of so many accepted cards, or of all: a simple random sample. Lots follow from
+        what is in the rows alone: the same reading draws the same cards."""
+        accepted = ((p, row) for p, (row, _) in enumerate(self._rows()) if row.status == "ok")
+        lots = ((sha256("\0".join(row).encode()), place) for place, row in accepted)
+        return {place for _, place in heapq.nsmallest(number, lots)}
 
     def notes(self) -> dict[int, str]:
         """By the place of a card: which others have its number, or one that differs in a box."""
+        names = [*self._names.values()]
         return {
-            place: note_alike([(self._names[other], box) for other, box in others])
+            place: note_alike([(names[other], box) for other, box in others])
             for place, others in alike(self._vins).items()
         }
 
-    def rows(self, notes: dict[int, str]) -> Iterator[tuple[VinRow, str]]:
+    def rows(
+        self, notes: Mapping[int, str], drawn: Collection[int] = ()
+    ) -> Iterator[tuple[VinRow, str]]:
         """All rows in order, each with its note and whether it was drawn for the audit, and where
         its images are."""
-        drawn = self.drawn()
-        self._kept.seek(0)
-        for place, (*cells, source) in enumerate(csv.reader(self._kept)):
-            row = VinRow(*cells)
+        for place, (row, source) in enumerate(self._rows()):
             message = "; ".join(filter(None, (row.message, notes.get(place))))
             audit = DRAWN if place in drawn else ""
             yield row._replace(message=message, audit=audit), source
 
+    def _rows(self) -> Iterator[tuple[VinRow, str]]:
+        self._kept.seek(0)
+        for *cells, source in csv.reader(self._kept):
+            yield VinRow(*cells), source
+
 
 class Page(Protocol):
-    """What takes the cards beside the tables, so that persons can check them: `Review`, or the
-    store of a check station. name: of its file; write: as of `Review`."""
+    """What takes the cards so that persons can check them: `Review` or a check station's store."""
 
     name: str
 
@@ -126,7 +121,7 @@ def write_files(
     with ExitStack() as last, ExitStack() as stack:
         predictions = Csv(output, Row._fields, stack)
         page = stack.enter_context(page or Review())
-        cards = stack.enter_context(Cards(audit))
+        cards = stack.enter_context(Cards())
         vins = None
         for result in results:
             predictions.write(result.rows)
@@ -138,31 +133,18 @@ def write_files(
                 cards.add(result.vin_row, result.source)
                 page.add(result.entry)
         if vins:
-            notes = cards.notes()
+            notes, drawn = cards.notes(), cards.drawn(audit)
             workbook = stack.enter_context(Workbook(output.with_name(WORKBOOK)))
-            for row, source in cards.rows(notes):
+            for row, source in cards.rows(notes, drawn):
                 vins.write([row])
                 workbook.add(row, source)
-            page.write(output.with_name(page.name), notes, cards.drawn())
-            summary.drawn = len(cards.drawn())
+            page.write(output.with_name(page.name), notes, drawn)
+            summary.drawn = len(drawn)
     return tables
 
 
-def _decided(vins: Path) -> int:
-    """The cards of a vins.csv on which persons have decided.
-
-    Raises: UserError where it is no such table, as after a spreadsheet has saved it in its way:
-    nobody can tell what persons wrote there.
-    """
-    try:
-        return sum(bool(row.decision) for _, row in read_vins(vins))
-    except UserError as error:
-        raise UserError(text("not_replaced", why=error)) from None
-
-
 def refuse_another(output: Path) -> None:
-    """Stops a reading whose `--output` names a scan, a list of numbers or whatever else is no
-    table of boxes.
+    """Stops a reading whose `--output` is there and no table of boxes, but a scan or a list.
 
     Raises: UserError.
     """
@@ -178,9 +160,8 @@ def refuse_another(output: Path) -> None:
 def refuse_to_replace(output: Path) -> None:
     """Stops a reading that would replace what is no reading of its own.
 
-    Raises: UserError where `output` is a stream of a process (/dev/stdout), where it has a name
-    that the other files have or is there and no table of boxes, or where beside it are decisions
-    of persons or a check station's store.
+    Raises: UserError where `output` is a stream of a process (/dev/stdout), has another file's name
+    or is no table of boxes, or where beside it are decisions of persons or a station's store.
     """
     streams = str(output.parent.resolve()), str(output.readlink()) if output.is_symlink() else ""
     if any(place.startswith("/proc/") for place in streams):
@@ -191,12 +172,19 @@ def refuse_to_replace(output: Path) -> None:
     vins, store = output.with_name(VINS), output.with_name(STORE)
     if store.exists():
         raise UserError(text("has_station", path=store, vins=vins))
-    if vins.is_file() and vins.stat().st_size and (decided := _decided(vins)):
-        raise UserError(text("has_decisions", path=vins, cards=decided))
+    if vins.is_file() and vins.stat().st_size:
+        try:
+            decided = sum(bool(row.decision) for _, row in read_vins(vins))
+        except (
+            UserError
+        ) as error:  # as after a spreadsheet has saved it: who can tell what is there?
+            raise UserError(text("not_replaced", why=error)) from None
+        if decided:
+            raise UserError(text("has_decisions", path=vins, cards=decided))
 
 
-def put_aside_earlier(output: Path) -> list[tuple[Path, Path]]:
+def put_aside_earlier(output: Path) -> dict[str, str]:
     """Renames the files for cards that an earlier reading wrote beside `output`, where this one
-    found no card: they would look like its own. Returns their old and new paths."""
+    found no card: they would look like its own. Returns their new names by the old ones."""
     found = [output.with_name(name) for name in (VINS, WORKBOOK, PAGE)]
-    return [(path, put_aside(path)) for path in found if path.is_file()]
+    return {path.name: put_aside(path).name for path in found if path.is_file()}

@@ -27,8 +27,8 @@ import cv2
 
 from vinreader.files import sha256, write_text
 from vinreader.folders import Card, find_items
-from vinreader.scans import Scan as Opened
-from vinreader.scans import file_of, open_item
+from vinreader.pipeline import Scan as Opened
+from vinreader.pipeline import file_of, open_item
 from vinreader.spec import BOXES, UserError
 from vinreader.tables import printable, read_table
 
