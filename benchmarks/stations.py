@@ -103,7 +103,7 @@ class Page:
 
     def open(self, url: str) -> None:
         """A station's page, for the clerk Anna."""
-        self.driver.get(f"{url}/api/settings")  # of the same origin: the clerk's name is kept there
+        self.driver.get(f"{url}/api/report")  # of the same origin: the clerk's name is kept there
         self.driver.execute_script("localStorage.setItem('vin-review/clerk', 'anna')")
         self.driver.execute_script("localStorage.setItem('vin-review/language', 'en')")
         self.driver.get(url)

@@ -16,7 +16,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vinchecking.desk import Desk
-from vinchecking.events import NAME_LENGTH, EventError, State
+from vinchecking.events import NAME_LENGTH, EventError
 from vinchecking.report import report
-from vinchecking.store import Card, Store, StoreError, StoreGone
+from vinchecking.store import StoreError, StoreGone
 from vinreader import template
 from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
@@ -62,19 +62,13 @@ class Access:
     def host(self, host: str) -> bool:
         """Whether a Host header names this machine: another name may have been bound to its
         address by a foreign page (DNS rebinding)."""
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").lower()
-        except ValueError:  # "[" begins an IPv6 address
-            return False
-        return name in self.names or (self.any_address and _is_address(name))
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
+        with suppress(ValueError):  # "[" begins an IPv6 address; no IP address
+            name = urlsplit(f"//{host}").hostname or ""
+            return name in self.names or (self.any_address and bool(ip_address(name)))
         return False
-    return True
+
+    def opens(self, token: str) -> bool:
+        return bool(self.token) and secrets.compare_digest(token.encode(), self.token.encode())
 
 
 class Guard:
@@ -117,40 +111,35 @@ class Guard:
             return _refuse(request, 403, "host")
         origin = headers.get("origin")
         own = (f"{scheme}://{headers.get('host')}" for scheme in ("http", "https"))
-        foreign = origin is not None and origin not in own
-        foreign |= headers.get("sec-fetch-site") in ("cross-site", "same-site") and (
-            request.url.path != "/"
-        )
-        if foreign:
+        is_page, site = request.url.path == "/", headers.get("sec-fetch-site")
+        embedded = site in ("cross-site", "same-site") and not is_page
+        if embedded or (origin is not None and origin not in own):
             log.warning("%s: refused, from the foreign origin %.100r", client, origin)
             return _refuse(request, 403, "origin")
-        if not self.access.token:
-            return None
-        given = request.query_params.get("token") if request.url.path == "/" else None
-        if given is not None and secrets.compare_digest(given.encode(), self.access.token.encode()):
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(
-                self.access.cookie,
-                given,
-                httponly=True,
-                samesite="strict",
-                path="/",
-                secure=request.url.scheme == "https",
-                max_age=30 * 24 * 3600,
-            )
-            return answer
+        if is_page and self.access.opens(request.query_params.get("token", "")):
+            return self._remember(request)
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        known = (given, bearer, request.cookies.get(self.access.cookie))
-        if any(
-            secrets.compare_digest((one or "").encode(), self.access.token.encode())
-            for one in known
-        ):
+        known = bearer, request.cookies.get(self.access.cookie, "")
+        if not self.access.token or any(map(self.access.opens, known)):
             return None
         log.warning("%s: refused, without the token or with a wrong one", client)
-        if request.url.path == "/":  # a person, with a browser
+        if is_page:  # a person, with a browser
             why = html.escape(told(request, "token"))
             return HTMLResponse(f"<!doctype html><title>VIN</title><p>{why}</p>", 401)
         return _refuse(request, 401, "token")
+
+    def _remember(self, request: Request) -> Response:
+        """The page without the token in its address: the browser keeps that from now on."""
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            self.access.cookie,
+            self.access.token,
+            max_age=30 * 24 * 3600,
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+        return answer
 
 
 def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> Starlette:
@@ -161,16 +150,15 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
             path of vins.csv; is called every now and then, when it is asked for, and at the end.
     """
     station = _Station(desk, write_tables)
-    page = template.served_page(station.values())
+    counts = {"cards": desk.store.cards, "doubtful": sum(desk.store.tallies("status").values())}
+    page = template.served_page(counts | {"served": True, "key": desk.store.meta("key") or ""})
     return Starlette(
         routes=[
             Route("/", lambda _: HTMLResponse(page)),
-            Route("/api/settings", station.settings),
             Route("/api/cards", station.cards),
             Route("/api/cards/{card:int}", station.card),
             Route("/api/next", station.next),
             Route("/api/lease", station.lease, methods=["POST"]),
-            Route("/api/release", station.release, methods=["POST"]),
             Route("/api/mosaic", station.mosaic),
             Route("/api/events", station.events, methods=["POST"]),
             Route("/api/sign-in", station.sign_in, methods=["POST"]),
@@ -183,9 +171,8 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
             HTTPException: _http_error,
             EventError: lambda request, _: _refuse(request, 400, "clerk", most=NAME_LENGTH),
             StoreError: _store_error,
-            StoreGone: _store_error,
             OSError: _store_error,
-            Exception: _failure,
+            Exception: lambda request, _: _refuse(request, 500, "failure"),
         },
         lifespan=station.lifespan,
     )
@@ -196,7 +183,7 @@ class _Station:
 
     def __init__(self, desk: Desk, write_tables: Callable[[], Path]):
         self.desk = desk
-        self.store: Store = desk.store
+        self.store = desk.store
         self.write_tables = write_tables
 
     @asynccontextmanager
@@ -222,15 +209,6 @@ class _Station:
         except (StoreError, OSError) as error:
             log.warning("the tables could not be written and will be tried again: %s", error)
 
-    def values(self) -> dict[str, object]:
-        """The settings of the page."""
-        doubtful = sum(self.store.tallies("status").values())
-        found = template.settings(self.store.meta("key") or "", {})
-        return found | {"served": True, "cards": self.store.cards, "doubtful": doubtful}
-
-    def settings(self, _: Request) -> Response:
-        return JSONResponse(self.values())
-
     def cards(self, request: Request) -> Response:
         start, count = _number(request, "from", 0), _number(request, "count", 100, MOST_CARDS)
         find = request.query_params.get("find", "")[:200]
@@ -238,53 +216,47 @@ class _Station:
         return JSONResponse({"total": self.store.cards, "cards": found})
 
     def card(self, request: Request) -> Response:
-        clerk, card = self._clerk(request), self._card(request.path_params["card"])
+        clerk, number = self._clerk(request), request.path_params["card"]
+        card = self.store.card(number) if number < self.store.cards else None
+        if card is None:
+            raise _not_so(404, "missing")
         view = self.store.view(card, clerk)
         entry = card.entry | {"doubtful": card.doubtful, "row": card.row._asdict()}
         if view.blind:
             entry |= {"reading": view.start, "confidences": [], "alternatives": [], "marked": []}
             entry["row"] = VinRow(card.name)._asdict()
-        answers = [{"reading": one.reading, "status": one.status} for one in view.answers]
-        return JSONResponse(
-            entry
-            | {
-                "id": card.id,
-                "position": card.turn,
-                "boxes": self.store.pictures(card.id),
-                "blind": view.blind,
-                "start": view.start,
-                "events": view.events,
-                "state": _state(view.state),
-                "leased_by": self.desk.holder(card.id, clerk),
-            }
-            | ({"answers": answers} if answers else {})
-        )
+        if view.answers:
+            entry["answers"] = [{"reading": s.reading, "status": s.status} for s in view.answers]
+        entry |= {
+            "id": card.id,
+            "position": card.turn,
+            "boxes": self.store.pictures(card.id),
+            "blind": view.blind,
+            "start": view.start,
+            "events": view.events,
+            "state": asdict(view.state) | {"settled": sorted(view.state.settled)},
+        }
+        return JSONResponse(entry)
 
     def next(self, request: Request) -> Response:
         clerk = self._clerk(request)
         after = _number(request, "after", -1) if "after" in request.query_params else None
         number = self.desk.next(clerk, after)
-        if number is None:
-            waiting = self.desk.waiting(clerk)
-            return JSONResponse({"card": None, "blind": False, "waiting": waiting})
-        blind = self.store.view(self._card(number), clerk).blind
-        return JSONResponse({"card": number, "blind": blind, "waiting": 0})
+        waiting = self.desk.waiting(clerk) if number is None else 0
+        return JSONResponse({"card": number, "waiting": waiting})
 
     async def lease(self, request: Request) -> Response:
-        card = self._card_in(await _body(request))
+        body = await _body(request)
+        card = body.get("card") if isinstance(body, dict) else None
+        if type(card) is not int or not 0 <= card < self.store.cards:
+            raise _not_so(404, "missing")
         return JSONResponse(await run_in_threadpool(self.desk.lease, card, self._clerk(request)))
-
-    async def release(self, request: Request) -> Response:
-        card = self._card_in(await _body(request))
-        await run_in_threadpool(self.desk.release, card, self._clerk(request))
-        return JSONResponse({"ok": True})
 
     def mosaic(self, request: Request) -> Response:
         clerk, character = self._clerk(request), request.query_params.get("character")
         if character is None:
-            return JSONResponse(
-                {"all": self.desk.left(), "doubtful": self.desk.left(doubtful=True)}
-            )
+            left = {"all": self.desk.left(), "doubtful": self.desk.left(doubtful=True)}
+            return JSONResponse(left)
         if len(character) != 1 or character not in CHARACTERS:
             raise _not_so(400, "invalid", why="character is none of the 33")
         count, doubtful = _number(request, "count", 80, MOST_BOXES), _number(request, "doubtful", 0)
@@ -328,18 +300,6 @@ class _Station:
             raise _not_so(409, "name", name=name)
         return name
 
-    def _card(self, number: int) -> Card:
-        card = self.store.card(number) if number < 1 << 53 else None
-        if card is None:
-            raise _not_so(404, "missing")
-        return card
-
-    def _card_in(self, body: Any) -> int:
-        number = body.get("card") if isinstance(body, dict) else None
-        if type(number) is not int or not 0 <= number < self.store.cards:
-            raise _not_so(404, "missing")
-        return number
-
 
 def policy(page: str) -> str:
     """The content policy by which a page runs its own scripts, asks its server, and no more."""
@@ -350,16 +310,6 @@ def policy(page: str) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def _state(state: State) -> dict[str, Any]:
-    return {
-        "status": state.status,
-        "reading": state.reading,
-        "by": state.by,
-        "decision": state.decision,
-        "settled": sorted(state.settled),
-    }
 
 
 def _number(request: Request, name: str, default: int, most: int = 1 << 53) -> int:
@@ -412,9 +362,9 @@ def _not_so(status: int, code: str, **values: object) -> HTTPException:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    codes = {404: "missing", 405: "method"}
     detail: Any = error.detail
     if not isinstance(detail, dict):  # Starlette's own
+        codes = {404: "missing", 405: "method"}
         detail = {"code": codes.get(error.status_code, "invalid"), "why": detail}
     if error.status_code == 413:
         log.warning("a body of more than %d bytes was refused", MOST_BYTES)
@@ -427,7 +377,3 @@ def _store_error(request: Request, error: Exception) -> Response:
         return _refuse(request, 503, "gone")
     log.warning("%s", error)
     return _refuse(request, 503, "store")
-
-
-def _failure(request: Request, error: Exception) -> Response:
-    return _refuse(request, 500, "failure")

@@ -21,7 +21,7 @@ from typing import Any
 
 from vinchecking.building import Building
 from vinchecking.events import Event
-from vinchecking.former import Taken, decisions, take_over, upgrade
+from vinchecking.former import decisions, take_over, upgrade
 from vinchecking.report import report, told
 from vinchecking.store import FILE, Store, StoreError
 from vinreader.console import choose, interruptible, lines, text
@@ -124,17 +124,17 @@ def open_store(options: argparse.Namespace) -> Store:
             _refuse_another(store, options)
             upgrade(store)
             with store.writing() as db:
-                found = take_over(db, said, vins)
+                taken, other = take_over(db, said, vins)
         except BaseException:
             store.close()
             raise
     else:
-        found = _read(options, path, said)
+        taken, other = _read(options, path, said)
         store = Store(path)
-    if found.taken:
-        print(text("taken_over", cards=found.taken, path=vins))
-    if found.other:
-        print(text("others_stay", cards=found.other, path=vins))
+    if taken:
+        print(text("taken_over", cards=taken, path=vins))
+    if other:
+        print(text("others_stay", cards=other, path=vins))
     return store
 
 
@@ -173,8 +173,7 @@ def _recorded(vins: Path, output: Path) -> str:
     """The SHA-256 of vins.csv as a reading or a station last wrote it, as far as the record says;
     else ""."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        record = json.loads(_record(output).read_text("utf-8"))
-        return str(record["tables"][vins.name])
+        return str(json.loads(_record(output).read_text("utf-8"))["tables"][vins.name])
     return ""
 
 
@@ -182,17 +181,19 @@ def _record(output: Path) -> Path:
     return output.with_name(f"{output.name}.json")
 
 
-def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Taken:
-    """Read the folder into the tables and a store at `path`, with what persons have said of it."""
+def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> tuple[int, int]:
+    """Read the folder into the tables and a store at `path`, with what persons have said of it.
+
+    Returns: as `take_over`.
+    """
     from vinreader import provenance, reading  # what reads images is not needed otherwise
 
-    vins, found = options.output.with_name("vins.csv"), Taken(0, 0)
+    vins, found = options.output.with_name("vins.csv"), (0, 0)
 
     def then(db: sqlite3.Connection) -> None:
         nonlocal found
         found = take_over(db, said, vins)
-        asked = json.dumps(_asked(options))
-        db.execute("INSERT INTO meta VALUES ('reading', ?)", (asked,))
+        db.execute("INSERT INTO meta VALUES ('reading', ?)", (json.dumps(_asked(options)),))
 
     from vinreader.summary import Summary
     from vinreader.writing import write_files
