@@ -317,15 +317,16 @@ def test_a_folder_is_read_served_and_opened_again(tmp_path):
             from PIL import Image
 
             Image.fromarray(image).save(folder / f"{box:02}.png")
-    with running(tmp_path) as station:
+    years = ("--years", "1960-2030")
+    with running(tmp_path, *years) as station:
         assert "3 cards" in "".join(station.said)
         assert requests.get(station.url + "/", timeout=30).text.startswith("<!doctype html>")
     (tmp_path / "other").mkdir()
-    result = predict("input", "--output", "other/predictions.csv", cwd=tmp_path)
+    result = predict("input", "--output", "other/predictions.csv", *years, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     for name in ("predictions.csv", "vins.csv"):
         assert (tmp_path / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
-    with running(tmp_path) as station:
+    with running(tmp_path, *years) as station:
         assert "boxes:" not in "".join(station.said)  # not read again
         vin = station.ask("/api/cards/2").json()["reading"]
         station.send(done(2, vin))

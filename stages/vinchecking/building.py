@@ -9,11 +9,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Self
 
-from vinchecking.store import FILE, FORMAT, KNOWN, NOTHING, PICTURE, TO_SEE, as_json, errors
+from vinchecking.store import FILE, FORMAT, KNOWN, NOTHING, TO_SEE, as_json, errors
 from vinreader.files import replacing
 from vinreader.spec import CHARACTERS, UserError
 from vinreader.tables import DRAWN, VinRow
-from vinreader.template import Entry
+from vinreader.template import PICTURE, Entry
 
 SURE = 0.999  # probability from which a box of an accepted card is known to be what was read
 

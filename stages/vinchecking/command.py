@@ -28,7 +28,7 @@ from vinreader.console import choose, interruptible, lines, text
 from vinreader.files import Csv, put_aside, sha256, write_json
 from vinreader.options import EXIT_CANNOT_RUN, EXIT_READ, OPTIONS, share
 from vinreader.spec import UserError
-from vinreader.tables import WORKBOOK, VinRow
+from vinreader.tables import VINS, WORKBOOK, VinRow
 from vinreader.workbook import Workbook
 
 PORT = 8017
@@ -110,7 +110,7 @@ def open_store(options: argparse.Namespace) -> Store:
 
     Raises: UserError, OSError, StoreError; nothing was changed then.
     """
-    path, vins = options.output.with_name(FILE), options.output.with_name("vins.csv")
+    path, vins = options.output.with_name(FILE), options.output.with_name(VINS)
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and not path.exists():
         raise UserError(
@@ -140,12 +140,12 @@ def open_store(options: argparse.Namespace) -> Store:
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked to be read, and how."""
-    values = {name: getattr(options, name.removeprefix("--").replace("-", "_")) for name in READING}
-    del values["--output"], values["--jobs"]
-    paths = {
-        name: str(value.resolve()) for name, value in values.items() if isinstance(value, Path)
-    }
-    return {"input": str(Path(options.input).resolve()), **values, **paths}
+    given = {f"--{name.replace('_', '-')}": value for name, value in vars(options).items()}
+    asked = {name: given[name] for name in READING if name not in ("--output", "--jobs")}
+    asked["input"] = Path(options.input)
+    paths = {name: str(path.resolve()) for name, path in asked.items() if isinstance(path, Path)}
+    known: dict[str, Any] = json.loads(json.dumps(asked | paths))  # as it is read from the store
+    return known
 
 
 def _refuse_another(store: Store, options: argparse.Namespace) -> None:
@@ -188,7 +188,7 @@ def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> tu
     """
     from vinreader import provenance, reading  # what reads images is not needed otherwise
 
-    vins, found = options.output.with_name("vins.csv"), (0, 0)
+    vins, found = options.output.with_name(VINS), (0, 0)
 
     def then(db: sqlite3.Connection) -> None:
         nonlocal found
@@ -235,7 +235,7 @@ class Tables:
     """The tables beside a store, written from it: by one thread at a time, whole or not at all."""
 
     def __init__(self, store: Store, output: Path):
-        self.path = output.with_name("vins.csv")
+        self.path = output.with_name(VINS)
         self._store = store
         self._record = _record(output)
         self._lock = threading.Lock()
@@ -249,29 +249,26 @@ class Tables:
 
         Raises: OSError, StoreError.
         """
+        path = self.path
         with self._lock:
             events = self._store.count_events()
-            if events != self._events or not self.path.exists():
-                self._put_aside_another()
-                with ExitStack() as stack:
-                    Csv(self.path, VinRow._fields, stack).write(self._store.rows())
-                self._written = sha256(self.path)
-                with suppress(OSError):  # `write_workbook` makes it anew when the work is done
-                    self.path.with_name(WORKBOOK).unlink(missing_ok=True)
-                with suppress(FileNotFoundError, ValueError, KeyError):
-                    record = json.loads(self._record.read_text("utf-8"))
-                    record["tables"][self.path.name] = self._written
-                    write_json(self._record, record)
-                self._events = events
-        return self.path
-
-    def _put_aside_another(self) -> None:
-        """Renames a vins.csv that is not as it was written: a person changed it, or put one with
-        decisions in its place."""
-        if not self._written or not self.path.is_file() or sha256(self.path) == self._written:
-            return
-        aside = put_aside(self.path)
-        log.warning("%s was changed by another than the station: it is %s now", self.path, aside)
+            if events == self._events and path.exists():
+                return path
+            if self._written and path.is_file() and sha256(path) != self._written:
+                # A person changed it, or put one with decisions in its place.
+                aside = put_aside(path)
+                log.warning("%s was changed by another than the station: it is %s now", path, aside)
+            with ExitStack() as stack:
+                Csv(path, VinRow._fields, stack).write(self._store.rows())
+            self._written = sha256(path)
+            with suppress(OSError):  # `write_workbook` makes it anew when the work is done
+                path.with_name(WORKBOOK).unlink(missing_ok=True)
+            with suppress(FileNotFoundError, ValueError, KeyError):
+                record = json.loads(self._record.read_text("utf-8"))
+                record["tables"][path.name] = self._written
+                write_json(self._record, record)
+            self._events = events
+        return path
 
     def write_workbook(self, images: Path) -> None:
         """Write vins.xlsx as it is decided now. images: the folder that was read.

@@ -22,12 +22,12 @@ from vinchecking.answers import Keyed, View, outcome, view
 from vinchecking.events import CLOSING, Event, number, replay
 from vinreader.decisions import decided
 from vinreader.spec import CHARACTERS, UserError
-from vinreader.tables import VinRow
+from vinreader.tables import STORE, VinRow
+from vinreader.template import PICTURE
 
-FILE = "checks.sqlite"
+FILE = STORE
 FORMAT = 3
 FORMER = 2  # before there were columns of decisions, see `former.upgrade`
-PICTURE = "data:image/png;base64,"
 
 # What a box is used for in the mosaic: nothing, to be looked at, known to be what was read.
 NOTHING, TO_SEE, KNOWN = 0, 1, 2
