@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -40,9 +41,7 @@ from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
 
 MOST_BYTES = 1 << 20  # of a request's body
-MOST_EVENTS = 1000  # of a request
-MOST_CARDS = 1000
-MOST_BOXES = 200
+MOST_EVENTS, MOST_CARDS, MOST_BOXES = 1000, 1000, 200  # of a request, or of its answer
 SLOWEST = 30.0  # seconds that a request's body may take
 TABLES_EVERY = 30.0  # seconds between two writings of the tables, if anything has changed
 
@@ -77,18 +76,15 @@ class Guard:
     def __init__(self, app: ASGIApp, access: Access, policy: str):
         self.app = app
         self.access = access
-        self.headers = [
-            (name.encode(), value.encode())
-            for name, value in {
-                "content-security-policy": policy,
-                "x-content-type-options": "nosniff",
-                "x-frame-options": "DENY",
-                "referrer-policy": "no-referrer",
-                "cache-control": "no-store",
-                "cross-origin-resource-policy": "same-origin",
-                "cross-origin-opener-policy": "same-origin",
-            }.items()
-        ]
+        self.headers = {
+            "content-security-policy": policy,
+            "x-content-type-options": "nosniff",
+            "x-frame-options": "DENY",
+            "referrer-policy": "no-referrer",
+            "cache-control": "no-store",
+            "cross-origin-resource-policy": "same-origin",
+            "cross-origin-opener-policy": "same-origin",
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -97,11 +93,10 @@ class Guard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self.headers]
+                MutableHeaders(scope=message).update(self.headers)
             await send(message)
 
-        refusal = self._refusal(Request(scope))
-        app = self.app if refusal is None else refusal
+        app = self._refusal(Request(scope)) or self.app
         await app(scope, receive, with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
@@ -143,12 +138,8 @@ class Guard:
 
 
 def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> Starlette:
-    """The application.
-
-    Args:
-        write_tables: writes the tables from the store, if anything has changed, and gives the
-            path of vins.csv; is called every now and then, when it is asked for, and at the end.
-    """
+    """The application. write_tables: writes the tables from the store, if anything has changed, and
+    gives the path of vins.csv; called every now and then, when it is asked for, and at the end."""
     station = _Station(desk, write_tables)
     counts = {"cards": desk.store.cards, "doubtful": sum(desk.store.tallies("status").values())}
     page = template.served_page(counts | {"served": True, "key": desk.store.meta("key") or ""})
@@ -290,10 +281,7 @@ class _Station:
         return FileResponse(self.write_tables(), media_type="text/csv", filename="vins.csv")
 
     def _clerk(self, request: Request, take: bool = False) -> str:
-        """The clerk who asks.
-
-        Raises: EventError, HTTPException if the name is none, or another browser's.
-        """
+        """Raises: EventError, HTTPException if who asks has no name, or another browser's."""
         name = self.desk.name(unquote(request.headers.get("x-clerk", "")))
         browser = request.headers.get("x-browser")
         if browser and not self.desk.greet(name, browser, take):
@@ -333,14 +321,9 @@ async def _body(request: Request) -> Any:
     except TimeoutError:
         raise _not_so(408, "slow") from None
     try:
-        return json.loads(bytes(body), parse_constant=_no_constant)
+        return json.loads(bytes(body), parse_constant=int)  # which refuses NaN and Infinity
     except (ValueError, RecursionError):
         raise _not_so(400, "invalid", why="the body is no JSON") from None
-
-
-def _no_constant(name: str) -> None:
-    """Raises: ValueError: Python reads NaN and Infinity, which are no JSON."""
-    raise ValueError(name)
 
 
 def _refuse(request: Request, status: int, code: str, **values: object) -> JSONResponse:

@@ -79,19 +79,11 @@ def parse(argv: list[str], program: str) -> argparse.Namespace:
         "--second",
         type=share,
         metavar="0..1",
-        help="share of the cards that a second clerk keys "
-        "without seeing what was read or said; a third decides where they differ",
+        help="share of the cards that a second clerk keys without seeing what was read or said; a "
+        "third decides where they differ",
     )
-    add(
-        "--new-token",
-        action="store_true",
-        help="make another token: the former one opens nothing any more",
-    )
-    add(
-        "--report",
-        action="store_true",
-        help="write the tables, print how the work went, and serve nothing",
-    )
+    add("--new-token", action="store_true", help="make another token: the former opens nothing")
+    add("--report", action="store_true", help="write the tables, tell of the work, serve nothing")
     add("--language", **OPTIONS["--language"])
     reading = parser.add_argument_group("for a folder that has not been read")
     for name in READING:
@@ -244,7 +236,6 @@ class Tables:
 
     def write(self) -> Path:
         """Write vins.csv as it is decided now, and its SHA-256 into the record of the reading.
-
         Returns its path.
 
         Raises: OSError, StoreError.

@@ -56,9 +56,7 @@ class Desk:
 
     def name(self, text: object) -> str:
         """A clerk's name as it was first written: large and small letters make no other clerk.
-
-        Raises: EventError if it is none.
-        """
+        Raises: EventError."""
         name = clerk_name(text)
         return self._names.setdefault(name.casefold(), name)
 
@@ -81,11 +79,8 @@ class Desk:
             return {"ok": True, "by": clerk, "until": self._take(db, card, clerk)}
 
     def next(self, clerk: str, after: int | None = None) -> int | None:
-        """The next card for a clerk, leased to him; None if there is none.
-
-        Cards between whose answers he can decide come first, then the one whose turn is next
-        after the card `after`, which he leaves.
-        """
+        """The next card for a clerk, leased to him: one between whose answers he can decide, else
+        the one whose turn comes after the card `after`, which he leaves. None if there is none."""
         with self.store.writing() as db:
             values = {"clerk": clerk, "now": self._now(), "after": -1, "left": -1}
             if after is not None:
@@ -108,10 +103,8 @@ class Desk:
         return int(row[0])
 
     def take_in(self, sent: list[object]) -> dict[str, list[Any]]:
-        """Keep events, in their order: on the disk when this returns.
-
-        Returns: `accepted`, ids; `refused`, for each its id, a code, and why.
-        """
+        """Keep events, in their order: on the disk when this returns. Gives the ids of those
+        `accepted`; of those `refused` each one's id, a code, and why."""
         accepted: list[str] = []
         refused: list[dict[str, Any]] = []
         with self.store.writing() as db:
