@@ -125,8 +125,7 @@ class Client:
         return self.session.post(f"{self.url}/api/events", json=[said], timeout=seconds).json()
 
     def following(self) -> None:
-        after = f"?after={self.card}" if self.card >= 0 else ""
-        self.card = self.get(f"api/next{after}").json()["card"]
+        self.card = self.get(f"api/next?after={self.card}").json()["card"]
         self.get(f"api/cards/{self.card}")
 
     def work(self, over: threading.Event) -> None:

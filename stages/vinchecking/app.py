@@ -231,8 +231,7 @@ class _Station:
 
     def next(self, request: Request) -> Response:
         clerk = self._clerk(request)
-        after = _number(request, "after", -1) if "after" in request.query_params else None
-        number = self.desk.next(clerk, after)
+        number = self.desk.next(clerk, _number(request, "after", -1))
         waiting = self.desk.waiting(clerk) if number is None else 0
         return JSONResponse({"card": number, "waiting": waiting})
 
@@ -246,8 +245,8 @@ class _Station:
     def mosaic(self, request: Request) -> Response:
         clerk, character = self._clerk(request), request.query_params.get("character")
         if character is None:
-            left = {"all": self.desk.left(), "doubtful": self.desk.left(doubtful=True)}
-            return JSONResponse(left)
+            left = self.store.tallies
+            return JSONResponse({"all": left("to see"), "doubtful": left("doubtful")})
         if len(character) != 1 or character not in CHARACTERS:
             raise _not_so(400, "invalid", why="character is none of the 33")
         count, doubtful = _number(request, "count", 80, MOST_BOXES), _number(request, "doubtful", 0)
@@ -261,8 +260,7 @@ class _Station:
             self._clerk(request)
         answer = await run_in_threadpool(self.desk.take_in, sent)
         for refusal in answer["refused"]:
-            why = refusal["why"]
-            log.warning("an event was refused: %.200s", why)
+            log.warning("an event was refused: %.200s", refusal["why"])
             refusal["why"] = told(request, **{"by": "", **refusal})
         return JSONResponse(answer)
 

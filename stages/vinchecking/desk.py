@@ -78,16 +78,14 @@ class Desk:
                 return {"ok": False, "by": holder[0], "until": holder[1]}
             return {"ok": True, "by": clerk, "until": self._take(db, card, clerk)}
 
-    def next(self, clerk: str, after: int | None = None) -> int | None:
+    def next(self, clerk: str, after: int = -1) -> int | None:
         """The next card for a clerk, leased to him: one between whose answers he can decide, else
         the one whose turn comes after the card `after`, which he leaves. None if there is none."""
         with self.store.writing() as db:
-            values = {"clerk": clerk, "now": self._now(), "after": -1, "left": -1}
-            if after is not None:
-                row = db.execute("SELECT turn FROM cards WHERE id = ?", (after,)).fetchone()
-                values |= {"after": row[0] if row else -1, "left": after}
-                db.execute("DELETE FROM leases WHERE card = ? AND clerk = ?", (after, clerk))
-            found = _next(db, values)
+            row = db.execute("SELECT turn FROM cards WHERE id = ?", (after,)).fetchone()
+            db.execute("DELETE FROM leases WHERE card = ? AND clerk = ?", (after, clerk))
+            values = {"clerk": clerk, "now": self._now(), "left": after}
+            found = _next(db, values | {"after": row[0] if row else -1})
             if found is not None:
                 self._take(db, found, clerk)
         return found
@@ -146,7 +144,8 @@ class Desk:
                 for card, box, confidence, image in rows
             ]
             self._plant(db, clerk, character, shown)
-        return {"left": self.left(doubtful).get(character, 0), "boxes": shown}
+        left = self.store.tallies("doubtful" if doubtful else "to see")
+        return {"left": left.get(character, 0), "boxes": shown}
 
     def list_cards(self, clerk: str, start: int, count: int, find: str) -> list[dict[str, Any]]:
         """Cards in the order of work; find: those whose name or number contains this, or that this
@@ -176,11 +175,6 @@ class Desk:
             }
             for number, name, doubtful, status, answered, holder in rows
         ]
-
-    def left(self, doubtful: bool = False) -> dict[str, int]:
-        """How many boxes, or marked ones, of each character nobody has looked at yet; characters
-        that have some."""
-        return self.store.tallies("doubtful" if doubtful else "to see")
 
     def progress(self, clerk: str) -> dict[str, Any]:
         """How many cards to be checked there are, and of each status; `clerk`: how many this one

@@ -12,6 +12,11 @@ function button(content, clicked, className) {
   return made;
 }
 
+// Does something with all parts of the page that have data-<name>, and its value.
+function each(name, work) {
+  for (const one of document.querySelectorAll(`[data-${name}]`)) work(one, one.dataset[name]);
+}
+
 // A box's image, or what stands in its place where there is none.
 function picture(source) {
   if (!source) return element("span", text("no_picture"), "none");

@@ -216,17 +216,15 @@ function listen() {
   for (const [id, work] of Object.entries(clicks)) {
     $(id).addEventListener("click", () => (deciding.has(id) ? seen : act)(work));
   }
-  for (const button of document.querySelectorAll("[data-language]")) {
-    button.addEventListener("click", () => act(async () => {
-      language = button.dataset.language;
-      remember("language", language);
-      showAll();
-      if (view === "lead") await showLead();
-      else if (view === "mosaic") drawMosaic(false);
-      else drawCard(false);
-      await showChange();
-    }));
-  }
+  each("language", (button, chosen) => button.addEventListener("click", () => act(async () => {
+    language = chosen;
+    remember("language", language);
+    showAll();
+    if (view === "lead") await showLead();
+    else if (view === "mosaic") drawMosaic(false);
+    else drawCard(false);
+    await showChange();
+  })));
   $("find").addEventListener("input", () => act(showList));
   $("list").parentElement.addEventListener("scroll", () => requestAnimationFrame(showList));
   addEventListener("resize", () => requestAnimationFrame(showList));
