@@ -208,8 +208,9 @@ function nextDoubtfulBox() {
 async function restore() {
   if (isLocked() || desk.card.blind) return;
   const {card, state} = desk;
-  const events = [...card.start].map((character, box) => ({kind: "box", box, character, view: "card"}))
-    .filter(({box, character}) => state.reading[box] !== character);
+  const shown = {kind: "box", view: "card"};
+  const boxes = [...card.start].map((character, box) => ({...shown, box, character}));
+  const events = boxes.filter(({box, character}) => state.reading[box] !== character);
   if (state.status !== "open") events.push({kind: "open"});
   if (events.length) await decide(...events);
 }

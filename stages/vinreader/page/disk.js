@@ -110,8 +110,9 @@ function diskHome(notice) {
 
   async function shown(packed) {
     const place = packed % 2 ** 32, box = place % 32;
+    const confidence = Math.floor(packed / 2 ** 32) / 1e4;
     const {boxes} = await parsed(Math.floor(place / 32), true);
-    return {card: idOf(place), box, confidence: Math.floor(packed / 2 ** 32) / 1e4, image: boxes[box]};
+    return {card: idOf(place), box, confidence, image: boxes[box]};
   }
 
   async function planted(character, many) {
@@ -173,7 +174,8 @@ function diskHome(notice) {
         return {id, name: card.name, boxes: card.boxes, row, doubtful: true, blind: true, start,
           confidences: [], alternatives: [], marked: [], events: said};
       }
-      return {...card, id, row: noted(card.row, id), blind: false, start: card.reading, events: said};
+      const row = noted(card.row, id);
+      return {...card, id, row, blind: false, start: card.reading, events: said};
     },
     async next(after) {
       const from = after === undefined ? 0 : positions.get(after) + 1;

@@ -37,9 +37,13 @@ function replay(start, events) {
       state.settled.add(box);
     }
     if (kind === "confirm") boxes.forEach(one => state.settled.add(one));
-    if (kind === "box" || kind === "open") Object.assign(state, {status: "open", by: null, decision: null});
+    if (kind === "box" || kind === "open") {
+      Object.assign(state, {status: "open", by: null, decision: null});
+    }
     if (kind === "done" && !isNumber(numberOf(vin))) continue;   // once there were such
-    if (CLOSING.includes(kind)) Object.assign(state, {status: kind, reading: vin, by: clerk, decision: id});
+    if (CLOSING.includes(kind)) {
+      Object.assign(state, {status: kind, reading: vin, by: clerk, decision: id});
+    }
   }
   return state;
 }
