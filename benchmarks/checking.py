@@ -27,11 +27,10 @@ of a code wrong without seeing it (--slips). Keying twice leaves what both clerk
 
 import argparse
 import csv
-import json
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import ne
 from pathlib import Path
 
 from project import PROJECT
@@ -44,13 +43,12 @@ import cv2
 import numpy as np
 import requests
 from results import write
-from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 from stations import Page, browser, station
 
 from vinchecking.building import Building
 from vinchecking.store import FILE
-from vinreader import review, template
+from vinreader import review
 from vinreader.image.boxes import Box
 from vinreader.number import prior as numbers
 from vinreader.reader import CardReading, Reader
@@ -144,18 +142,15 @@ def european_cards(wanted: int, seed: int) -> tuple[list[Card], list[Card]]:
     return chosen_cards, sure
 
 
-def entry(card: Card) -> template.Entry:
-    row = VinRow(card.name, **cells(card.reading, VinRow))
+def shown(card: Card) -> review.ReviewCard:
+    read, size = card.reading, (48, 64)
     pictures = [
-        review.picture(cv2.resize(255 - image, (48, 64), interpolation=cv2.INTER_CUBIC))
+        review.picture(cv2.resize(255 - image, size, interpolation=cv2.INTER_CUBIC))
         for image in card.images
     ]
-    boxes = card.reading.boxes
-    confidences = [box.confidence for box in boxes]
-    shown = review.ReviewCard(
-        pictures, card.reading.vin, confidences, card.reading.alternatives, row
-    )
-    return review.entry(shown)
+    confidences = [box.confidence for box in read.boxes]
+    row = VinRow(card.name, **cells(read, VinRow))
+    return review.ReviewCard(pictures, read.vin, confidences, read.alternatives, row)
 
 
 # Ways of working
@@ -240,38 +235,29 @@ def settle_mosaic(page: Page, clerk: Clerk, cards: dict[str, Card], by_id: list[
 
 def left(table: str, cards: dict[str, Card]) -> tuple[int, int]:
     """Wrong boxes and wrong cards of a vins.csv. Every card of it was decided by a person."""
-    wrong = Counter[str]()
     rows = {row["card"]: row for row in csv.DictReader(table.splitlines())}
-    for name, card in cards.items():
-        assert rows[name]["decision"] in ACCEPTED, rows[name]
-        differs = sum(a != b for a, b in zip(rows[name]["vin"], card.truth, strict=True))
-        wrong.update(boxes=differs, cards=differs > 0)
-    return wrong["boxes"], wrong["cards"]
+    assert all(rows[name]["decision"] in ACCEPTED for name in cards)
+    wrong = [sum(map(ne, rows[name]["vin"], card.truth)) for name, card in cards.items()]
+    return sum(wrong), sum(map(bool, wrong))
 
 
 Work = Callable[[Page, Clerk, dict[str, Card]], None]
 
 
 def at_station(
-    driver: webdriver.Chrome,
-    cards: list[Card],
-    sure: list[Card],
-    clerk: Clerk,
-    work: Work,
-    blind: bool,
+    page: Page, clerk: Clerk, work: Work, cards: dict[str, Card], sure: list[Card], blind: bool
 ) -> tuple[int, int]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Building(folder / FILE) as building:
-            for card in cards + sure:
-                building.add(entry(card))
+            for card in [*cards.values(), *sure]:
+                building.add(review.entry(shown(card)))
             building.write(folder / FILE, blind=range(len(cards)) if blind else ())
         with station(folder) as (_, url):
-            page = Page(driver)
             page.open(url)
-            work(page, clerk, {card.name: card for card in cards})
+            work(page, clerk, cards)
             table = requests.get(f"{url}/api/vins.csv", timeout=60).text
-    return left(table, {card.name: card for card in cards})
+    return left(table, cards)
 
 
 def main() -> None:
@@ -284,8 +270,8 @@ def main() -> None:
     arguments = parser.parse_args()
     cards, sure = european_cards(arguments.cards, arguments.seed)
     by_id = [card.name for card in cards + sure]
-    marked = [json.loads(entry(card).json + "}")["marked"] for card in cards]
-    wrong = [[a != b for a, b in zip(card.reading.vin, card.truth, strict=True)] for card in cards]
+    marked = [review.marked(shown(card)) for card in cards]
+    wrong = [[*map(ne, card.reading.vin, card.truth)] for card in cards]
     overlooked = sum(
         is_wrong and box not in boxes
         for boxes, card in zip(marked, wrong, strict=True)
@@ -307,7 +293,8 @@ def main() -> None:
         for way, (work, blind) in ways.items():
             rng = np.random.default_rng(arguments.seed)
             clerk = Clerk(rng, arguments.overlooked, arguments.slips)
-            left_wrong = at_station(driver, cards, sure, clerk, work, blind)
+            named = {card.name: card for card in cards}
+            left_wrong = at_station(Page(driver), clerk, work, named, sure, blind)
             found[way] = clerk.seconds / len(cards), clerk.keys / len(cards), *left_wrong
             print(way, *found[way], flush=True)
     seconds, keys, *_ = found["keying"]

@@ -1,12 +1,24 @@
-"""A check station, its store, and a clerk's browser: what several benchmarks drive."""
+"""A check station, its store, and clerks with a browser or without: what several benchmarks drive.
 
+    python benchmarks/stations.py --cards 100000 --clerks 20
+
+tells how quick a station with very many cards is: opens a store of so many and one of ten, from the
+command to the first card. Then one clerk, beside others who decide a card every ten seconds, asks
+of the large one what a page asks (times are of the client, memory is the server's resident set),
+and presses keys in Chromium: a key is shown when the frame after it has been drawn.
+"""
+
+import argparse
+import os
 import random
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,14 +28,28 @@ from vintraining.drawing.cards import draw_cards
 
 import numpy as np
 import psutil
+import requests
 from selenium import webdriver
+from selenium.webdriver.common.keys import Keys
 
 from vinchecking.building import Building
+from vinchecking.store import FILE
 from vinreader.review import ReviewCard, entry, picture
 from vinreader.spec import BOXES, CHARACTERS
 from vinreader.tables import VinRow
 
 Event = dict[str, Any]
+KEYS, OPENED = 300, 5  # times that a key is pressed, and a store is opened
+PAUSE = 10.0  # seconds that the other clerks take for a card
+# From a key until the frame with what it changed has been drawn, in milliseconds.
+WATCH = """
+window.shown = [];
+document.addEventListener("keydown", event => acting.then(() => requestAnimationFrame(() => {
+  const drawn = new MessageChannel();
+  drawn.port1.onmessage = () => shown.push(performance.now() - event.timeStamp);
+  drawn.port2.postMessage(0);
+})));
+"""
 
 
 def build(path: Path, cards: int) -> None:
@@ -66,6 +92,10 @@ def station(folder: Path) -> Iterator[tuple[psutil.Popen, str]]:
         process.communicate()  # its report is of no interest here, but is to be taken
 
 
+def number(rng: random.Random) -> str:
+    return "".join(rng.choices(CHARACTERS, k=BOXES))
+
+
 def event(kind: str, clerk: str, card: int, rng: random.Random, **more: object) -> Event:
     return {
         "id": f"{rng.getrandbits(128):032x}",
@@ -75,6 +105,34 @@ def event(kind: str, clerk: str, card: int, rng: random.Random, **more: object) 
         "card": card,
         **more,
     }
+
+
+class Client:
+    """A clerk without a browser."""
+
+    def __init__(self, url: str, clerk: str):
+        self.url, self.clerk, self.rng = url, clerk, random.Random(clerk)
+        self.session = requests.Session()
+        self.session.headers["X-Clerk"] = clerk
+        self.card = -1
+
+    def get(self, path: str) -> requests.Response:
+        answer = self.session.get(f"{self.url}/{path}", timeout=60)
+        answer.raise_for_status()
+        return answer
+
+    def send(self, said: Event, seconds: float = 60) -> Any:
+        return self.session.post(f"{self.url}/api/events", json=[said], timeout=seconds).json()
+
+    def following(self) -> None:
+        self.card = self.get(f"api/next?after={self.card}").json()["card"]
+        self.get(f"api/cards/{self.card}")
+
+    def work(self, over: threading.Event) -> None:
+        """Decides on card after card."""
+        while not over.wait(self.rng.uniform(0, 2 * PAUSE)):
+            self.following()
+            self.send(event("done", self.clerk, self.card, self.rng, vin=number(self.rng)))
 
 
 @contextmanager
@@ -103,7 +161,7 @@ class Page:
 
     def open(self, url: str) -> None:
         """A station's page, for the clerk Anna."""
-        self.driver.get(f"{url}/api/settings")  # of the same origin: the clerk's name is kept there
+        self.driver.get(f"{url}/api/report")  # of the same origin: the clerk's name is kept there
         self.driver.execute_script("localStorage.setItem('vin-review/clerk', 'anna')")
         self.driver.execute_script("localStorage.setItem('vin-review/language', 'en')")
         self.driver.get(url)
@@ -123,3 +181,90 @@ class Page:
         if keys:
             self.driver.switch_to.active_element.send_keys("".join(keys))
             self.driver.execute_async_script("acting.then(() => arguments[0]())")
+
+
+def open_station(folder: Path) -> None:
+    """Until a client has the page, the list and a card."""
+    with station(folder) as (_, url):
+        client = Client(url, "boris")
+        for path in ("", "api/cards?from=0&count=200", "api/progress"):
+            client.get(path)
+        client.following()
+
+
+def milliseconds(do: Callable[..., object], *given: object) -> float:
+    began = time.perf_counter()
+    do(*given)
+    return 1000 * (time.perf_counter() - began)
+
+
+def summary(what: str, took: Iterable[float]) -> None:
+    took = list(took)
+    middle, high = np.percentile(took, [50, 95])
+    print(f"{what}: median {middle:.1f} ms, 95th percentile {high:.1f} ms of {len(took)}")
+
+
+def ask(client: Client) -> None:
+    def type_key() -> None:
+        typed = {"box": 3, "character": "5", "view": "card"}
+        client.send(event("box", "boris", client.card, client.rng, **typed))
+
+    client.following()
+    summary("a key's event", (milliseconds(type_key) for _ in range(KEYS)))
+    summary("the next card, its images", (milliseconds(client.following) for _ in range(100)))
+    for path in ("mosaic?character=5&doubtful=1&count=80", "cards?from=40000&count=200"):
+        summary(path, (milliseconds(client.get, f"api/{path}") for _ in range(30)))
+    print(f"vins.csv: {milliseconds(client.get, 'api/vins.csv'):.0f} ms")
+
+
+def press_keys(driver: webdriver.Chrome, url: str) -> None:
+    """Keys on cards and in the mosaic, each when the page has done what the one before asked."""
+    page = Page(driver)
+    page.open(url)
+    driver.execute_script(WATCH)
+
+    def pressed(key: str) -> float:
+        page.press(key)
+        page.wait("shown.length > 0")
+        return float(page.told("shown.pop()"))
+
+    summary("a character typed on a card", (pressed(CHARACTERS[n % 33]) for n in range(KEYS)))
+    summary("Enter, until the next card is shown", (pressed(Keys.ENTER) for _ in range(100)))
+    summary("F2, until the mosaic is shown", [pressed(Keys.F2)])
+    keys = "8" + Keys.ARROW_LEFT
+    summary("a key in the mosaic", (pressed(keys[n % 2]) for n in range(KEYS)))
+    driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+    heap = driver.execute_cdp_cmd("Runtime.getHeapUsage", {})["usedSize"] / 2**20
+    print(f"memory of the page's script: {heap:.1f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cards", type=int, default=100_000)
+    parser.add_argument("--clerks", type=int, default=20)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folders = {count: Path(name) / str(count) for count in (10, arguments.cards)}
+        for count, folder in folders.items():
+            folder.mkdir()
+            build(folder / FILE, count)
+        large = folders[arguments.cards]
+        print(f"{arguments.cards:,} cards, store {(large / FILE).stat().st_size / 2**20:,.0f} MB")
+        for count, folder in folders.items():
+            took = (milliseconds(open_station, folder) for _ in range(OPENED))
+            summary(f"open with {count:,} cards", took)
+        print(f"load of the machine {os.getloadavg()[0]:.1f}")
+        over = threading.Event()
+        with station(large) as (server, url):
+            for number in range(arguments.clerks - 1):
+                clerk = Client(url, f"clerk {number}")
+                threading.Thread(target=clerk.work, args=(over,), daemon=True).start()
+            ask(Client(url, "boris"))
+            with browser(large) as driver:
+                press_keys(driver, url)
+            over.set()
+            print(f"memory at last: {server.memory_info().rss / 2**20:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

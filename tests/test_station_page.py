@@ -24,7 +24,7 @@ class Clerk:
         self.browser, self.url = browser, url
         browser.switch_to.new_window("tab")
         self.tab = browser.current_window_handle
-        browser.get(f"{url}/api/settings")
+        browser.get(f"{url}/api/report")
         browser.execute_script(
             "localStorage.setItem('vin-review/clerk', arguments[0]);"
             "localStorage.setItem('vin-review/language', 'en')",

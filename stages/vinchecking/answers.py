@@ -78,17 +78,17 @@ def view(card: Keyed, events: Sequence[Event], clerk: str) -> View:
         return View(False, start, own, tuple(earlier[:2]))
     if earlier or card.audit:
         return View(True, card.blank, own)
-    seen = [event for event in events if event["clerk"] == clerk or _in_mosaic(event)]
+    seen = [
+        event
+        for event in events
+        if clerk == event["clerk"] or event["kind"] == "confirm" or event.get("view") == "mosaic"
+    ]
     return View(False, card.reading, seen)
-
-
-def _in_mosaic(event: Event) -> bool:
-    return event["kind"] == "confirm" or event.get("view") == "mosaic"
 
 
 def _answers(card: Keyed, events: Sequence[Event]) -> dict[str, State]:
     void = voided(events)
-    decided = [e for e in events if e["kind"] in DECIDING and e["id"] not in void]
+    decided = (e for e in events if e["kind"] in DECIDING and e["id"] not in void)
     clerks = dict.fromkeys(event["clerk"] for event in decided)
     states = {
         clerk: replay(card.blank, [event for event in events if event["clerk"] == clerk])
@@ -99,17 +99,11 @@ def _answers(card: Keyed, events: Sequence[Event]) -> dict[str, State]:
 
 def _agreed(answers: dict[str, State], events: Sequence[Event]) -> State | None:
     """The decision of two clerks who say the same, or of the one after them; else None."""
-    places = {event["id"]: place for place, event in enumerate(events)}
-    knowing = [
-        state
-        for state in answers.values()
-        if state.decision and events[places[state.decision]].get("over")
-    ]
-    if knowing:
-        return max(knowing, key=lambda state: places[state.decision or ""])
     said = list(answers.values())
-    if len(said) > 2:
+    by_event = {state.decision: state for state in said}
+    knowing = [by_event[e["id"]] for e in events if e.get("over") and e["id"] in by_event]
+    if knowing:
+        return knowing[-1]
+    if len(said) > 2 or (len(said) == 2 and said[0].answer == said[1].answer):
         return said[-1]
-    if len(said) == 2 and said[0].answer == said[1].answer:
-        return said[1]
     return None

@@ -16,7 +16,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -32,17 +33,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vinchecking.desk import Desk
-from vinchecking.events import NAME_LENGTH, EventError, State
+from vinchecking.events import NAME_LENGTH, EventError
 from vinchecking.report import report
-from vinchecking.store import Card, Store, StoreError, StoreGone
+from vinchecking.store import StoreError, StoreGone
 from vinreader import template
 from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
 
 MOST_BYTES = 1 << 20  # of a request's body
-MOST_EVENTS = 1000  # of a request
-MOST_CARDS = 1000
-MOST_BOXES = 200
+MOST_EVENTS, MOST_CARDS, MOST_BOXES = 1000, 1000, 200  # of a request, or of its answer
 SLOWEST = 30.0  # seconds that a request's body may take
 TABLES_EVERY = 30.0  # seconds between two writings of the tables, if anything has changed
 
@@ -62,19 +61,13 @@ class Access:
     def host(self, host: str) -> bool:
         """Whether a Host header names this machine: another name may have been bound to its
         address by a foreign page (DNS rebinding)."""
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").lower()
-        except ValueError:  # "[" begins an IPv6 address
-            return False
-        return name in self.names or (self.any_address and _is_address(name))
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
+        with suppress(ValueError):  # "[" begins an IPv6 address; no IP address
+            name = urlsplit(f"//{host}").hostname or ""
+            return name in self.names or (self.any_address and bool(ip_address(name)))
         return False
-    return True
+
+    def opens(self, token: str) -> bool:
+        return bool(self.token) and secrets.compare_digest(token.encode(), self.token.encode())
 
 
 class Guard:
@@ -83,18 +76,15 @@ class Guard:
     def __init__(self, app: ASGIApp, access: Access, policy: str):
         self.app = app
         self.access = access
-        self.headers = [
-            (name.encode(), value.encode())
-            for name, value in {
-                "content-security-policy": policy,
-                "x-content-type-options": "nosniff",
-                "x-frame-options": "DENY",
-                "referrer-policy": "no-referrer",
-                "cache-control": "no-store",
-                "cross-origin-resource-policy": "same-origin",
-                "cross-origin-opener-policy": "same-origin",
-            }.items()
-        ]
+        self.headers = {
+            "content-security-policy": policy,
+            "x-content-type-options": "nosniff",
+            "x-frame-options": "DENY",
+            "referrer-policy": "no-referrer",
+            "cache-control": "no-store",
+            "cross-origin-resource-policy": "same-origin",
+            "cross-origin-opener-policy": "same-origin",
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,11 +93,10 @@ class Guard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self.headers]
+                MutableHeaders(scope=message).update(self.headers)
             await send(message)
 
-        refusal = self._refusal(Request(scope))
-        app = self.app if refusal is None else refusal
+        app = self._refusal(Request(scope)) or self.app
         await app(scope, receive, with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
@@ -117,60 +106,50 @@ class Guard:
             return _refuse(request, 403, "host")
         origin = headers.get("origin")
         own = (f"{scheme}://{headers.get('host')}" for scheme in ("http", "https"))
-        foreign = origin is not None and origin not in own
-        foreign |= headers.get("sec-fetch-site") in ("cross-site", "same-site") and (
-            request.url.path != "/"
-        )
-        if foreign:
+        is_page, site = request.url.path == "/", headers.get("sec-fetch-site")
+        embedded = site in ("cross-site", "same-site") and not is_page
+        if embedded or (origin is not None and origin not in own):
             log.warning("%s: refused, from the foreign origin %.100r", client, origin)
             return _refuse(request, 403, "origin")
-        if not self.access.token:
-            return None
-        given = request.query_params.get("token") if request.url.path == "/" else None
-        if given is not None and secrets.compare_digest(given.encode(), self.access.token.encode()):
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(
-                self.access.cookie,
-                given,
-                httponly=True,
-                samesite="strict",
-                path="/",
-                secure=request.url.scheme == "https",
-                max_age=30 * 24 * 3600,
-            )
-            return answer
+        if is_page and self.access.opens(request.query_params.get("token", "")):
+            return self._remember(request)
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        known = (given, bearer, request.cookies.get(self.access.cookie))
-        if any(
-            secrets.compare_digest((one or "").encode(), self.access.token.encode())
-            for one in known
-        ):
+        known = bearer, request.cookies.get(self.access.cookie, "")
+        if not self.access.token or any(map(self.access.opens, known)):
             return None
         log.warning("%s: refused, without the token or with a wrong one", client)
-        if request.url.path == "/":  # a person, with a browser
+        if is_page:  # a person, with a browser
             why = html.escape(told(request, "token"))
             return HTMLResponse(f"<!doctype html><title>VIN</title><p>{why}</p>", 401)
         return _refuse(request, 401, "token")
 
+    def _remember(self, request: Request) -> Response:
+        """The page without the token in its address: the browser keeps that from now on."""
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            self.access.cookie,
+            self.access.token,
+            max_age=30 * 24 * 3600,
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+        return answer
+
 
 def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> Starlette:
-    """The application.
-
-    Args:
-        write_tables: writes the tables from the store, if anything has changed, and gives the
-            path of vins.csv; is called every now and then, when it is asked for, and at the end.
-    """
+    """The application. write_tables: writes the tables from the store, if anything has changed, and
+    gives the path of vins.csv; called every now and then, when it is asked for, and at the end."""
     station = _Station(desk, write_tables)
-    page = template.served_page(station.values())
+    counts = {"cards": desk.store.cards, "doubtful": sum(desk.store.tallies("status").values())}
+    page = template.served_page(counts | {"served": True, "key": desk.store.meta("key") or ""})
     return Starlette(
         routes=[
             Route("/", lambda _: HTMLResponse(page)),
-            Route("/api/settings", station.settings),
             Route("/api/cards", station.cards),
             Route("/api/cards/{card:int}", station.card),
             Route("/api/next", station.next),
             Route("/api/lease", station.lease, methods=["POST"]),
-            Route("/api/release", station.release, methods=["POST"]),
             Route("/api/mosaic", station.mosaic),
             Route("/api/events", station.events, methods=["POST"]),
             Route("/api/sign-in", station.sign_in, methods=["POST"]),
@@ -183,9 +162,8 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
             HTTPException: _http_error,
             EventError: lambda request, _: _refuse(request, 400, "clerk", most=NAME_LENGTH),
             StoreError: _store_error,
-            StoreGone: _store_error,
             OSError: _store_error,
-            Exception: _failure,
+            Exception: lambda request, _: _refuse(request, 500, "failure"),
         },
         lifespan=station.lifespan,
     )
@@ -196,7 +174,7 @@ class _Station:
 
     def __init__(self, desk: Desk, write_tables: Callable[[], Path]):
         self.desk = desk
-        self.store: Store = desk.store
+        self.store = desk.store
         self.write_tables = write_tables
 
     @asynccontextmanager
@@ -222,15 +200,6 @@ class _Station:
         except (StoreError, OSError) as error:
             log.warning("the tables could not be written and will be tried again: %s", error)
 
-    def values(self) -> dict[str, object]:
-        """The settings of the page."""
-        doubtful = sum(self.store.tallies("status").values())
-        found = template.settings(self.store.meta("key") or "", {})
-        return found | {"served": True, "cards": self.store.cards, "doubtful": doubtful}
-
-    def settings(self, _: Request) -> Response:
-        return JSONResponse(self.values())
-
     def cards(self, request: Request) -> Response:
         start, count = _number(request, "from", 0), _number(request, "count", 100, MOST_CARDS)
         find = request.query_params.get("find", "")[:200]
@@ -238,53 +207,46 @@ class _Station:
         return JSONResponse({"total": self.store.cards, "cards": found})
 
     def card(self, request: Request) -> Response:
-        clerk, card = self._clerk(request), self._card(request.path_params["card"])
+        clerk, number = self._clerk(request), request.path_params["card"]
+        card = self.store.card(number) if number < self.store.cards else None
+        if card is None:
+            raise _not_so(404, "missing")
         view = self.store.view(card, clerk)
         entry = card.entry | {"doubtful": card.doubtful, "row": card.row._asdict()}
         if view.blind:
             entry |= {"reading": view.start, "confidences": [], "alternatives": [], "marked": []}
             entry["row"] = VinRow(card.name)._asdict()
-        answers = [{"reading": one.reading, "status": one.status} for one in view.answers]
-        return JSONResponse(
-            entry
-            | {
-                "id": card.id,
-                "position": card.turn,
-                "boxes": self.store.pictures(card.id),
-                "blind": view.blind,
-                "start": view.start,
-                "events": view.events,
-                "state": _state(view.state),
-                "leased_by": self.desk.holder(card.id, clerk),
-            }
-            | ({"answers": answers} if answers else {})
-        )
+        if view.answers:
+            entry["answers"] = [{"reading": s.reading, "status": s.status} for s in view.answers]
+        entry |= {
+            "id": card.id,
+            "position": card.turn,
+            "boxes": self.store.pictures(card.id),
+            "blind": view.blind,
+            "start": view.start,
+            "events": view.events,
+            "state": asdict(view.state) | {"settled": sorted(view.state.settled)},
+        }
+        return JSONResponse(entry)
 
     def next(self, request: Request) -> Response:
         clerk = self._clerk(request)
-        after = _number(request, "after", -1) if "after" in request.query_params else None
-        number = self.desk.next(clerk, after)
-        if number is None:
-            waiting = self.desk.waiting(clerk)
-            return JSONResponse({"card": None, "blind": False, "waiting": waiting})
-        blind = self.store.view(self._card(number), clerk).blind
-        return JSONResponse({"card": number, "blind": blind, "waiting": 0})
+        number = self.desk.next(clerk, _number(request, "after", -1))
+        waiting = self.desk.waiting(clerk) if number is None else 0
+        return JSONResponse({"card": number, "waiting": waiting})
 
     async def lease(self, request: Request) -> Response:
-        card = self._card_in(await _body(request))
+        body = await _body(request)
+        card = body.get("card") if isinstance(body, dict) else None
+        if type(card) is not int or not 0 <= card < self.store.cards:
+            raise _not_so(404, "missing")
         return JSONResponse(await run_in_threadpool(self.desk.lease, card, self._clerk(request)))
-
-    async def release(self, request: Request) -> Response:
-        card = self._card_in(await _body(request))
-        await run_in_threadpool(self.desk.release, card, self._clerk(request))
-        return JSONResponse({"ok": True})
 
     def mosaic(self, request: Request) -> Response:
         clerk, character = self._clerk(request), request.query_params.get("character")
         if character is None:
-            return JSONResponse(
-                {"all": self.desk.left(), "doubtful": self.desk.left(doubtful=True)}
-            )
+            left = self.store.tallies
+            return JSONResponse({"all": left("to see"), "doubtful": left("doubtful")})
         if len(character) != 1 or character not in CHARACTERS:
             raise _not_so(400, "invalid", why="character is none of the 33")
         count, doubtful = _number(request, "count", 80, MOST_BOXES), _number(request, "doubtful", 0)
@@ -298,8 +260,7 @@ class _Station:
             self._clerk(request)
         answer = await run_in_threadpool(self.desk.take_in, sent)
         for refusal in answer["refused"]:
-            why = refusal["why"]
-            log.warning("an event was refused: %.200s", why)
+            log.warning("an event was refused: %.200s", refusal["why"])
             refusal["why"] = told(request, **{"by": "", **refusal})
         return JSONResponse(answer)
 
@@ -318,27 +279,12 @@ class _Station:
         return FileResponse(self.write_tables(), media_type="text/csv", filename="vins.csv")
 
     def _clerk(self, request: Request, take: bool = False) -> str:
-        """The clerk who asks.
-
-        Raises: EventError, HTTPException if the name is none, or another browser's.
-        """
+        """Raises: EventError, HTTPException if who asks has no name, or another browser's."""
         name = self.desk.name(unquote(request.headers.get("x-clerk", "")))
         browser = request.headers.get("x-browser")
         if browser and not self.desk.greet(name, browser, take):
             raise _not_so(409, "name", name=name)
         return name
-
-    def _card(self, number: int) -> Card:
-        card = self.store.card(number) if number < 1 << 53 else None
-        if card is None:
-            raise _not_so(404, "missing")
-        return card
-
-    def _card_in(self, body: Any) -> int:
-        number = body.get("card") if isinstance(body, dict) else None
-        if type(number) is not int or not 0 <= number < self.store.cards:
-            raise _not_so(404, "missing")
-        return number
 
 
 def policy(page: str) -> str:
@@ -350,16 +296,6 @@ def policy(page: str) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def _state(state: State) -> dict[str, Any]:
-    return {
-        "status": state.status,
-        "reading": state.reading,
-        "by": state.by,
-        "decision": state.decision,
-        "settled": sorted(state.settled),
-    }
 
 
 def _number(request: Request, name: str, default: int, most: int = 1 << 53) -> int:
@@ -383,14 +319,9 @@ async def _body(request: Request) -> Any:
     except TimeoutError:
         raise _not_so(408, "slow") from None
     try:
-        return json.loads(bytes(body), parse_constant=_no_constant)
+        return json.loads(bytes(body), parse_constant=int)  # which refuses NaN and Infinity
     except (ValueError, RecursionError):
         raise _not_so(400, "invalid", why="the body is no JSON") from None
-
-
-def _no_constant(name: str) -> None:
-    """Raises: ValueError: Python reads NaN and Infinity, which are no JSON."""
-    raise ValueError(name)
 
 
 def _refuse(request: Request, status: int, code: str, **values: object) -> JSONResponse:
@@ -412,9 +343,9 @@ def _not_so(status: int, code: str, **values: object) -> HTTPException:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    codes = {404: "missing", 405: "method"}
     detail: Any = error.detail
     if not isinstance(detail, dict):  # Starlette's own
+        codes = {404: "missing", 405: "method"}
         detail = {"code": codes.get(error.status_code, "invalid"), "why": detail}
     if error.status_code == 413:
         log.warning("a body of more than %d bytes was refused", MOST_BYTES)
@@ -427,7 +358,3 @@ def _store_error(request: Request, error: Exception) -> Response:
         return _refuse(request, 503, "gone")
     log.warning("%s", error)
     return _refuse(request, 503, "store")
-
-
-def _failure(request: Request, error: Exception) -> Response:
-    return _refuse(request, 500, "failure")

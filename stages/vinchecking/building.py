@@ -9,11 +9,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Self
 
-from vinchecking.store import FILE, FORMAT, KNOWN, NOTHING, PICTURE, TO_SEE, as_json, errors
+from vinchecking.store import FILE, FORMAT, KNOWN, NOTHING, TO_SEE, as_json, errors
 from vinreader.files import replacing
 from vinreader.spec import CHARACTERS, UserError
 from vinreader.tables import DRAWN, VinRow
-from vinreader.template import Entry
+from vinreader.template import PICTURE, Entry
 
 SURE = 0.999  # probability from which a box of an accepted card is known to be what was read
 
@@ -62,6 +62,15 @@ CREATE TABLE plants (
 CREATE TABLE tallies (of TEXT NOT NULL, what TEXT NOT NULL, number INTEGER NOT NULL,
     PRIMARY KEY (of, what)) WITHOUT ROWID;
 """
+# The order of work: the cards of the audit evenly among the doubtful ones, the others after them.
+_ORDER = """
+WITH spread AS (
+    SELECT id, doubtful, (row_number() OVER (PARTITION BY doubtful, audit ORDER BY id) - 0.5)
+        / count(*) OVER (PARTITION BY doubtful, audit) AS place FROM cards
+), ordered AS (SELECT id, row_number() OVER (ORDER BY doubtful DESC, place, id) - 1 AS turn
+    FROM spread)
+UPDATE cards SET turn = ordered.turn FROM ordered WHERE ordered.id = cards.id
+"""
 # Made when all rows are there: that is quicker, and nothing changes before.
 _INDICES = """
 CREATE INDEX boxes_to_see ON boxes (character, marked, confidence, card, box) WHERE use = 1;
@@ -77,8 +86,6 @@ INSERT INTO tallies SELECT 'to see', character, count(*) FROM boxes WHERE use = 
     GROUP BY character;
 INSERT INTO tallies SELECT 'doubtful', character, sum(marked) FROM boxes WHERE use = 1
     GROUP BY character;
-INSERT INTO tallies SELECT 'boxes', 'all', coalesce(sum(number), 0) FROM tallies
-    WHERE of = 'to see';
 CREATE TRIGGER status_tally AFTER UPDATE OF status ON cards
     WHEN NEW.doubtful AND OLD.status != NEW.status BEGIN
     INSERT INTO tallies VALUES ('status', NEW.status, 1)
@@ -109,7 +116,6 @@ class Building:
         self._path = path
         self._then = then
         self._stack = ExitStack()
-        self._written = False
         self.count = 0
 
     def __enter__(self) -> Self:
@@ -124,7 +130,7 @@ class Building:
 
     def __exit__(self, *error: Any) -> None:
         nothing = UserError("there are no cards in the folder, and only cards are checked here")
-        if error[0] is None and not self._written:
+        if error[0] is None and not self.count:
             self._stack.__exit__(UserError, nothing, None)
             raise nothing
         self._stack.__exit__(*error)
@@ -134,19 +140,17 @@ class Building:
         card = json.loads(entry.json + "}")
         row, reading = VinRow(**card.pop("row")), card["reading"]
         pictures = card.pop("boxes")
+        boxes = [
+            (self.count, box, *_box(card, box, entry.doubtful, image))
+            for box, image in enumerate(pictures)
+        ]
         with errors():
             self._db.execute(
                 "INSERT INTO cards (id, name, doubtful, entry, row, reading) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (self.count, card["name"], entry.doubtful, as_json(card), as_json(row), reading),
             )
-            self._db.executemany(
-                "INSERT INTO boxes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (self.count, box, *_box(card, box, entry.doubtful, picture))
-                    for box, picture in enumerate(pictures)
-                ],
-            )
+            self._db.executemany("INSERT INTO boxes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", boxes)
         self.count += 1
 
     def write(
@@ -159,18 +163,17 @@ class Building:
         """
         assert path == self._path
         with errors():
-            notes = notes or {}
-            for place in {*notes, *blind}:
+            self._db.execute("CREATE UNIQUE INDEX boxes_place ON boxes (card, box)")
+            for place in {*(notes or {}), *blind}:
                 found = self._db.execute("SELECT row FROM cards WHERE id = ?", (place,))
                 row = VinRow(*json.loads(found.fetchone()[0]))
-                message = "; ".join(filter(None, (row.message, notes.get(place))))
+                message = "; ".join(filter(None, (row.message, (notes or {}).get(place))))
                 row = row._replace(message=message, audit=DRAWN if place in blind else "")
                 self._db.execute("UPDATE cards SET row = ? WHERE id = ?", (as_json(row), place))
-            places = [(place,) for place in blind]
-            self._db.execute("CREATE UNIQUE INDEX boxes_place ON boxes (card, box)")
-            self._db.executemany("UPDATE cards SET doubtful = 1, audit = 1 WHERE id = ?", places)
-            self._db.executemany("UPDATE boxes SET use = 0 WHERE card = ?", places)
-            self._order()
+            for place in blind:
+                self._db.execute("UPDATE cards SET doubtful = 1, audit = 1 WHERE id = ?", (place,))
+                self._db.execute("UPDATE boxes SET use = 0 WHERE card = ?", (place,))
+            self._db.execute(_ORDER)
             self._db.executescript(_INDICES)
             self._db.execute(
                 "INSERT INTO meta VALUES ('format', ?), ('cards', ?), ('second', '0'), ('key', ?)",
@@ -180,29 +183,9 @@ class Building:
                 self._then(self._db)
             self._db.commit()
             self._db.execute("PRAGMA journal_mode = WAL")
-        self._written = True
-
-    def _order(self) -> None:
-        """The cards in the order of work: those of the audit evenly among the doubtful ones."""
-        kinds = ("doubtful AND NOT audit", "audit", "NOT doubtful")
-        doubtful, audit, sure = (
-            [row[0] for row in self._db.execute(f"SELECT id FROM cards WHERE {kind} ORDER BY id")]
-            for kind in kinds
-        )
-        spread = sorted(
-            ((place + 0.5) / len(ids), card)
-            for ids in (doubtful, audit)
-            for place, card in enumerate(ids)
-        )
-        order = [card for _, card in spread] + sure
-        self._db.executemany(
-            "UPDATE cards SET turn = ? WHERE id = ?", ((t, card) for t, card in enumerate(order))
-        )
 
 
-def _box(
-    card: dict[str, Any], box: int, checked: bool, picture: str
-) -> tuple[str, float, str, bool, bytes, int]:
+def _box(card: dict[str, Any], box: int, checked: bool, picture: str) -> tuple[object, ...]:
     """A box's row after its place: character, confidence, runner-up, marked, image, use."""
     character = card["reading"][box]
     likely = dict(card["alternatives"][box])

@@ -21,14 +21,14 @@ from typing import Any
 
 from vinchecking.building import Building
 from vinchecking.events import Event
-from vinchecking.former import Taken, decisions, take_over, upgrade
+from vinchecking.former import decisions, take_over, upgrade
 from vinchecking.report import report, told
 from vinchecking.store import FILE, Store, StoreError
 from vinreader.console import choose, interruptible, lines, text
 from vinreader.files import Csv, put_aside, sha256, write_json
 from vinreader.options import EXIT_CANNOT_RUN, EXIT_READ, OPTIONS, share
 from vinreader.spec import UserError
-from vinreader.tables import WORKBOOK, VinRow
+from vinreader.tables import VINS, WORKBOOK, VinRow
 from vinreader.workbook import Workbook
 
 PORT = 8017
@@ -79,19 +79,11 @@ def parse(argv: list[str], program: str) -> argparse.Namespace:
         "--second",
         type=share,
         metavar="0..1",
-        help="share of the cards that a second clerk keys "
-        "without seeing what was read or said; a third decides where they differ",
+        help="share of the cards that a second clerk keys without seeing what was read or said; a "
+        "third decides where they differ",
     )
-    add(
-        "--new-token",
-        action="store_true",
-        help="make another token: the former one opens nothing any more",
-    )
-    add(
-        "--report",
-        action="store_true",
-        help="write the tables, print how the work went, and serve nothing",
-    )
+    add("--new-token", action="store_true", help="make another token: the former opens nothing")
+    add("--report", action="store_true", help="write the tables, tell of the work, serve nothing")
     add("--language", **OPTIONS["--language"])
     reading = parser.add_argument_group("for a folder that has not been read")
     for name in READING:
@@ -110,7 +102,7 @@ def open_store(options: argparse.Namespace) -> Store:
 
     Raises: UserError, OSError, StoreError; nothing was changed then.
     """
-    path, vins = options.output.with_name(FILE), options.output.with_name("vins.csv")
+    path, vins = options.output.with_name(FILE), options.output.with_name(VINS)
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and not path.exists():
         raise UserError(
@@ -124,28 +116,28 @@ def open_store(options: argparse.Namespace) -> Store:
             _refuse_another(store, options)
             upgrade(store)
             with store.writing() as db:
-                found = take_over(db, said, vins)
+                taken, other = take_over(db, said, vins)
         except BaseException:
             store.close()
             raise
     else:
-        found = _read(options, path, said)
+        taken, other = _read(options, path, said)
         store = Store(path)
-    if found.taken:
-        print(text("taken_over", cards=found.taken, path=vins))
-    if found.other:
-        print(text("others_stay", cards=found.other, path=vins))
+    if taken:
+        print(text("taken_over", cards=taken, path=vins))
+    if other:
+        print(text("others_stay", cards=other, path=vins))
     return store
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked to be read, and how."""
-    values = {name: getattr(options, name.removeprefix("--").replace("-", "_")) for name in READING}
-    del values["--output"], values["--jobs"]
-    paths = {
-        name: str(value.resolve()) for name, value in values.items() if isinstance(value, Path)
-    }
-    return {"input": str(Path(options.input).resolve()), **values, **paths}
+    given = {f"--{name.replace('_', '-')}": value for name, value in vars(options).items()}
+    asked = {name: given[name] for name in READING if name not in ("--output", "--jobs")}
+    asked["input"] = Path(options.input)
+    paths = {name: str(path.resolve()) for name, path in asked.items() if isinstance(path, Path)}
+    known: dict[str, Any] = json.loads(json.dumps(asked | paths))  # as it is read from the store
+    return known
 
 
 def _refuse_another(store: Store, options: argparse.Namespace) -> None:
@@ -173,8 +165,7 @@ def _recorded(vins: Path, output: Path) -> str:
     """The SHA-256 of vins.csv as a reading or a station last wrote it, as far as the record says;
     else ""."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        record = json.loads(_record(output).read_text("utf-8"))
-        return str(record["tables"][vins.name])
+        return str(json.loads(_record(output).read_text("utf-8"))["tables"][vins.name])
     return ""
 
 
@@ -182,17 +173,19 @@ def _record(output: Path) -> Path:
     return output.with_name(f"{output.name}.json")
 
 
-def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> Taken:
-    """Read the folder into the tables and a store at `path`, with what persons have said of it."""
+def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> tuple[int, int]:
+    """Read the folder into the tables and a store at `path`, with what persons have said of it.
+
+    Returns: as `take_over`.
+    """
     from vinreader import provenance, reading  # what reads images is not needed otherwise
 
-    vins, found = options.output.with_name("vins.csv"), Taken(0, 0)
+    vins, found = options.output.with_name(VINS), (0, 0)
 
     def then(db: sqlite3.Connection) -> None:
         nonlocal found
         found = take_over(db, said, vins)
-        asked = json.dumps(_asked(options))
-        db.execute("INSERT INTO meta VALUES ('reading', ?)", (asked,))
+        db.execute("INSERT INTO meta VALUES ('reading', ?)", (json.dumps(_asked(options)),))
 
     from vinreader.summary import Summary
     from vinreader.writing import write_files
@@ -234,7 +227,7 @@ class Tables:
     """The tables beside a store, written from it: by one thread at a time, whole or not at all."""
 
     def __init__(self, store: Store, output: Path):
-        self.path = output.with_name("vins.csv")
+        self.path = output.with_name(VINS)
         self._store = store
         self._record = _record(output)
         self._lock = threading.Lock()
@@ -243,34 +236,30 @@ class Tables:
 
     def write(self) -> Path:
         """Write vins.csv as it is decided now, and its SHA-256 into the record of the reading.
-
         Returns its path.
 
         Raises: OSError, StoreError.
         """
+        path = self.path
         with self._lock:
             events = self._store.count_events()
-            if events != self._events or not self.path.exists():
-                self._put_aside_another()
-                with ExitStack() as stack:
-                    Csv(self.path, VinRow._fields, stack).write(self._store.rows())
-                self._written = sha256(self.path)
-                with suppress(OSError):  # `write_workbook` makes it anew when the work is done
-                    self.path.with_name(WORKBOOK).unlink(missing_ok=True)
-                with suppress(FileNotFoundError, ValueError, KeyError):
-                    record = json.loads(self._record.read_text("utf-8"))
-                    record["tables"][self.path.name] = self._written
-                    write_json(self._record, record)
-                self._events = events
-        return self.path
-
-    def _put_aside_another(self) -> None:
-        """Renames a vins.csv that is not as it was written: a person changed it, or put one with
-        decisions in its place."""
-        if not self._written or not self.path.is_file() or sha256(self.path) == self._written:
-            return
-        aside = put_aside(self.path)
-        log.warning("%s was changed by another than the station: it is %s now", self.path, aside)
+            if events == self._events and path.exists():
+                return path
+            if self._written and path.is_file() and sha256(path) != self._written:
+                # A person changed it, or put one with decisions in its place.
+                aside = put_aside(path)
+                log.warning("%s was changed by another than the station: it is %s now", path, aside)
+            with ExitStack() as stack:
+                Csv(path, VinRow._fields, stack).write(self._store.rows())
+            self._written = sha256(path)
+            with suppress(OSError):  # `write_workbook` makes it anew when the work is done
+                path.with_name(WORKBOOK).unlink(missing_ok=True)
+            with suppress(FileNotFoundError, ValueError, KeyError):
+                record = json.loads(self._record.read_text("utf-8"))
+                record["tables"][path.name] = self._written
+                write_json(self._record, record)
+            self._events = events
+        return path
 
     def write_workbook(self, images: Path) -> None:
         """Write vins.xlsx as it is decided now. images: the folder that was read.

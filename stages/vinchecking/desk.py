@@ -56,9 +56,7 @@ class Desk:
 
     def name(self, text: object) -> str:
         """A clerk's name as it was first written: large and small letters make no other clerk.
-
-        Raises: EventError if it is none.
-        """
+        Raises: EventError."""
         name = clerk_name(text)
         return self._names.setdefault(name.casefold(), name)
 
@@ -80,29 +78,14 @@ class Desk:
                 return {"ok": False, "by": holder[0], "until": holder[1]}
             return {"ok": True, "by": clerk, "until": self._take(db, card, clerk)}
 
-    def release(self, card: int, clerk: str) -> None:
+    def next(self, clerk: str, after: int = -1) -> int | None:
+        """The next card for a clerk, leased to him: one between whose answers he can decide, else
+        the one whose turn comes after the card `after`, which he leaves. None if there is none."""
         with self.store.writing() as db:
-            db.execute("DELETE FROM leases WHERE card = ? AND clerk = ?", (card, clerk))
-
-    def holder(self, card: int, clerk: str = "") -> str | None:
-        """Which clerk has a card now, if not this one."""
-        with self.store.reading() as db:
-            found = self._holder(db, card, clerk)
-        return found[0] if found else None
-
-    def next(self, clerk: str, after: int | None = None) -> int | None:
-        """The next card for a clerk, leased to him; None if there is none.
-
-        Cards between whose answers he can decide come first, then the one whose turn is next
-        after the card `after`, which he leaves.
-        """
-        with self.store.writing() as db:
-            values = {"clerk": clerk, "now": self._now(), "after": -1, "left": -1}
-            if after is not None:
-                row = db.execute("SELECT turn FROM cards WHERE id = ?", (after,)).fetchone()
-                values |= {"after": row[0] if row else -1, "left": after}
-                db.execute("DELETE FROM leases WHERE card = ? AND clerk = ?", (after, clerk))
-            found = _next(db, values)
+            row = db.execute("SELECT turn FROM cards WHERE id = ?", (after,)).fetchone()
+            db.execute("DELETE FROM leases WHERE card = ? AND clerk = ?", (after, clerk))
+            values = {"clerk": clerk, "now": self._now(), "left": after}
+            found = _next(db, values | {"after": row[0] if row else -1})
             if found is not None:
                 self._take(db, found, clerk)
         return found
@@ -118,10 +101,8 @@ class Desk:
         return int(row[0])
 
     def take_in(self, sent: list[object]) -> dict[str, list[Any]]:
-        """Keep events, in their order: on the disk when this returns.
-
-        Returns: `accepted`, ids; `refused`, for each its id, a code, and why.
-        """
+        """Keep events, in their order: on the disk when this returns. Gives the ids of those
+        `accepted`; of those `refused` each one's id, a code, and why."""
         accepted: list[str] = []
         refused: list[dict[str, Any]] = []
         with self.store.writing() as db:
@@ -129,9 +110,9 @@ class Desk:
                 try:
                     accepted.append(self._take_in(db, event))
                 except Refused as refusal:
-                    number = event.get("id") if isinstance(event, dict) else None
-                    number = number if isinstance(number, str) else None
-                    refused.append({"id": number, **refusal.answer})
+                    said = event.get("id") if isinstance(event, dict) else None
+                    said = said if isinstance(said, str) else None
+                    refused.append({"id": said, **refusal.answer})
                     db.execute(
                         "INSERT INTO refused (received, why, body) VALUES (?, ?, ?)",
                         (self._now(), str(refusal), json.dumps(event)[:4000]),
@@ -163,21 +144,21 @@ class Desk:
                 for card, box, confidence, image in rows
             ]
             self._plant(db, clerk, character, shown)
-        return {"left": self.left(doubtful).get(character, 0), "boxes": shown}
+        left = self.store.tallies("doubtful" if doubtful else "to see")
+        return {"left": left.get(character, 0), "boxes": shown}
 
     def list_cards(self, clerk: str, start: int, count: int, find: str) -> list[dict[str, Any]]:
         """Cards in the order of work; find: those whose name or number contains this, or that this
         clerk has decided. The number of a card that is keyed blind is not looked into."""
-        which = "turn >= :start AND turn < :start + :count"
+        which, by = "turn >= :start AND turn < :start + :count", self._names.get(find.casefold())
         if find:
             which = (
                 "(instr(name, :find) OR cards.clerk = :by OR "
                 "NOT audit AND NOT second AND instr(reading, upper(:find)))"
             )
-        by = self._names.get(find.casefold(), "")
         with self.store.reading() as db:
             rows = db.execute(
-                "SELECT id, name, doubtful, status, cards.clerk, answers.clerk, leases.clerk "
+                "SELECT id, name, doubtful, status, answers.clerk, leases.clerk "
                 "FROM cards LEFT JOIN answers ON answers.card = id AND answers.clerk = :clerk "
                 "LEFT JOIN leases ON leases.card = id AND until > :now AND leases.clerk != :clerk "
                 f"WHERE {which} ORDER BY turn LIMIT :count",
@@ -190,38 +171,25 @@ class Desk:
                 "name": name,
                 "doubtful": bool(doubtful),
                 "status": "open" if status == "waiting" and not answered else status,
-                "by": by,
                 "leased_by": holder,
             }
-            for number, name, doubtful, status, by, answered, holder in rows
+            for number, name, doubtful, status, answered, holder in rows
         ]
 
-    def left(self, doubtful: bool = False) -> dict[str, int]:
-        """How many boxes, or marked ones, of each character nobody has looked at yet; characters
-        that have some."""
-        return self.store.tallies("doubtful" if doubtful else "to see")
-
     def progress(self, clerk: str) -> dict[str, Any]:
-        """How far the work is, all clerks' and this one's; per_hour: cards of the last hour."""
+        """How many cards to be checked there are, and of each status; `clerk`: how many this one
+        has `done`, and in the last hour (`per_hour`)."""
         with self.store.reading() as db:
             decided = "SELECT count(DISTINCT card) FROM events WHERE decides = 1"
-            since = self._now() - HOUR
-            (recent,) = db.execute(f"{decided} AND received > ?", (since,)).fetchone()
             (own,) = db.execute(f"{decided} AND clerk = ?", (clerk,)).fetchone()
-            (own_recent,) = db.execute(
-                f"{decided} AND received > ? AND +clerk = ?", (since, clerk)
+            (recent,) = db.execute(
+                f"{decided} AND received > ? AND +clerk = ?", (self._now() - HOUR, clerk)
             ).fetchone()
-            shown, found = db.execute(
-                "SELECT count(found), coalesce(sum(found), 0) FROM plants WHERE clerk = ?", (clerk,)
-            ).fetchone()
-        cards, left = self.store.tallies("status"), sum(self.left().values())
+        cards = self.store.tallies("status")
         return {
             "total": sum(cards.values()),
             **{status: cards.get(status, 0) for status in (*events.STATUSES, "waiting")},
-            "per_hour": recent,
-            "clerk": {"done": own, "per_hour": own_recent},
-            "planted": {"shown": shown, "found": found},
-            "boxes": {"left": left, "settled": self.store.tallies("boxes").get("all", 0) - left},
+            "clerk": {"done": own, "per_hour": recent},
         }
 
     def _holder(self, db: sqlite3.Connection, card: int, clerk: str) -> tuple[str, float] | None:
@@ -245,14 +213,14 @@ class Desk:
         except EventError as error:
             raise Refused("invalid", str(error)) from None
         kept = db.execute("SELECT body FROM events WHERE id = ?", (event["id"],)).fetchone()
+        if kept and json.loads(kept[0]) != event:
+            raise Refused("invalid", "another event has this id")
         if kept:
-            if json.loads(kept[0]) != event:
-                raise Refused("invalid", "another event has this id")
             return str(event["id"])
         card = find_card(db, event["card"])
         assert card  # or it would not have been checked
         if event["kind"] == "planted":
-            self._note_planted(db, event)
+            _note_planted(db, event)
             append(db, event, self._now())
             return str(event["id"])
         self._refuse(db, card, event)
@@ -305,14 +273,15 @@ class Desk:
             entry = {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
             shown.insert(at, entry | {"planted": token})
 
-    def _note_planted(self, db: sqlite3.Connection, event: Event) -> None:
-        changed = db.execute(
-            "UPDATE plants SET found = ? WHERE token = ? AND card = ? AND box = ? AND clerk = ? "
-            "AND found IS NULL",
-            (event["found"], event["token"], event["card"], event["box"], event["clerk"]),
-        )
-        if not changed.rowcount:
-            raise Refused("invalid", "no box was planted so, or it was answered before")
+
+def _note_planted(db: sqlite3.Connection, event: Event) -> None:
+    changed = db.execute(
+        "UPDATE plants SET found = :found WHERE token = :token AND card = :card AND box = :box "
+        "AND clerk = :clerk AND found IS NULL",
+        event,
+    )
+    if not changed.rowcount:
+        raise Refused("invalid", "no box was planted so, or it was answered before")
 
 
 def _next(db: sqlite3.Connection, values: dict[str, Any]) -> int | None:
@@ -325,19 +294,13 @@ def _next(db: sqlite3.Connection, values: dict[str, Any]) -> int | None:
         (("second", "first"), "turn > :after"),
         (("second", "first", "third"), "turn <= :after AND id != :left"),
     ):
-        found = [
-            row
+        select = f"SELECT turn, id FROM cards WHERE {turns} AND {free} AND stage = '{{}}'"
+        found = (  # one stage at a time: each has its cards in order in an index
+            db.execute(f"{select.format(stage)} ORDER BY turn LIMIT 1", values).fetchone()
             for stage in stages
-            if (
-                row := db.execute(
-                    f"SELECT turn, id FROM cards WHERE stage = '{stage}' AND {turns} AND {free} "
-                    "ORDER BY turn LIMIT 1",
-                    values,
-                ).fetchone()
-            )
-        ]
-        if found:
-            return int(min(found)[1])
+        )
+        if row := min(filter(None, found), default=None):
+            return int(row[1])
     return None
 
 
@@ -351,15 +314,7 @@ def _refuse_undo(db: sqlite3.Connection, event: Event) -> None:
 
 def _refuse_unknowing(card: Card, found: Outcome, event: Event) -> None:
     """Raises: Refused if an event would change what another clerk decided without naming it."""
-    state = found.state
+    state, why = found.state, f"{found.state.by} has decided this card"
     knowing = event.get("over") == state.decision
-    if knowing and (event["kind"] in DECIDING or not card.keyed.second):
-        return
-    raise Refused(
-        "decided",
-        f"{state.by} has decided this card",
-        by=state.by,
-        decision=state.decision,
-        reading=state.reading,
-        status=state.status,
-    )
+    if not knowing or (event["kind"] not in DECIDING and card.keyed.second):
+        raise Refused("decided", why, by=state.by, decision=state.decision, reading=state.reading)

@@ -1,7 +1,7 @@
 """What a clerk does to a card: events that are only appended, and the state they lead to.
 
-An event is a JSON object, made by the page, with a random `id`, the time `at`, the `clerk`, the
-`kind`, the `card` (its place in vins.csv, from 0) and further fields by kind:
+An event is a JSON object of the page: a random `id`, the time `at`, the `clerk`, the `kind`, the
+`card` (its place in vins.csv, from 0), and by kind:
 
     box         box (from 0), character, view: `card` or `mosaic`
     confirm     boxes: looked at in the mosaic and found right as shown
@@ -16,9 +16,11 @@ events by the same rules.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 from vinreader.number.vin import is_number
@@ -42,8 +44,8 @@ class EventError(ValueError):
 class State:
     """What the events of a card come to.
 
-    status: one of `STATUSES`. reading: a character a box. by: who decided; decision: the id of
-    the event by which; both None while the card is open. settled: boxes that a person looked at.
+    status: one of `STATUSES`. reading: a character a box. by: who decided, with the event of the
+    id `decision`; None while the card is open. settled: boxes that a person looked at, from 0.
     """
 
     status: str
@@ -58,20 +60,16 @@ class State:
         return self.status, self.reading if self.status == "done" else ""
 
 
-def replay(start: str, events: Iterable[Event]) -> State:
+def replay(start: str, events: Sequence[Event]) -> State:
     """The state of a card.
 
     Args:
         start: its characters before anybody saw it, `-` for each box of one shown blind.
         events: of this card, valid, in the order in which they arrived.
     """
-    events = list(events)
     void = voided(events)
-    state = State("open", start)
-    for event in events:
-        if event["id"] not in void:
-            state = _after(state, event)
-    return state
+    valid = (event for event in events if event["id"] not in void)
+    return reduce(_after, valid, State("open", start))
 
 
 def voided(events: Sequence[Event]) -> set[str]:
@@ -93,10 +91,8 @@ def _after(state: State, event: Event) -> State:
         return replace(state, settled=state.settled | set(event["boxes"]))
     if kind == "open":
         return replace(state, status=kind, by=None, decision=None)
-    if kind == "done" and not is_number(number(event["vin"])):
-        return state  # once there were such
-    if kind in DECIDING:
-        reading = event["vin"] if kind == "done" else state.reading
+    reading = event["vin"] if kind == "done" else state.reading
+    if kind in CLOSING and (kind != "done" or is_number(number(reading))):  # once there were others
         return State(kind, reading, event["clerk"], event["id"], state.settled)
     return state
 
@@ -130,25 +126,18 @@ def checked(event: object, boxes: Callable[[int], int | None]) -> Event:
     kind = event.get("kind")
     if not isinstance(kind, str) or kind not in _FIELDS:
         raise EventError(f"no kind of event: {str(kind)[:40]!r}")
-    count = boxes(event["card"]) if _is_number(event.get("card")) else None
+    card: Any = event.get("card")
+    count = boxes(card) if _is_box(card, 1 << 53) else None
     if count is None:
         raise EventError("no card has this number")
-    kept: Event = {"kind": kind, "card": event["card"]}
-    kept["clerk"] = clerk_name(event.get("clerk"))
-    for name in ("id", "at", *_FIELDS[kind]):
+    kept: Event = {"kind": kind, "card": card, "clerk": clerk_name(event.get("clerk"))}
+    over = () if event.get("over") is None else ("over",)
+    for name in ("id", "at", *_FIELDS[kind], *over):
         value = event.get(name)
         if not _CHECKS[name](value, count):
             raise EventError(f"{kind}: {name} is missing or wrong")
         kept[name] = value
-    if event.get("over") is not None:
-        if not _is_id(event["over"], count):
-            raise EventError(f"{kind}: over is no id of an event")
-        kept["over"] = event["over"]
     return kept
-
-
-def _is_number(value: object) -> bool:
-    return type(value) is int and 0 <= value < 1 << 53
 
 
 def _is_id(value: object, _count: int) -> bool:
@@ -156,13 +145,10 @@ def _is_id(value: object, _count: int) -> bool:
 
 
 def _is_time(value: object, _count: int) -> bool:
-    if not (isinstance(value, str) and len(value) <= 40 and value.endswith("Z")):
-        return False
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        if isinstance(value, str) and len(value) <= 40 and value.endswith("Z"):
+            return bool(datetime.fromisoformat(value))
+    return False
 
 
 def _is_box(value: object, count: int) -> bool:
@@ -202,6 +188,7 @@ _CHECKS: dict[str, Callable[[object, int], bool]] = {
     "boxes": _are_boxes,
     "vin": _are_characters,
     "undoes": _is_id,
+    "over": _is_id,
     "found": lambda value, _: isinstance(value, bool),
     "token": lambda value, _: isinstance(value, str) and 0 < len(value) <= 100,
 }

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import combinations
+from operator import eq
 from pathlib import Path
-from typing import NamedTuple
 
 from vinchecking.events import LEFT_OUT, Event, EventError, checked
 from vinchecking.store import FORMAT, FORMER, Store, append, as_json, find_card, settle
@@ -21,13 +21,6 @@ from vinreader.spec import UserError
 from vinreader.tables import ACCEPTED, VinRow
 
 CLERK = "from vins.csv"
-
-
-class Taken(NamedTuple):
-    """How many decisions came into the store, and of how many cards it holds another one."""
-
-    taken: int
-    other: int
 
 
 def decisions(path: Path) -> dict[str, Event]:
@@ -53,29 +46,29 @@ def decisions(path: Path) -> dict[str, Event]:
     return found
 
 
-def take_over(db: sqlite3.Connection, said: Mapping[str, Event], path: Path) -> Taken:
+def take_over(db: sqlite3.Connection, said: Mapping[str, Event], path: Path) -> tuple[int, int]:
     """Let the store have decisions, in the transaction that its connection `db` is in.
 
     Args:
         said: of `decisions`; path: where they are from, for messages.
 
+    Returns: how many came in, and of how many cards the store holds another one.
+
     Raises: UserError if one cannot be had: nothing of them is to be kept then.
     """
-    if not said:
-        return Taken(0, 0)
     taken = other = 0
-    cards: dict[str, int] = dict(db.execute("SELECT name, id FROM cards"))
-    sizes: dict[int, int] = dict(db.execute("SELECT id, length(reading) FROM cards"))
+    cards = dict(db.execute("SELECT name, id FROM cards")) if said else {}
     for name, event in said.items():
-        card = find_card(db, cards[name]) if name in cards else None
+        card = find_card(db, cards.get(name, -1))
         if card is None:
             raise UserError(
                 f"{path} holds a decision on {name!r}, which is no card here: move the table away"
             )
+        read = card.keyed.reading
         if event["kind"] == "done":
-            event = {**event, "vin": by_box(event["vin"], card.keyed.reading)}
+            event = {**event, "vin": by_box(event["vin"], read)}
         try:
-            kept = checked({**event, "card": card.id}, sizes.get)
+            kept = checked({**event, "card": card.id}, {card.id: len(read)}.get)
         except EventError as error:
             raise UserError(
                 f"{path}: {name}: {error}; only 17 characters can be accepted: mend the row, or "
@@ -90,9 +83,9 @@ def take_over(db: sqlite3.Connection, said: Mapping[str, Event], path: Path) -> 
             append(db, kept)
             settle(db, card)
             taken += 1
-        elif decided != (event["kind"], event.get("vin", card.keyed.reading)):
+        elif decided != (event["kind"], event.get("vin", read)):
             other += 1
-    return Taken(taken, other)
+    return taken, other
 
 
 def by_box(vin: str, reading: str) -> str:
@@ -101,13 +94,11 @@ def by_box(vin: str, reading: str) -> str:
     extra = len(reading) - len(vin)
     if extra <= 0:
         return vin
-    found = []
-    for out in combinations(range(len(reading)), extra):
+    found, places = [], range(len(reading))
+    for out in combinations(places, extra):
         characters = iter(vin)
-        found.append(
-            "".join(LEFT_OUT if at in out else next(characters) for at in range(len(reading)))
-        )
-    return max(found, key=lambda one: sum(a == b for a, b in zip(one, reading, strict=True)))
+        found.append("".join(LEFT_OUT if at in out else next(characters) for at in places))
+    return max(found, key=lambda one: sum(map(eq, one, reading)))
 
 
 def upgrade(store: Store) -> None:

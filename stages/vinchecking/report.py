@@ -68,8 +68,7 @@ def _agreement(db: sqlite3.Connection, clerks: defaultdict[str, Counter[str]]) -
     ).fetchall()
     for (number,) in twice:
         card = find_card(db, number)
-        if card is None:
-            continue
+        assert card
         answers = list(outcome(card.keyed, events_of(db, number)).answers.items())
         (first, one), (second, other), *third = answers[:3]
         for clerk, state in ((first, one), (second, other)):
@@ -81,11 +80,9 @@ def _agreement(db: sqlite3.Connection, clerks: defaultdict[str, Counter[str]]) -
 
 
 def _hours(db: sqlite3.Connection, clerk: str) -> float:
-    times = (
-        float(row[0])
-        for row in db.execute("SELECT received FROM events WHERE clerk = ? ORDER BY seq", (clerk,))
-    )
-    return sum(gap for a, b in pairwise(times) if 0 < (gap := b - a) <= PAUSE) / 3600
+    found = db.execute("SELECT received FROM events WHERE clerk = ? ORDER BY seq", (clerk,))
+    gaps = (after - before for (before,), (after,) in pairwise(found))
+    return float(sum(gap for gap in gaps if 0 < gap <= PAUSE) / 3600)
 
 
 def told(figures: dict[str, Any]) -> str:

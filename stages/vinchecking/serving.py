@@ -6,7 +6,6 @@ needs its place: whoever opens thousands shuts nobody out and fills no log.
 
 import argparse
 import asyncio
-import contextlib
 import secrets
 import signal
 import socket
@@ -111,10 +110,9 @@ def serve(store: Store, write_tables: Callable[[], Path], options: argparse.Name
 
 def _address(unspecified: str) -> str:
     """The address by which others in the network reach this machine, else its name."""
-    family, far = (
-        (socket.AF_INET6, "2001:db8::1") if ":" in unspecified else (socket.AF_INET, "192.0.2.1")
-    )
-    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as way:
+    v6 = ":" in unspecified
+    family, far = (socket.AF_INET6, "2001:db8::1") if v6 else (socket.AF_INET, "192.0.2.1")
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as way:
         way.connect((far, 9))  # sends nothing
         found: str = way.getsockname()[0]
         return found
@@ -122,11 +120,9 @@ def _address(unspecified: str) -> str:
 
 
 def _token(store: Store, new: bool) -> str:
-    token = None if new else store.meta("token")
-    if not token:
-        token = secrets.token_urlsafe(24)
-        store.set_meta("token", token)
-    return token
+    if new or not store.meta("token"):
+        store.set_meta("token", secrets.token_urlsafe(24))
+    return store.meta("token") or ""
 
 
 def _listen(host: str, wanted: int) -> socket.socket:

@@ -18,16 +18,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vinchecking.answers import Keyed, Outcome, View, outcome, view
+from vinchecking.answers import Keyed, View, outcome, view
 from vinchecking.events import CLOSING, Event, number, replay
 from vinreader.decisions import decided
 from vinreader.spec import CHARACTERS, UserError
-from vinreader.tables import VinRow
+from vinreader.tables import STORE, VinRow
+from vinreader.template import PICTURE
 
-FILE = "checks.sqlite"
+FILE = STORE
 FORMAT = 3
 FORMER = 2  # before there were columns of decisions, see `former.upgrade`
-PICTURE = "data:image/png;base64,"
 
 # What a box is used for in the mosaic: nothing, to be looked at, known to be what was read.
 NOTHING, TO_SEE, KNOWN = 0, 1, 2
@@ -66,7 +66,6 @@ class Store:
         if not path.is_file():
             raise UserError(f"there is no {path}")
         self._lock = threading.RLock()
-        wrong = f"{path} is damaged or no store of a check station; put a copy back in its place"
         try:
             self.db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode=rw",
@@ -78,12 +77,14 @@ class Store:
             meta = dict(self.db.execute("SELECT key, value FROM meta"))
             self.cards = int(meta["cards"])
             self.format = int(meta["format"])
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # no such table
-                raise UserError(f"{wrong} ({error})") from None
-            raise StoreError(f"{path} cannot be opened now: {error}; is it in use?") from None
         except (sqlite3.DatabaseError, KeyError, ValueError) as error:
-            raise UserError(f"{wrong} ({error})") from None
+            no_table = sqlite3.SQLITE_ERROR
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != no_table:
+                raise StoreError(f"{path} cannot be opened now: {error}; is it in use?") from None
+            raise UserError(
+                f"{path} is damaged or no store of a check station; put a copy back in its place "
+                f"({error})"
+            ) from None
         if self.format not in (FORMAT, FORMER):
             raise UserError(
                 f"{path} was made by another version of the reader (format {self.format})"
@@ -140,8 +141,8 @@ class Store:
 
     def meta(self, key: str) -> str | None:
         with self.reading() as db:
-            found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return found[0] if found else None
+            found = db.execute("SELECT value FROM meta WHERE key = ?", (key,))
+            return next((value for (value,) in found), None)
 
     def set_meta(self, key: str, value: str) -> None:
         with self.writing() as db:
@@ -149,16 +150,15 @@ class Store:
 
     def count_events(self) -> int:
         with self.reading() as db:
-            row = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-        return int(row[0])
+            return int(db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
 
     def tallies(self, of: str) -> dict[str, int]:
         """Numbers that are kept as they change: of 'status', the cards to be checked; of 'to
         see', the boxes of each character that nobody has looked at; 'doubtful', those of them
         that are marked."""
+        select = "SELECT what, number FROM tallies WHERE of = ? AND number ORDER BY what"
         with self.reading() as db:
-            found = db.execute("SELECT what, number FROM tallies WHERE of = ? ORDER BY what", (of,))
-            return {what: number for what, number in found if number}
+            return dict(db.execute(select, (of,)))
 
     def key_twice(self, share: float) -> None:
         """Let a second clerk key a share (0 to 1) of the cards to be checked. Which ones follows
@@ -183,8 +183,7 @@ class Store:
         """How many boxes a card has, None if there is no such card."""
         with self.reading() as db:
             found = db.execute("SELECT length(reading) FROM cards WHERE id = ?", (number,))
-            row = found.fetchone()
-        return row[0] if row else None
+            return next((length for (length,) in found), None)
 
     def pictures(self, number: int) -> list[str]:
         """The images of a card's boxes, as on the page."""
@@ -243,29 +242,24 @@ def events_of(db: sqlite3.Connection, card: int) -> list[Event]:
 
 def append(db: sqlite3.Connection, event: Event, received: float | None = None) -> None:
     """Keep an event (see `events.checked`); `settle` its card afterwards."""
+    values = event | {
+        "decides": event["kind"] in CLOSING,
+        "received": time.time() if received is None else received,
+        "body": as_json(event),
+    }
     db.execute(
         "INSERT INTO events (id, card, clerk, kind, decides, received, body) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            event["id"],
-            event["card"],
-            event["clerk"],
-            event["kind"],
-            event["kind"] in CLOSING,
-            time.time() if received is None else received,
-            as_json(event),
-        ),
+        "VALUES (:id, :card, :clerk, :kind, :decides, :received, :body)",
+        values,
     )
 
 
-def settle(db: sqlite3.Connection, card: Card) -> Outcome:
+def settle(db: sqlite3.Connection, card: Card) -> None:
     """Write what the events of a card come to into the columns that follow from them."""
     events = events_of(db, card.id)
     found = outcome(card.keyed, events)
     state = found.state
-    status = state.status
-    if status == "open" and found.stage in ("second", "third"):
-        status = "waiting"
+    status = "waiting" if found.stage in ("second", "third") else state.status
     reading = state.reading if status == "done" else card.keyed.reading
     db.execute(
         "UPDATE cards SET stage = ?, status = ?, reading = ?, clerk = ?, decision = ? WHERE id = ?",
@@ -277,24 +271,17 @@ def settle(db: sqlite3.Connection, card: Card) -> Outcome:
     )
     if not card.keyed.audit:
         settled = replay(card.keyed.reading, events).settled
-        _use(db, card, status, settled, reading)
-    return found
-
-
-def _use(
-    db: sqlite3.Connection, card: Card, status: str, settled: frozenset[int], reading: str
-) -> None:
-    for box, character in enumerate(card.keyed.reading):
-        use = NOTHING
-        if status == "done" and reading[box] == character:
-            use = KNOWN
-        elif status == "open" and card.doubtful and box not in settled:
-            use = TO_SEE
-        if character in CHARACTERS:
-            db.execute(
-                "UPDATE boxes SET use = ? WHERE card = ? AND box = ? AND use != ?",
-                (use, card.id, box, use),
-            )
+        for box, character in enumerate(card.keyed.reading):
+            use = NOTHING
+            if status == "done" and reading[box] == character:
+                use = KNOWN
+            elif status == "open" and card.doubtful and box not in settled:
+                use = TO_SEE
+            if character in CHARACTERS:
+                values = use, card.id, box, use
+                db.execute(
+                    "UPDATE boxes SET use = ? WHERE card = ? AND box = ? AND use != ?", values
+                )
 
 
 def picture(image: bytes) -> str:

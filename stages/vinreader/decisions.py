@@ -19,8 +19,7 @@ from vinreader.tables import (
     read_table,
 )
 
-_COLUMNS = ("read_as", "decision", "clerk", "decided_at", "audit")
-_BEFORE = VinRow._fields[: -len(_COLUMNS)]
+_BEFORE = VinRow._fields[: VinRow._fields.index("read_as")]  # the columns of such tables
 _SAID = {  # at the end of a message
     "checked by a person": CONFIRMED,
     "a person cannot read it": UNREADABLE,
@@ -64,18 +63,19 @@ def read_vins(path: Path) -> list[tuple[int, VinRow]]:
     Raises: OSError where it cannot be read, TableError where it is no such table, or where a name
         in the messages of a table without columns of decisions reads like one.
     """
-    found = [
-        (line, "decision" in cells, VinRow(**{c: cells.get(c, "") for c in VinRow._fields}))
-        for line, cells in read_table(path, _BEFORE)
-    ]
-    for line, columns, row in found:
-        parts = row.card.split("; ")[1:]
-        if not columns and any(p in (*_SAID, _DRAWN) or _CORRECTED.fullmatch(p) for p in parts):
-            raise TableError(
-                f"{path}, line {line}: card {row.card!r} has a name like a decision, and no column "
-                f"{_COLUMNS[1]} tells them apart; rename it and read the folder anew"
-            )
-    return [(line, row if columns else as_column(row)) for line, columns, row in found]
+    found = []
+    for line, cells in read_table(path, _BEFORE):
+        row = VinRow(**{column: cells.get(column, "") for column in VinRow._fields})
+        if "decision" not in cells:
+            parts = row.card.split("; ")[1:]
+            if any(part in (*_SAID, _DRAWN) or _CORRECTED.fullmatch(part) for part in parts):
+                raise TableError(
+                    f"{path}, line {line}: card {row.card!r} has a name like a decision, and no "
+                    "column decision tells them apart; rename it and read the folder anew"
+                )
+            row = as_column(row)
+        found.append((line, row))
+    return found
 
 
 def as_column(row: VinRow) -> VinRow:

@@ -6,9 +6,9 @@ serves the same page without cards, which it asks for one by one.
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Self
@@ -18,8 +18,8 @@ import numpy as np
 
 from vinreader.files import replacing
 from vinreader.spec import CHARACTERS
-from vinreader.tables import VinRow
-from vinreader.template import Entry, json_text, settings, template
+from vinreader.tables import PAGE, VinRow
+from vinreader.template import PICTURE, Entry, json_text, settings, template
 
 BOX_PIXELS = 96  # longest side of a box image on the page
 ALTERNATIVES = 4  # of a box, on the page
@@ -52,11 +52,15 @@ class Review:
     A context manager; nothing is written before `write`.
     """
 
-    name = "review.html"  # of the file
+    name = PAGE  # of the file
 
     def __init__(self) -> None:
         self.count = 0
-        self._parts = {True: _spool(), False: _spool()}  # doubtful, not doubtful
+        # By whether they are doubtful: the cards' lines, and their places.
+        self._parts = {
+            kind: SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (closed with this object)
+            for kind in (True, False)
+        }
         self._order: dict[bool, list[int]] = {True: [], False: []}
 
     def __enter__(self) -> Self:
@@ -97,15 +101,11 @@ class Review:
             "part": PART,
         }
         head, between, tail = template(values)
+        lines = self._lines(blind)
+        parts = (_part(number, islice(lines, PART)) for number in range(-(-self.count // PART)))
         with replacing(path) as temporary, temporary.open("wb") as file:
-            file.write(head)
             # The script runs as soon as the first cards are there; the browser reads on meanwhile.
-            lines = self._lines(blind)
-            file.write(_part(0, list(islice(lines, PART))))
-            file.write(between)
-            for number in range(1, -(-self.count // PART)):
-                file.write(_part(number, list(islice(lines, PART))))
-            file.write(tail)
+            file.writelines(chain((head, next(parts, b""), between), parts, (tail,)))
 
     def _lines(self, blind: Collection[int]) -> Iterator[bytes]:
         yield from _lines(self._parts[True])
@@ -161,16 +161,12 @@ def likeliest(probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
     return tuple((CHARACTERS[index], float(probabilities[index])) for index in order)
 
 
-def _spool() -> SpooledTemporaryFile[bytes]:
-    return SpooledTemporaryFile(IN_MEMORY, "w+b")
-
-
 def _lines(file: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
     file.seek(0)
     yield from file
 
 
-def _part(number: int, lines: list[bytes]) -> bytes:
+def _part(number: int, lines: Iterable[bytes]) -> bytes:
     content = b"".join(lines).rstrip(b"\n")
     return b'<script type="application/jsonl" id="cards-%d">%b</script>\n' % (number, content)
 
@@ -186,4 +182,4 @@ def picture(box: np.ndarray) -> str:
     ok, png = cv2.imencode(".png", box, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     if not ok:
         raise ValueError(f"a box image of shape {box.shape} cannot be written as PNG")
-    return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
+    return PICTURE + base64.b64encode(png.tobytes()).decode()

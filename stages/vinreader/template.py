@@ -17,6 +17,7 @@ from vinreader.number.makers import LIGHT, MODEL_YEAR_MAKERS
 from vinreader.spec import CHARACTERS
 from vinreader.tables import VinRow
 
+PICTURE = "data:image/png;base64,"  # what the images of boxes on the page begin with
 UNSURE = 0.95  # confidence under which the page says that an image alone is not clear
 _PACKAGE = resources.files("vinreader")
 PAGE = _PACKAGE / "page"

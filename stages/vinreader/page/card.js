@@ -57,24 +57,14 @@ function drawCard(focus) {
   }
   $("boxes").className = card.boxes.length === 17 ? "whole" : "";
   $("boxes").replaceChildren(...card.boxes.map((source, box) => {
-    const button = element("button");
-    button.append(element("small", box + 1), picture(source), element("b"), element("i"));
-    button.addEventListener("click", () => act(() => select(box)));
-    return button;
+    const made = button("", () => act(() => select(box)));
+    made.append(element("small", box + 1), picture(source), element("b"), element("i"));
+    return made;
   }));
   $("strip").replaceChildren(...card.boxes.map(picture));
   if (desk.by) say(text("leased", {by: desk.by}));
   drawReading();
   drawBox(focus);
-}
-
-// A box's image, or what stands in its place where there is none.
-function picture(source) {
-  if (!source) return element("span", text("no_picture"), "none");
-  const image = element("img");
-  image.src = source;
-  image.alt = "";
-  return image;
 }
 
 function drawReading() {
@@ -116,33 +106,24 @@ function drawBoxState(button, box) {
 
 function drawBox(focus) {
   const {card, box} = desk;
-  [...$("boxes").children].forEach((button, i) => {
-    button.tabIndex = i === box ? 0 : -1;
-    if (i === box) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
-  });
+  [...$("boxes").children].forEach((one, i) => setCurrent(one, i === box));
   [...$("strip").children].forEach((image, i) => image.toggleAttribute("data-selected", i === box));
   $("strip").children[box]?.scrollIntoView({block: "nearest", inline: "center"});
   $("which").textContent = card.boxes.length ? text("box", {box: box + 1}) : text("no_boxes");
   $("restore").hidden = card.blind;
   if (focus) ($("boxes").children[box] || $("accept")).focus({preventScroll: true});
-  if (!card.boxes.length) {
-    $("choices").replaceChildren();
-    $("why").replaceChildren();
-    return;
-  }
+  const told = card.boxes.length ? why(box) : [];
   $("choices").replaceChildren(...(card.alternatives[box] || []).map(choice));
-  $("why").replaceChildren(...why(box).map(told => element("li", told)));
+  $("why").replaceChildren(...told.map(line => element("li", line)));
 }
 
 function choice([character, probability], rank) {
-  const button = element("button", character, rank < 2 ? "likely" : "");
+  const made = button(character, () => seen(() => decideBox(character)), rank < 2 ? "likely" : "");
   const told = [percent(probability), rank < 2 && consequence(character)].filter(Boolean);
-  button.append(...told.map(line => element("small", line)));
-  button.setAttribute("aria-pressed", String(character === desk.state.reading[desk.box]));
-  button.setAttribute("aria-label", [character, ...told].join(", "));
-  button.addEventListener("click", () => seen(() => decideBox(character)));
-  return button;
+  made.append(...told.map(line => element("small", line)));
+  made.setAttribute("aria-pressed", String(character === desk.state.reading[desk.box]));
+  made.setAttribute("aria-label", [character, ...told].join(", "));
+  return made;
 }
 
 // What a character in the selected box would mean for the number.
@@ -160,15 +141,14 @@ function consequence(character) {
 function why(box) {
   const {card} = desk;
   if (card.blind) return [];
-  const message = card.row.message || "";
-  const told = reasons(message).filter(reason => reason.box === box).map(reason => reason.text);
-  const {raw = ""} = card.row;
+  const {message = "", raw = ""} = card.row, all = reasons(message);
+  const told = all.filter(reason => reason.box === box).map(reason => reason.text);
   if (isDoubtfulBox(box) && raw[box] === card.start[box] && card.confidences[box] < settings.unsure) {
     told.push(text("why_unsure", {share: percent(card.confidences[box])}));
   }
   const alike = isDoubtfulBox(box) && ALIKE.find(group => group.includes(desk.state.reading[box]));
   if (alike) told.push(text("hint", {characters: [...alike].join(" ")}));
-  return [...told, ...reasons(message).filter(reason => reason.box === null).map(reason => reason.text)];
+  return [...told, ...all.filter(reason => reason.box === null).map(reason => reason.text)];
 }
 
 // What the person does
@@ -184,18 +164,17 @@ function isLocked() {
   return !desk.card || Boolean(desk.by);
 }
 
-// Says an event of the card shown, and shows what it makes of it.
-async function decide(event) {
-  const {card} = desk;
+// Says events of the card shown, as one step, and shows what they make of it; the id of the last.
+async function decide(...events) {
+  const {card, over} = desk, before = desk.state.status;
   say("");
-  const [said] = does([{card: card.id, ...event, ...(desk.over ? {over: desk.over} : {})}]);
-  card.events.push(said);
-  const before = desk.state.status;
+  const said = does(events.map(event => ({card: card.id, ...event, ...(over ? {over} : {})})));
+  card.events.push(...said);
   desk.state = replay(card.start, card.events);
   drawReading();
   drawBox(true);
   if (desk.state.status !== before) await showChange();   // else nothing else has changed
-  return said.id;
+  return said.at(-1).id;
 }
 
 function decideBox(character) {
@@ -229,14 +208,11 @@ function nextDoubtfulBox() {
 async function restore() {
   if (isLocked() || desk.card.blind) return;
   const {card, state} = desk;
-  const events = [...card.start].flatMap((character, box) => state.reading[box] === character ? []
-    : [{kind: "box", card: card.id, box, character, view: "card"}]);
-  if (state.status !== "open") events.push({kind: "open", card: card.id});
-  if (events.length) card.events.push(...does(events));
-  desk.state = replay(card.start, card.events);
-  drawReading();
-  drawBox(true);
-  await showChange();
+  const shown = {kind: "box", view: "card"};
+  const boxes = [...card.start].map((character, box) => ({...shown, box, character}));
+  const events = boxes.filter(({box, character}) => state.reading[box] !== character);
+  if (state.status !== "open") events.push({kind: "open"});
+  if (events.length) await decide(...events);
 }
 
 async function accept() {

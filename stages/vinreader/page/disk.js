@@ -49,11 +49,18 @@ function diskHome(notice) {
 
   function statusOf(id) { return states.get(id)?.status || "open"; }
 
+  function listed(id, name) { return {id, name, doubtful: isDoubtful(id), status: statusOf(id)}; }
+
+  // What cards read later say of a card is added to what its row says.
+  function noted(row, id) {
+    return {...row, message: [row.message, settings.notes[id]].filter(Boolean).join("; ")};
+  }
+
   function add(added) {
     for (const event of added) {
       if (!events.has(event.card)) events.set(event.card, []);
       events.get(event.card).push(event);
-      if (["done", "unreadable", "original"].includes(event.kind)) times.push(Date.parse(event.at));
+      if (CLOSING.includes(event.kind)) times.push(Date.parse(event.at));
     }
     for (const id of new Set(added.map(event => event.card))) {
       const before = statusOf(id);
@@ -91,33 +98,21 @@ function diskHome(notice) {
     return alike = {...found, known};
   }
 
-  function unpacked(packed) {
-    const place = packed % 2 ** 32;
-    return {position: Math.floor(place / 32), box: place % 32, confidence: Math.floor(packed / 2 ** 32) / 1e4};
+  function idOf(place) { return settings.order[Math.floor(place / 32)]; }
+
+  // Those of the boxes of an index, packed, that nobody has looked at.
+  function unseen(boxes = new Float64Array()) {
+    return boxes.filter(packed => {
+      const place = packed % 2 ** 32, state = states.get(idOf(place));
+      return !state || (state.status === "open" && !state.settled.has(place % 32));
+    });
   }
 
-  function isSettled(id, box) {
-    const state = states.get(id);
-    return Boolean(state) && (state.status !== "open" || state.settled.has(box));
-  }
-
-  // Those of the boxes of an index that nobody has looked at.
-  function* unseen(boxes) {
-    for (const packed of boxes || []) {
-      const one = unpacked(packed);
-      if (!isSettled(settings.order[one.position], one.box)) yield one;
-    }
-  }
-
-  function length(found) {
-    let number = 0;
-    for (const _ of found) number++;
-    return number;
-  }
-
-  async function shown({position, box, confidence}) {
-    const card = await parsed(position, true);
-    return {card: settings.order[position], box, confidence, image: card.boxes[box]};
+  async function shown(packed) {
+    const place = packed % 2 ** 32, box = place % 32;
+    const confidence = Math.floor(packed / 2 ** 32) / 1e4;
+    const {boxes} = await parsed(Math.floor(place / 32), true);
+    return {card: idOf(place), box, confidence, image: boxes[box]};
   }
 
   async function planted(character, many) {
@@ -126,8 +121,7 @@ function diskHome(notice) {
     const wanted = Math.floor(many * PLANTED + Math.random());
     while (candidates.length && found.length < wanted) {
       const [place] = candidates.splice(Math.floor(Math.random() * candidates.length), 1);
-      const one = {position: Math.floor(place / 32), box: place % 32, confidence: 1};
-      found.push({...await shown(one), planted: "disk"});
+      found.push({...await shown(place), planted: "disk"});
     }
     return found;
   }
@@ -157,7 +151,7 @@ function diskHome(notice) {
       const found = [];
       for (let position = from; position < Math.min(from + many, settings.cards); position++) {
         const id = settings.order[position], {name} = await parsed(position, false);
-        found.push({id, name, doubtful: isDoubtful(id), status: statusOf(id)});
+        found.push(listed(id, name));
       }
       return found;
     },
@@ -166,9 +160,8 @@ function diskHome(notice) {
       for (let position = 0; position < settings.cards && found.length < FOUND; position++) {
         const id = settings.order[position], {name, reading} = await parsed(position, false);
         const now = replay(reading, events.get(id) || []).reading;
-        if (name.includes(wanted) || (!blind.has(id) && numberOf(now).includes(number))) {
-          found.push({id, name, doubtful: isDoubtful(id), status: statusOf(id)});
-        }
+        const isFound = name.includes(wanted) || (!blind.has(id) && numberOf(now).includes(number));
+        if (isFound) found.push(listed(id, name));
         if (position % 2000 === 1999) await pause(0);
       }
       return found;
@@ -181,10 +174,8 @@ function diskHome(notice) {
         return {id, name: card.name, boxes: card.boxes, row, doubtful: true, blind: true, start,
           confidences: [], alternatives: [], marked: [], events: said};
       }
-      const note = settings.notes[id];   // what cards read later say of it
-      const message = [card.row.message, note].filter(Boolean).join("; ");
-      return {...card, id, row: {...card.row, message}, blind: false, start: card.reading,
-        events: said};
+      const row = noted(card.row, id);
+      return {...card, id, row, blind: false, start: card.reading, events: said};
     },
     async next(after) {
       const from = after === undefined ? 0 : positions.get(after) + 1;
@@ -199,34 +190,30 @@ function diskHome(notice) {
     async characters() {
       const found = await index(), all = {}, doubtful = {};
       for (const character of settings.characters) {
-        const marked = length(unseen(found.doubtful[character]));
-        const left = marked + length(unseen(found.sure[character]));
+        const marked = unseen(found.doubtful[character]).length;
+        const left = marked + unseen(found.sure[character]).length;
         if (marked) doubtful[character] = marked;
         if (left) all[character] = left;
       }
       return {all, doubtful};
     },
     async mosaic(character, many, marked) {
-      const {doubtful, sure} = await index(), first = [];
-      let left = 0;
-      for (const one of unseen((marked ? doubtful : sure)[character])) {
-        if (left++ < many) first.push(one);
-      }
-      const wrong = await planted(character, first.length);
-      const boxes = await Promise.all(first.slice(0, many - wrong.length).map(shown));
+      const {doubtful, sure} = await index();
+      const left = unseen((marked ? doubtful : sure)[character]);
+      const wrong = await planted(character, Math.min(left.length, many));
+      const boxes = await Promise.all([...left.subarray(0, many - wrong.length)].map(shown));
       for (const one of wrong) boxes.splice(Math.floor(Math.random() * (boxes.length + 1)), 0, one);
-      return {left, boxes};
+      return {left: left.length, boxes};
     },
     async progress() { return {total: settings.doubtful, ...tally, per_hour: perHour()}; },
     // The rows of vins.csv in its order, with what was decided.
     async *rows() {
       for (let id = 0; id < settings.cards; id++) {
         const {reading, row} = await parsed(positions.get(id), false);
-        const message = [row.message, settings.notes[id]].filter(Boolean).join("; ");
         const said = events.get(id) || [], state = replay(reading, said);
         const decision = said.find(event => event.id === state.decision);
         const audit = blind.has(id) ? "drawn" : "";
-        yield decidedRow({...row, message, audit}, reading, state, decision?.at);
+        yield decidedRow({...noted(row, id), audit}, reading, state, decision?.at);
       }
     },
   };

@@ -1,5 +1,7 @@
 // What clerks do, as events, and what these make of a card; the station replays them alike.
 
+const CLOSING = ["done", "unreadable", "original"];
+
 let lastAt = 0;
 
 // Events of one step of a clerk: they have the same time, and no other step has it.
@@ -28,20 +30,19 @@ function replay(start, events) {
   const ids = undone(events);
   const state = {status: "open", reading: start, by: null, decision: null, settled: new Set()};
   for (const event of events) {
-    if (ids.has(event.id)) continue;
-    if (event.kind === "box") {
-      const {reading} = state, {box, character} = event;
-      state.reading = reading.slice(0, box) + character + reading.slice(box + 1);
+    const {id, kind, box, boxes, character, clerk, vin = state.reading} = event;
+    if (ids.has(id)) continue;
+    if (kind === "box") {
+      state.reading = state.reading.slice(0, box) + character + state.reading.slice(box + 1);
       state.settled.add(box);
+    }
+    if (kind === "confirm") boxes.forEach(one => state.settled.add(one));
+    if (kind === "box" || kind === "open") {
       Object.assign(state, {status: "open", by: null, decision: null});
-    } else if (event.kind === "confirm") {
-      for (const box of event.boxes) state.settled.add(box);
-    } else if (event.kind === "open") {
-      Object.assign(state, {status: "open", by: null, decision: null});
-    } else if (["done", "unreadable", "original"].includes(event.kind)) {
-      if (event.kind === "done" && !isNumber(numberOf(event.vin))) continue;   // once there were such
-      if (event.kind === "done") state.reading = event.vin;
-      Object.assign(state, {status: event.kind, by: event.clerk, decision: event.id});
+    }
+    if (kind === "done" && !isNumber(numberOf(vin))) continue;   // once there were such
+    if (CLOSING.includes(kind)) {
+      Object.assign(state, {status: kind, reading: vin, by: clerk, decision: id});
     }
   }
   return state;

@@ -13,9 +13,8 @@ async function showLead() {
     return row;
   }));
   const cards = differ.map(({id, name}) => {
-    const item = element("li"), button = element("button", name);
-    button.addEventListener("click", () => act(() => setView("card", id)));
-    item.append(button);
+    const item = element("li");
+    item.append(button(name, () => act(() => setView("card", id))));
     return item;
   });
   $("lead-differ").replaceChildren(...cards.length ? cards : [element("li", text("lead_none"))]);

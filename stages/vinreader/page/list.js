@@ -22,20 +22,17 @@ async function showList() {
 }
 
 function listRow({id, name, doubtful, status, leased_by: by}, position) {
-  const item = element("li"), button = element("button");
   const state = status !== "open" ? status : doubtful ? "doubtful" : "sure";
   const sign = SIGNS[status] || (by ? "◔" : doubtful ? "●" : "○");
-  button.textContent = `${sign} ${name}`;
-  button.title = name;
+  const item = element("li"), made = button(`${sign} ${name}`, () => act(() => showCard(id)));
+  made.title = name;
   const says = by ? text("state_leased", {by}) : text(`state_${state}`);
-  button.setAttribute("aria-label", `${name}, ${says}`);
-  if (id === desk.card?.id) button.setAttribute("aria-current", "true");
-  else button.tabIndex = -1;
-  button.addEventListener("click", () => act(() => showCard(id)));
+  made.setAttribute("aria-label", `${name}, ${says}`);
+  setCurrent(made, id === desk.card?.id);
   item.style.top = `${position * ROW}px`;
   item.setAttribute("aria-posinset", position + 1);
   item.setAttribute("aria-setsize", settings.cards);
-  item.append(button);
+  item.append(made);
   return item;
 }
 

@@ -87,8 +87,7 @@ async function setView(to, ...where) {
 }
 
 async function showFirst() {
-  const {card} = settings.cards ? await home.next() : {card: null};
-  const [first] = card === null && settings.cards ? await home.list(0, 1) : [];
+  const {card} = await home.next(), [first] = card === null ? await home.list(0, 1) : [];
   if (card !== null || first) await showCard(card ?? first.id);
   else {
     drawCard(false);
@@ -119,15 +118,14 @@ function keyAction(event) {
   const keys = view === "card" ? cardKeys : mosaicKeys;
   if (view === "card" && !desk.card) return null;
   if (Object.hasOwn(keys, event.key)) return keys[event.key];
-  const found = typed(event);
-  if (!found) return null;
-  if ("IOQ".includes(found.character)) {
-    const instead = found.character === "I" ? "1" : "0";
-    return () => say(text("no_letter", {character: found.character, instead}));
+  const {character, note} = typed(event) || {};
+  if (!character) return null;
+  if ("IOQ".includes(character)) {
+    return () => say(text("no_letter", {character, instead: character === "I" ? "1" : "0"}));
   }
   return async () => {
-    await (view === "card" ? typeBox : markCell)(found.character);
-    if (found.note) say(found.note);
+    await (view === "card" ? typeBox : markCell)(character);
+    if (note) say(note);
   };
 }
 
@@ -218,17 +216,15 @@ function listen() {
   for (const [id, work] of Object.entries(clicks)) {
     $(id).addEventListener("click", () => (deciding.has(id) ? seen : act)(work));
   }
-  for (const button of document.querySelectorAll("[data-language]")) {
-    button.addEventListener("click", () => act(async () => {
-      language = button.dataset.language;
-      remember("language", language);
-      showAll();
-      if (view === "lead") await showLead();
-      else if (view === "mosaic") drawMosaic(false);
-      else drawCard(false);
-      await showChange();
-    }));
-  }
+  each("language", (button, chosen) => button.addEventListener("click", () => act(async () => {
+    language = chosen;
+    remember("language", language);
+    showAll();
+    if (view === "lead") await showLead();
+    else if (view === "mosaic") drawMosaic(false);
+    else drawCard(false);
+    await showChange();
+  })));
   $("find").addEventListener("input", () => act(showList));
   $("list").parentElement.addEventListener("scroll", () => requestAnimationFrame(showList));
   addEventListener("resize", () => requestAnimationFrame(showList));

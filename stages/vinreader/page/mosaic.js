@@ -67,22 +67,18 @@ function drawMosaic(focus) {
   $("mosaic-place").textContent = sure.length ? text(doubtful ? "mosaic_place" : "mosaic_place_sure",
     {left: count(left), from: percent(Math.min(...sure)), to: percent(Math.max(...sure))}) : "";
   $("characters").replaceChildren(...charactersLeft().map(one => {
-    const button = element("button", one), marked = counts.doubtful[one] || 0;
+    const marked = counts.doubtful[one] || 0, show = () => act(() => showMosaic(one, true));
     const values = {character: one, marked: count(marked), left: count(counts.all[one])};
-    button.append(element("small", `${values.marked}/${values.left}`));
-    button.className = marked ? "" : "quiet";
-    button.setAttribute("aria-label", text("character_left", values));
-    button.title = text("character_left", values);
-    button.setAttribute("aria-pressed", String(one === character));
-    button.addEventListener("click", () => act(() => showMosaic(one, true)));
-    return button;
+    const made = button(one, show, marked ? "" : "quiet");
+    made.append(element("small", `${values.marked}/${values.left}`));
+    made.title = text("character_left", values);
+    made.setAttribute("aria-label", made.title);
+    made.setAttribute("aria-pressed", String(one === character));
+    return made;
   }));
   $("mosaic").replaceChildren(...boxes.map(({image: source}, i) => {
-    const cell = element("button"), image = element("img");
-    image.src = source;
-    image.alt = "";
-    cell.append(image, element("b"));
-    cell.addEventListener("click", () => act(() => selectCell(i)));
+    const cell = button("", () => act(() => selectCell(i)));
+    cell.append(picture(source), element("b"));
     return cell;
   }));
   $("confirm").disabled = !boxes.length;
@@ -95,9 +91,7 @@ function drawMarks() {
     const {card, box} = mosaic.boxes[i], mark = mosaic.marks[i];
     cell.className = "cell" + (mark === " " ? " left" : mark ? " odd" : "");
     cell.querySelector("b").textContent = mark === " " ? "?" : mark;
-    cell.tabIndex = i === mosaic.at ? 0 : -1;
-    if (i === mosaic.at) cell.setAttribute("aria-current", "true");
-    else cell.removeAttribute("aria-current");
+    setCurrent(cell, i === mosaic.at);
     const says = mark === " " ? text("mosaic_left") : mark ? text("mosaic_marked", {character: mark}) : "";
     const label = text("mosaic_cell", {card: card + 1, box: box + 1});
     cell.setAttribute("aria-label", [label, says].filter(Boolean).join(", "));
@@ -163,15 +157,9 @@ async function confirmRest() {
 }
 
 function showMissed(images, character) {
+  const told = element("p", text("missed", {n: images.length, character}));
   $("missed").hidden = !images.length;
-  $("missed").replaceChildren();
-  if (!images.length) return;
-  $("missed").append(element("p", text("missed", {n: images.length, character})), ...images.map(source => {
-    const image = element("img");
-    image.src = source;
-    image.alt = "";
-    return image;
-  }));
+  $("missed").replaceChildren(...images.length ? [told, ...images.map(picture)] : []);
 }
 
 function charactersLeft() { return [...settings.characters].filter(one => one in mosaic.counts.all); }

@@ -131,9 +131,9 @@ function stationHome(notice) {
       positions.set(id, card.position);
       return card;
     },
-    async next(after) {
+    async next(after = -1) {
       await said;
-      return insist(after === undefined ? "next" : `next?after=${after}`);
+      return insist(`next?after=${after}`);
     },
     async lease(id) {
       await said;

@@ -26,23 +26,15 @@ function percent(p) {
 function showTexts() {
   document.documentElement.lang = language;
   document.title = text("title");
-  for (const shown of document.querySelectorAll("[data-text]")) {
-    shown.textContent = text(shown.dataset.text);
-  }
-  for (const shown of document.querySelectorAll("[data-label]")) {
-    shown.setAttribute("aria-label", text(shown.dataset.label));
-  }
-  for (const list of document.querySelectorAll("[data-keys]")) {
-    list.replaceChildren(...texts[language][list.dataset.keys].map(([keys, does]) => {
-      const item = element("li");
-      item.append(...keys.split(" ").map(key => element(/^[…]$/.test(key) ? "span" : "kbd", key)));
-      item.append(element("span", does));
-      return item;
-    }));
-  }
-  for (const button of document.querySelectorAll("[data-language]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.language === language));
-  }
+  each("text", (shown, key) => { shown.textContent = text(key); });
+  each("label", (shown, key) => shown.setAttribute("aria-label", text(key)));
+  each("language", (shown, one) => shown.setAttribute("aria-pressed", String(one === language)));
+  each("keys", (list, key) => list.replaceChildren(...texts[language][key].map(([keys, does]) => {
+    const item = element("li");
+    item.append(...keys.split(" ").map(one => element(one === "…" ? "span" : "kbd", one)));
+    item.append(element("span", does));
+    return item;
+  })));
 }
 
 // Messages of vins.csv are English: those that are known are told in the page's language.
