@@ -180,8 +180,7 @@ def _reach_edge(masks: Stack, slack: int) -> Flags:
     """Whether there is ink so many pixels from the image's edge, or none at all."""
     height, width = masks.shape[1:]
     left, top, right, bottom = rectangles(masks)
-    nearest = np.minimum.reduce([left, top, width - right, height - bottom])
-    near: Flags = nearest <= slack
+    near: Flags = np.minimum.reduce([left, top, width - right, height - bottom]) <= slack
     return near
 
 

@@ -247,11 +247,10 @@ def _together(learned: Counts, others: Counts) -> Counts:
     """The sum of counts."""
     found = dict(learned)
     for prefix, tables in others.items():
-        found[prefix] = dict(found.get(prefix, {}))
+        found[prefix] = sums = dict(found.get(prefix, {}))
         for name, tally in tables.items():
-            sums = Counter(found[prefix].get(name, {}))
-            sums.update(tally)
-            found[prefix][name] = dict(sums)
+            before = sums.get(name, {})
+            sums[name] = before | {c: before.get(c, 0) + n for c, n in tally.items()}
     return found
 
 
