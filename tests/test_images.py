@@ -39,11 +39,11 @@ def test_files_of_a_format_are_known_by_ending_and_by_beginning(tmp_path, format
     registered = {
         ending for ending, name in Image.registered_extensions().items() if name == format
     }
-    assert registered and registered <= pages.SUFFIXES
+    assert registered and registered <= kinds.SUFFIXES
     path = write(tmp_path / "box.dat", Image.fromarray(GREY).convert("RGB"), format=format)
     start = path.read_bytes()[:12]
-    assert pages.begins_as_image(start)
-    assert not pages.begins_as_image(bytes(4) + start[4:])
+    assert kinds.kind_of(start) == format and not kinds.why_not_read(format)
+    assert kinds.kind_of(bytes(4) + start[4:]) != format
 
 
 # --- one box in every encoding --------------------------------------------------------------------
@@ -252,17 +252,16 @@ PDF = file_of(PAGE, "PDF", save_all=True, append_images=[PAGE.rotate(180)])
 )
 def test_what_is_known_and_not_read_is_named(monkeypatch, start, kind, says):
     monkeypatch.setattr(kinds, "find_spec", lambda name: None)
-    assert pages.kind_of(start) == pages.kind_of(start[:12]) == kind
-    assert pages.why_not_read(kind).startswith(says)
-    assert not pages.begins_as_image(start)
+    assert kinds.kind_of(start) == kinds.kind_of(start[:12]) == kind
+    assert kinds.why_not_read(kind).startswith(says)
     for look in (open_pages, size_seen):
         with pytest.raises(UnreadableImage, match=re.escape(says)):
             look(io.BytesIO(start))
 
 
 def test_avif_in_a_container_without_a_codec_in_its_name():
-    assert pages.kind_of(b"\0\0\0\x20ftypmif1\0\0\0\0mif1avifmiaf") == "AVIF"
-    assert pages.kind_of(b"VIN;character;x") == ""
+    assert kinds.kind_of(b"\0\0\0\x20ftypmif1\0\0\0\0mif1avifmiaf") == "AVIF"
+    assert kinds.kind_of(b"VIN;character;x") == ""
 
 
 def test_pages_of_a_pdf(tmp_path, monkeypatch):
@@ -273,7 +272,7 @@ def test_pages_of_a_pdf(tmp_path, monkeypatch):
     assert first.dtype == np.uint8 and first.shape == BOX.shape == size_seen(path)
     for page, expected in ((first, BOX), (second, BOX[::-1, ::-1])):
         assert np.abs(page.astype(int) - expected).mean() < 4  # Pillow stores JPEG in it
-    assert pages.begins_as_image(PDF[:12])
+    assert kinds.kind_of(PDF[:12]) == "PDF" and not kinds.why_not_read("PDF")
     for cut in (PDF[:200], PDF[:12] + bytes(3000)):
         with pytest.raises(UnreadableImage, match="damaged"):
             open_pages(io.BytesIO(cut))

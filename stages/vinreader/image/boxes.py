@@ -7,7 +7,7 @@ the ink, centred in a square with the aspect ratio kept and a 2-pixel border, an
 uneven brightness, ink of any strength, either polarity, and the lines of the box it was cut from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -49,22 +49,19 @@ class Box:
 
 
 def normalise(grey: Grey) -> Box:
-    """Bring the image of a box to the form of EMNIST.
+    """`normalise_all` of one image."""
+    return normalise_all([grey])[0]
+
+
+def normalise_all(images: Iterable[Grey]) -> list[Box]:
+    """Bring images of boxes to the form of EMNIST; those of one size are worked on together.
 
     Args:
-        grey: uint8 (height, width), dark ink on light paper or the other way round.
-
-    Returns:
-        A `Box`.
+        images: uint8 (height, width), dark ink on light paper or the other way round.
 
     Raises:
         ValueError: not a two-dimensional uint8 array with pixels.
     """
-    return normalise_all([grey])[0]
-
-
-def normalise_all(images: Sequence[Grey]) -> list[Box]:
-    """`normalise` of every image, in their order; those of one size are worked on together."""
     works = [reduced(image) for image in images]
     alike: dict[tuple[int, ...], list[int]] = {}
     for place, work in enumerate(works):
@@ -91,34 +88,24 @@ def steps(grey: Grey) -> list[tuple[str, Grey]]:
 
 
 def normalise_batch(images: NDArray[np.uint8], processes: int | None = None) -> NDArray[np.uint8]:
-    """`normalise` of every image of a stack.
+    """Pixels, uint8 (N, 28, 28), of the normalised images of a stack, uint8 (N, height, width).
 
-    Args:
-        images: uint8 (N, height, width).
-        processes: how many to share the work, by default one a processor for many images;
-            the result does not depend on it.
-
-    Returns:
-        uint8 (N, 28, 28).
+    processes: how many to share the work, by default one a processor for many images; the result
+    does not depend on it.
     """
     processes = processes or pool.suggested(len(images))
-    if processes == 1:
-        return _pixels(images)
     pieces = np.array_split(images, 8 * processes)
     return np.concatenate(list(pool.in_order(_pixels, pieces, processes)))
 
 
 def _pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    pixels = [box.pixels for box in normalise_all(list(images))]
-    return np.stack(pixels) if pixels else np.empty((0, SIDE, SIDE), np.uint8)
+    boxes = normalise_all(images)
+    return np.array([box.pixels for box in boxes], np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def reduced(grey: Grey) -> Grey:
-    """The image at the size at which `normalise` works: its longer side at most `WORK`.
-
-    Raises:
-        ValueError: as `normalise`.
-    """
+    """The image at the size at which `normalise` works: its longer side at most `WORK`. Raises: as
+    that."""
     if grey.ndim != 2 or grey.dtype != np.uint8 or grey.size == 0:
         raise ValueError(f"expected a uint8 (height, width) image, got {grey.dtype} {grey.shape}")
     longer = max(grey.shape)

@@ -6,17 +6,16 @@ Combs of 14 to 20 boxes are compared, and 17 must win clearly. Whatever stays un
 `FieldNotFound`: a wrong cut would be a wrong number.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vinreader.image.arrays import Grey, Mask
 from vinreader.spec import BOXES
 
-# What OpenCV returns is of any type to the type checker.
-Grey = NDArray[Any]  # uint8 (height, width); of a mask 0 or 1
 Floats = NDArray[Any]
 Ints = NDArray[Any]
 RowAndSlope = tuple[float, float]  # of a line: y at the left edge, rise over run
@@ -54,16 +53,11 @@ def find_boxes(grey: Grey) -> list[Grey]:
     """
     boxes = []
     for corners in locate_boxes(grey):
-        width = np.linalg.norm(corners[1] - corners[0])
-        height = np.linalg.norm(corners[3] - corners[0])
-        size = max(round(width), 1), max(round(height), 1)
-        target = np.array([[0, 0], [size[0], 0], size, [0, size[1]]], np.float32) - 0.5
+        across, down = np.linalg.norm(corners[[1, 3]] - corners[0], axis=1)
+        size = width, height = max(round(across), 1), max(round(down), 1)
+        target = np.array([[0, 0], [width, 0], size, [0, height]], np.float32) - 0.5
         warp = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
-        boxes.append(
-            cv2.warpPerspective(
-                grey, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-        )
+        boxes.append(cv2.warpPerspective(grey, warp, size, borderMode=cv2.BORDER_REPLICATE))
     return boxes
 
 
@@ -101,22 +95,17 @@ def locate_boxes(grey: Grey) -> Floats:
         raise FieldNotFound(f"{comb.count} boxes found, a field has {BOXES}")
     if comb.lead < MIN_LEAD:
         raise FieldNotFound(f"{BOXES} or {comb.rival} boxes: the printed lines are unclear")
-    _fit(comb, posts)
-    zoom = np.diag([scale, scale, 1.0])
-    back = np.linalg.inv(warp @ zoom)
-    return np.stack([_corners(back, left, right, comb.inset) for left, right in comb.edges])
+    edges, inset = _fit(comb, posts)
+    corners = np.empty((BOXES, 4, 2))
+    corners[:, [0, 3], 0], corners[:, [1, 2], 0] = edges[:, :1] + inset, edges[:, 1:] - inset
+    corners[:, :2, 1], corners[:, 2:, 1] = MARGIN + inset, MARGIN + BOX_HEIGHT - inset
+    back = np.linalg.inv(warp @ np.diag([scale, scale, 1.0]))
+    located: Floats = cv2.perspectiveTransform(corners, back)
+    return located
 
 
-def _corners(back: Floats, left: float, right: float, inset: float) -> Floats:
-    top, bottom = MARGIN + inset, MARGIN + BOX_HEIGHT - inset
-    left, right = left + inset, right - inset
-    box = np.array([[[left, top], [right, top], [right, bottom], [left, bottom]]])
-    corners: Floats = cv2.perspectiveTransform(box.astype(np.float64), back)[0]
-    return corners
-
-
-def _ink(grey: Grey, contrast: float) -> Grey:
-    """Mask (0 or 1) of what is darker than the paper around it, in uneven light too.
+def _ink(grey: Grey, contrast: float) -> Mask:
+    """Mask of what is darker than the paper around it, in uneven light too.
 
     `contrast`: how dark, as a share of what divides pen and paper best.
     """
@@ -126,8 +115,8 @@ def _ink(grey: Grey, contrast: float) -> Grey:
     darkness = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, kernel)
     otsu, _ = cv2.threshold(darkness, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     grain = 2.5 * np.median(darkness)
-    ink: Grey = (darkness > max(contrast * otsu, grain, 12)).astype(np.uint8)
-    return ink
+    ink: Mask = darkness > max(contrast * otsu, grain, 12)
+    return ink.astype(np.uint8)
 
 
 def _row_profile(x: Floats, y: Ints, slope: float, height: int) -> Floats:
@@ -141,7 +130,7 @@ def _best_slope(x: Floats, y: Ints, slopes: Floats, height: int) -> float:
     return float(slopes[int(np.argmax(sharpness))])
 
 
-def _straighten(ink: Grey) -> tuple[Floats, Grey]:
+def _straighten(ink: Mask) -> tuple[Floats, Mask]:
     """The (2, 3) rotation that lays the long lines level, and the rotated mask."""
     height, width = ink.shape
     # only what is part of something longer than high: the lines, not the characters
@@ -160,7 +149,7 @@ def _straighten(ink: Grey) -> tuple[Floats, Grey]:
     return rotation, cv2.warpAffine(ink, rotation, (width, height + 2 * spare))
 
 
-def _line_pairs(ink: Grey) -> list[tuple[RowAndSlope, RowAndSlope]]:
+def _line_pairs(ink: Mask) -> list[tuple[RowAndSlope, RowAndSlope]]:
     """Candidates for the field's top and bottom line, each as (y at the left edge, slope)."""
     height, width = ink.shape
     level = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, 15), np.uint8))
@@ -185,7 +174,7 @@ def _line_pairs(ink: Grey) -> list[tuple[RowAndSlope, RowAndSlope]]:
     return [(lines[a], lines[b]) for a in rows for b in rows if least <= b - a <= most]
 
 
-def _rectify(ink: Grey, top: RowAndSlope, bottom: RowAndSlope) -> tuple[Floats, Grey]:
+def _rectify(ink: Mask, top: RowAndSlope, bottom: RowAndSlope) -> tuple[Floats, Mask]:
     """The (3, 3) warp that makes the strip between two lines a rectangle, and the warped mask."""
     width = ink.shape[1]
     (top_left, top_slope), (bottom_left, bottom_slope) = top, bottom
@@ -215,11 +204,9 @@ class _Comb:
     bend: float = 0.0
     lead: float = 0.0
     rival: int = 0
-    inset: float = 0.0
-    edges: list[tuple[float, float]] = field(default_factory=list)
 
 
-def _best_comb(strip: Grey) -> tuple[_Comb, Floats]:
+def _best_comb(strip: Mask) -> tuple[_Comb, Floats]:
     """The best of the combs of all `COUNTS`, gaps and places, and where there are uprights."""
     inside = strip[MARGIN : MARGIN + BOX_HEIGHT]
     upright = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((9, 1), np.uint8))
@@ -249,10 +236,8 @@ def _place(posts: Floats, rails: Floats, count: int) -> _Comb:
     explained = cv2.blur(posts[None], (2 * reach + 1, 1), borderType=cv2.BORDER_CONSTANT)[0]
     explained *= 2 * reach + 1
     left, right, outer = _likely_places(rails, count, reach)
-    if not len(left):
-        return _Comb(0.0, count, 0, width - 1, 0.0)
-    best = _Comb(-np.inf, count, 0, width - 1, 0.0)
-    for gap in GAPS:
+    best = _Comb(-np.inf if len(left) else 0.0, count, 0, width - 1, 0.0)
+    for gap in GAPS if len(left) else ():
         pitch = (right - left) / (count - gap)
         starts = left[:, None] + pitch[:, None] * np.arange(count)
         stops = starts + (1 - gap) * pitch[:, None]
@@ -279,8 +264,7 @@ def _likely_places(rails: Floats, count: int, reach: int) -> tuple[Floats, Float
     # The long lines say roughly where the field begins and ends.
     present = np.flatnonzero(rails > 0.4)
     if not len(present):
-        nowhere = np.empty(0)
-        return nowhere, nowhere, nowhere
+        return (np.empty(0),) * 3
     rough_left, rough_right = present[0], present[-1]
     slack = int(0.8 * (rough_right - rough_left) / count)
     lefts = np.arange(max(rough_left - slack, -4), rough_left + slack + 1, reach)
@@ -321,9 +305,7 @@ def _sharpen(comb: _Comb, posts: Floats) -> None:
     )
     best = -np.inf
     for gap in GAPS:
-        pitch = (right - left) / (comb.count - gap)
-        edges = left + pitch * (np.arange(comb.count)[:, None] + [0, 1 - gap]).ravel()
-        edges = _bent(edges, left, right, bend)
+        edges = _edges(left, right, comb.count, gap, bend)
         at = np.clip(np.round(edges).astype(int), 0, len(posts) - 1)
         score = sharp[at].mean(axis=1) - 0.01 * (gap > 0)  # as it was compared before
         winner = int(score.argmax())
@@ -333,27 +315,29 @@ def _sharpen(comb: _Comb, posts: Floats) -> None:
             comb.left, comb.right = left[winner, 0], right[winner, 0]
 
 
-def _bent(x: Floats, left: Any, right: Any, bend: Any) -> Floats:
-    """Places on a comb of which perspective has shifted the middle by `bend` pixels."""
+def _edges(left: Any, right: Any, count: int, gap: float, bend: Any) -> Floats:
+    """Left and right edge of every box, (..., 2 * count), of combs of which perspective has shifted
+    the middle by `bend` pixels; left, right, bend: numbers, or (..., 1)."""
+    pitch = (right - left) / (count - gap)
+    starts = left + pitch * np.arange(count)
+    x = np.stack([starts, starts + (1 - gap) * pitch], axis=-1).reshape(*starts.shape[:-1], -1)
     share = (x - left) / (right - left)
-    bent: Floats = x + 4 * bend * share * (1 - share)
-    return bent
+    edges: Floats = x + 4 * bend * share * (1 - share)
+    return edges
 
 
-def _fit(comb: _Comb, posts: Floats) -> None:
-    """Set `edges` (left and right of every box) and `inset` (half a line's width)."""
+def _fit(comb: _Comb, posts: Floats) -> tuple[Floats, float]:
+    """(count, 2), left and right edge of every box, and half a line's width."""
     _sharpen(comb, posts)
     pitch = (comb.right - comb.left) / (comb.count - comb.gap)
     width = (1 - comb.gap) * pitch
-    starts = comb.left + pitch * np.arange(comb.count)
-    edges = np.stack([starts, starts + width], axis=1)
-    edges = _bent(edges, comb.left, comb.right, comb.bend)
+    edges = _edges(comb.left, comb.right, comb.count, comb.gap, comb.bend)
     reach = max(int(0.12 * pitch), 2)
     if comb.gap:
         reach = max(min(reach, int(0.45 * comb.gap * pitch)), 2)
     columns = np.arange(len(posts))
     shifts, known = np.zeros(edges.size), np.zeros(edges.size)
-    for i, edge in enumerate(edges.ravel()):
+    for i, edge in enumerate(edges):
         window = np.abs(columns - edge) <= reach
         weight = posts[window].sum()
         if weight > 0.5:
@@ -362,12 +346,11 @@ def _fit(comb: _Comb, posts: Floats) -> None:
     # Perspective shifts the uprights smoothly: a parabola, which also serves the missing ones. Gaps
     # that are wider or narrower than the comb's shift left and right sides against each other.
     if known.sum() >= 6:
-        x = edges.ravel() / len(posts)
+        x = edges / len(posts)
         sides = np.tile([-1.0, 1.0], comb.count) * (comb.gap > 0)
         terms = np.stack([x**2, x, np.ones_like(x), sides], axis=1)
         trend = np.linalg.lstsq(terms * known[:, None], shifts * known, rcond=None)[0]
-        edges = edges + (terms @ trend).reshape(edges.shape)
-    runs = cv2.threshold(posts.astype(np.float32), 0.5, 1, cv2.THRESH_BINARY)[1]
-    lines = max(np.count_nonzero(np.diff(runs.ravel()) > 0), 1)
-    comb.inset = min(runs.sum() / lines / 2 + 0.5, 0.12 * width)
-    comb.edges = [tuple(edge) for edge in edges]
+        edges = edges + terms @ trend
+    runs = (posts.astype(np.float32) > 0.5).astype(np.float32)
+    lines = max(np.count_nonzero(np.diff(runs) > 0), 1)
+    return edges.reshape(-1, 2), min(runs.sum() / lines / 2 + 0.5, 0.12 * width)

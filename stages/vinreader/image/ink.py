@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vinreader.image.arrays import Flags, Grey, Mask, Rectangles, Stack, rectangles
+from vinreader.image.arrays import Flags, Grey, Mask, Stack, rectangles
 
 MIN_SIDE = 4  # pixels; in a narrower strip no stroke can be told from its surroundings
 MIN_CONTRAST = 12  # grey levels between ink and paper; below it a scanner's noise looks like ink
@@ -25,19 +25,16 @@ def find_ink(works: Stack) -> Stack:
     """Ink as uint8 of the same shape: by how many grey levels it differs from the paper."""
     even = _lit_evenly(works)
     light = np.where(_are_light_on_dark(even)[:, None, None], even, ~even)
-    return light - np.minimum(light, _paper(light))
-
-
-def _paper(light: Stack) -> Stack:
-    """What remains when everything narrower than half the box is taken away."""
+    # Paper is what remains when everything narrower than half the box is taken away.
     longer = max(light.shape[1:])
     kernel = np.ones((longer // 2 | 1,) * 2, np.uint8)
-    return filtered(
+    paper = filtered(
         light,
         lambda image: cv2.blur(image, (3, 3)),
         lambda image: cv2.morphologyEx(image, cv2.MORPH_OPEN, kernel),
         lambda image: cv2.blur(image, (longer // 4 | 1,) * 2),
     )
+    return light - np.minimum(light, paper)
 
 
 def _lit_evenly(works: Stack) -> Stack:
@@ -92,9 +89,12 @@ def _are_light_on_dark(works: Stack) -> Flags:
     bright = works > _otsu(works)[:, None, None]
     light_ink = _stand_out_light(works)
     paper = bright ^ light_ink[:, None, None]
-    left, top, right, bottom = inside = rectangles(paper, 0.9)
+    left, top, right, bottom = rectangles(paper, 0.9)
     framed = (right - left) * (bottom - top) >= 0.3 * size
-    sure = (_edge(paper) >= 0.9) & (~framed | (_edge(paper, inside) >= 0.2))
+    sure = _edge(paper) >= 0.9
+    for index in np.flatnonzero(sure & framed):
+        inside = paper[index, top[index] : bottom[index], left[index] : right[index]]
+        sure[index] = _edge(inside[None])[0] >= 0.2
     for index in np.flatnonzero(~sure):
         light_ink[index] = _is_lighter_narrower(works[index], bright[index].view(np.uint8))
     return light_ink
@@ -115,25 +115,10 @@ def _is_lighter_narrower(work: Grey, bright: Mask) -> bool:
     return bool(_stand_out_light(centre[None])[0])
 
 
-def _edge(masks: Stack, inside: Rectangles | None = None) -> NDArray[Any]:
-    """Share of the pixels along the four sides of masks, or of rectangles inside them, that are 1,
-    each side as important."""
-    count, height, width = masks.shape
-    if inside is None:
-        sides = masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]
-        shares: NDArray[Any] = sum(side.mean(1) for side in sides) / 4
-        return shares
-    left, top, right, bottom = inside
-    x, y, every = np.arange(width), np.arange(height), np.arange(count)
-    columns = (x >= left[:, None]) & (x < right[:, None])
-    rows = (y >= top[:, None]) & (y < bottom[:, None])
-    across, down = np.maximum(right - left, 1), np.maximum(bottom - top, 1)
-    shares = (
-        (masks[every, top] & columns).sum(1) / across
-        + (masks[every, bottom - 1] & columns).sum(1) / across
-        + (masks[every, :, left] & rows).sum(1) / down
-        + (masks[every, :, right - 1] & rows).sum(1) / down
-    ) / 4
+def _edge(masks: Stack) -> NDArray[Any]:
+    """Share of the pixels along the four sides of masks that are 1, each side as important."""
+    sides = masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]
+    shares: NDArray[Any] = sum(side.sum(1) / side.shape[1] for side in sides) / 4
     return shares
 
 
@@ -174,7 +159,7 @@ def stretch(inks: Stack) -> Stack:
     # lie on paper, whatever the strokes and shadows do.
     after, before = inks[:, :, 1:], inks[:, :, :-1]
     grain = np.maximum(after, before) - np.minimum(after, before)
-    noise = 1.05 * _level_of(_below(grain), 0.5 * grain[0].size)
+    noise = 1.05 * (_below(grain) < 0.5 * grain[0].size).sum(1)
     middle, spread, high = _levels(inks)
     faint = (noise > 0) & (high - middle < SMOOTH * noise)
     if faint.any():
@@ -188,7 +173,8 @@ def stretch(inks: Stack) -> Stack:
     # Tables of grey levels that bring `low` to 0 and `high` to 255.
     steep = 255 / np.where(high - middle >= least, high - low, np.inf)
     tables = ((GREYS - low[:, None]) * steep[:, None]).clip(0, 255).astype(np.uint8)
-    return tables.ravel()[inks + 256 * np.arange(len(inks))[:, None, None]]
+    stretched: Stack = tables.ravel()[inks + 256 * np.arange(len(inks))[:, None, None]]
+    return stretched
 
 
 def _otsu(images: Stack) -> NDArray[Any]:
@@ -204,29 +190,19 @@ def _below(images: Stack) -> NDArray[Any]:
     return counts.reshape(-1, 256).cumsum(1)
 
 
-def _level_of(below: NDArray[Any], pixels: Any) -> NDArray[Any]:
-    """The first level at or under which so many pixels of each image lie."""
-    levels: NDArray[Any] = (below < np.reshape(pixels, (-1, 1))).sum(1)
-    return levels
-
-
 def _levels(inks: Stack) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Grey level of the paper, its spread about that, and the level of the strokes."""
     below = _below(inks)
     paper = below[np.arange(len(inks)), _otsu(inks)]
     strokes = below[:, -1] - paper
-    least, middle, most, high = (
-        _level_of(below, pixels) * (strokes > 0)
-        for pixels in (0.16 * paper, 0.5 * paper, 0.84 * paper, paper + 0.6 * strokes)
-    )
+    pixels = np.array([0.16 * paper, 0.5 * paper, 0.84 * paper, paper + 0.6 * strokes])
+    # The first levels at or under which so many pixels of each image lie.
+    least, middle, most, high = (below < pixels[:, :, None]).sum(2) * (strokes > 0)
     return middle, (most - least) / 2, high
 
 
 def without(raw: Grey, printed: NDArray[np.bool_]) -> Grey:
-    """Ink in full strength without what is printed, which may have been darker than the writing.
-
-    What is left has levels of its own.
-    """
+    """Ink in full strength without what is printed: what is left has levels of its own."""
     paper = _levels(raw[None])[0].astype(np.uint8)
     left: Grey = stretch(np.where(printed, np.minimum(raw, paper), raw)[None])[0]
     return left
@@ -251,7 +227,6 @@ def trace(ink: Grey) -> Mask:
 def filtered(images: Stack, *filters: Callable[[Any], Any]) -> Stack:
     """The images after OpenCV's filters, which take all of them at once as one image's channels."""
     channels = np.ascontiguousarray(images.transpose(1, 2, 0))
-    result = channels
     for apply in filters:
-        result = apply(result).reshape(channels.shape)
-    return np.ascontiguousarray(result.transpose(2, 0, 1))
+        channels = apply(channels).reshape(channels.shape)
+    return np.ascontiguousarray(channels.transpose(2, 0, 1))

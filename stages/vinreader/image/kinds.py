@@ -8,9 +8,8 @@ START = 64  # first bytes of a file that `kind_of` looks at
 
 
 class Kind(NamedTuple):
-    """suffixes: of its files' names, in lower case. start: pattern of their first bytes. needs: the
-    module that reads it, if that is none of the reader's requirements, and package: its name for
-    pip. instead: what a person can do with a kind that is never read."""
+    """suffixes: of file names, lower case. start: pattern of the first bytes. needs, package: the
+    extra that reads it, as module and for pip. instead: what to do with one that is never read."""
 
     suffixes: tuple[str, ...]
     start: bytes
@@ -50,7 +49,6 @@ KINDS = {
     "PSD": Kind((), rb"8BPS", instead=_SAVE),
 }
 PILLOW = tuple(name for name, kind in KINDS.items() if not (kind.needs or kind.instead))
-_NAMES = tuple(KINDS)
 _STARTS = re.compile(b"|".join(b"(%b)" % kind.start for kind in KINDS.values()), re.DOTALL)
 
 
@@ -62,12 +60,11 @@ def kind_of(start: bytes) -> str:
             where both are possible.
     """
     found = _STARTS.match(start[:START])
-    return _NAMES[found.lastindex - 1] if found and found.lastindex else ""
+    return list(KINDS)[found.lastindex - 1] if found and found.lastindex else ""
 
 
 def why_not_read(kind: str) -> str:
-    """Why files of a kind of `KINDS` are not read on this machine, and what to do; "" if they
-    are read."""
+    """Why files of a kind of `KINDS` are not read here, and what to do; "" if they are."""
     _, _, needs, package, instead = KINDS[kind]
     if needs and find_spec(needs) is None:
         instead = f"for that: pip install {package}"
@@ -77,9 +74,3 @@ def why_not_read(kind: str) -> str:
 SUFFIXES = frozenset(
     suffix for name, kind in KINDS.items() if not why_not_read(name) for suffix in kind.suffixes
 )
-
-
-def begins_as_image(start: bytes) -> bool:
-    """Whether a file that begins with these bytes (as for `kind_of`) is of a kind read here."""
-    kind = kind_of(start)
-    return bool(kind) and not why_not_read(kind)

@@ -1,7 +1,4 @@
-"""What decoding may cost: a file is refused before it takes more time or memory than that.
-
-A file of a few bytes can ask for any number of pixels, and for any number of passes over each.
-"""
+"""What decoding may cost: a file is refused before it takes more time or memory than that."""
 
 import errno
 import os
@@ -40,9 +37,8 @@ class UnreadableImage(ValueError):
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """Around a decoder's work on a file's bytes, and nothing else: it meets damage with whatever
-    exception comes first (struct.error, KeyError, SyntaxError, OverflowError ...). All become
-    `UnreadableImage`, but those of the disk, the network and the memory."""
+    """Around a decoder's work on a file's bytes, and nothing else: damage raises any exception.
+    All become `UnreadableImage`, but those of the disk, the network and the memory."""
     try:
         yield
     except (UnreadableImage, MemoryError):
@@ -51,11 +47,10 @@ def decoding() -> Iterator[None]:
         raise UnreadableImage(UNKNOWN) from None
     except Image.DecompressionBombError:
         raise UnreadableImage(too_large(MAX_PIXELS)) from None
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # invalid are places that damage points to
+    except Exception as error:
+        # An invalid argument is a place in the file that damage points to.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        raise UnreadableImage(DAMAGED) from None
-    except Exception:
         raise UnreadableImage(DAMAGED) from None
 
 
@@ -81,11 +76,7 @@ def too_large(most: int) -> str:
 
 
 def content_of(file: IO[bytes]) -> bytes:
-    """All of a file whose decoder needs it as a whole.
-
-    Raises:
-        UnreadableImage: it is longer than `MAX_BYTES`.
-    """
+    """All of a file. Raises UnreadableImage if it is longer than `MAX_BYTES`."""
     if file.seek(0, os.SEEK_END) > MAX_BYTES:
         raise UnreadableImage(f"the file is larger than {MAX_BYTES // 1_000_000} MB")
     file.seek(0)
@@ -93,11 +84,7 @@ def content_of(file: IO[bytes]) -> bytes:
 
 
 def check_file(pages: int, pixels: float) -> None:
-    """Refuse a file with so many pages, or so many pixels on all of them.
-
-    Raises:
-        UnreadableImage
-    """
+    """Raises UnreadableImage for a file with so many pages, or so many pixels on all of them."""
     if pages > MAX_PAGES:
         raise UnreadableImage(f"the file has more than {MAX_PAGES} pages")
     if pixels > MAX_PIXELS_OF_FILE:
@@ -107,14 +94,11 @@ def check_file(pages: int, pixels: float) -> None:
 
 
 def check_page(page: Image.Image, most: int, scans: int = 1) -> None:
-    """Refuse an image that has not been decoded yet, if that would cost too much.
+    """Raises UnreadableImage for an image, not decoded yet, that would cost too much.
 
     Args:
         most: pixels it may have.
         scans: passes that its decoder makes over it; more than 1 take twice the memory.
-
-    Raises:
-        UnreadableImage
     """
     cost = 2 if scans > 1 else COSTS.get(page.format or "", 1)
     if page.format == "BMP" and page.info.get("compression") in (1, 2):

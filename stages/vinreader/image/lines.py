@@ -60,23 +60,19 @@ class Line:
         band[:, self.end + 1 :] = False
         return band
 
-    def inside(self, view: NDArray[Any], distance: int = 2) -> NDArray[Any]:
-        """What lies so many pixels from the line on its inner side: (width,) of (height, width)."""
-        return self._beside(view, self.bottom + distance)
-
-    def outside(self, view: NDArray[Any]) -> NDArray[Any]:
-        """What lies two pixels from the line on its outer side: (width,) of (height, width)."""
-        return self._beside(view, self.top - 2)
-
-    def _beside(self, view: NDArray[Any], row: int) -> NDArray[Any]:
-        height, width = view.shape
-        beside: NDArray[Any] = view[(row + self.shift).clip(0, height - 1), np.arange(width)]
+    def beside(self, view: NDArray[Any], distance: int) -> NDArray[Any]:
+        """What lies so many pixels inside the line, or outside it where that is negative: (width,)
+        of (height, width)."""
+        row = (self.bottom if distance > 0 else self.top) + distance
+        rows = np.minimum(np.maximum(row + self.shift, 0), len(view) - 1)
+        beside: NDArray[Any] = view[rows, np.arange(len(rows))]
         return beside
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The printed lines found in a mask of `shape`, by their side (see `_turned`)."""
+    """The printed lines found in a mask of `shape`, by their side: 0 top, 1 right, 2 bottom, 3
+    left. `np.rot90` so many times turns it up."""
 
     sides: dict[int, Line]
     shape: tuple[int, ...]
@@ -110,31 +106,29 @@ class Lines:
 
     def met_by(self, ink: Flags) -> int:
         """How many of them have ink of a bool mask on them."""
-        views = ((_turned(ink, side), line) for side, line in self.sides.items())
+        views = ((np.rot90(ink, side), line) for side, line in self.sides.items())
         return sum(bool((view & line.band(view.shape, 0)).any()) for view, line in views)
 
     def erasable(self, mask: Mask) -> Flags:
         """Where the lines are, as a bool mask, except where a stroke meets them from inside."""
-        bands = [
-            (side, line, line.band(_turned(mask, side).shape, 1))
-            for side, line in self.sides.items()
-        ]
         erased = np.zeros(mask.shape, bool)
-        for side, _, band in bands:
-            _turned(erased, side)[band] = True
+        views = {side: np.rot90(erased, side) for side in self.sides}
+        bands = {side: line.band(views[side].shape, 1) for side, line in self.sides.items()}
+        for side, band in bands.items():
+            views[side][band] = True
         rest = np.where(erased, 0, mask)
-        for side, line, band in bands:
-            view = _turned(rest, side)
-            touched = line.inside(view)
-            crossed = (touched > 0) & (line.outside(view) > 0)
+        for side, line in self.sides.items():
+            view = np.rot90(rest, side)
+            touched = line.beside(view, 2)
+            crossed = (touched > 0) & (line.beside(view, -2) > 0)
             # A stroke along the line is as long as a pen is not wide; it keeps what it shares.
-            deeper = touched & line.inside(view, 3)
+            deeper = touched & line.beside(view, 3)
             length = np.ones((1, round(ALONG * len(deeper))), np.uint8)
             along = cv2.morphologyEx(deeper[None], cv2.MORPH_OPEN, length)[0]
             thin = line.bottom - line.top < max(3, THIN * len(view))
             if thin and np.count_nonzero(along) < 0.85 * (line.end - line.start):
                 crossed |= along > 0
-            _turned(erased, side)[band & crossed] = False
+            views[side][bands[side] & crossed] = False
         return erased
 
     def crossings(self, writing: Mask) -> Flags:
@@ -145,8 +139,8 @@ class Lines:
         """
         found = np.zeros(writing.shape, bool)
         for side, line in self.sides.items():
-            view = _turned(writing, side)
-            inside, outside = line.inside(view)[None], line.outside(view)[None]
+            view = np.rot90(writing, side)
+            inside, outside = line.beside(view, 2)[None], line.beside(view, -2)[None]
             if not outside.any():
                 continue
             # Within a line a stroke goes aside by no more than the line is thick, and a little.
@@ -154,17 +148,8 @@ class Lines:
             near = np.ones((1, 2 * reach + 1), np.uint8)
             through = inside & cv2.dilate(outside, near) | outside & cv2.dilate(inside, near)
             through = cv2.morphologyEx(through, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8))[0]
-            _turned(found, side)[line.band(view.shape, 1) & (through > 0)] = True
+            np.rot90(found, side)[line.band(view.shape, 1) & (through > 0)] = True
         return found
-
-
-def _turned(image: NDArray[Any], side: int) -> NDArray[Any]:
-    """A view of an image with its side 0 (top), 1 (right), 2 (bottom) or 3 (left) up."""
-    if side == 0:
-        return image
-    if side == 1:
-        return image.swapaxes(0, 1)[::-1]
-    return image[::-1, ::-1] if side == 2 else image[::-1].swapaxes(0, 1)
 
 
 def may_have_lines(inks: Stack, masks: Stack) -> Flags:
@@ -195,8 +180,7 @@ def _reach_edge(masks: Stack, slack: int) -> Flags:
     """Whether there is ink so many pixels from the image's edge, or none at all."""
     height, width = masks.shape[1:]
     left, top, right, bottom = rectangles(masks)
-    nearest = np.minimum.reduce([left, top, width - right, height - bottom])
-    near: Flags = nearest <= slack
+    near: Flags = np.minimum.reduce([left, top, width - right, height - bottom]) <= slack
     return near
 
 
@@ -217,7 +201,7 @@ def find_lines(ink: Grey, mask: Mask) -> Lines:
 
 
 def _search(mask: Mask) -> dict[int, Line]:
-    """The lines around a character by side."""
+    """The lines around a character, by their side."""
     height, width = mask.shape
     x, y, w, h = cv2.boundingRect(mask)
     longer = max(height, width)
@@ -225,7 +209,7 @@ def _search(mask: Mask) -> dict[int, Line]:
     boxed_only = min(x, y, width - x - w, height - y - h) > longer // 40 + _leaning(longer)
     found: dict[int, Line] = {}
     for side in range(4):
-        if line := _line_at_top(_turned(mask, side)):
+        if line := _line_at_top(np.rot90(mask, side)):
             found[side] = line
         elif boxed_only:
             return {}
@@ -253,7 +237,7 @@ def _may_be_boxed(masks: NDArray[Any]) -> Flags:
     channels = np.ascontiguousarray(masks.transpose(1, 2, 0)).view(np.uint8)
     boxed = np.ones(len(masks), bool)
     for side in range(4):
-        view = _turned(channels, side)
+        view = np.rot90(channels, side)
         height, width = view.shape[:2]
         reach = _leaning(width) + 1
         part = np.ascontiguousarray(view[: round(DEPTH * height) + reach])

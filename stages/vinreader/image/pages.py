@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
@@ -20,27 +20,10 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, _imaging
 
 from vinreader.image import documents, limits
-from vinreader.image.kinds import (
-    PILLOW,
-    START,
-    SUFFIXES,
-    begins_as_image,
-    kind_of,
-    why_not_read,
-)
-from vinreader.image.limits import MAX_PIXELS_OF_BOX, TimedFile, UnreadableImage, decoding
+from vinreader.image.kinds import PILLOW, START, kind_of, why_not_read
+from vinreader.image.limits import TimedFile, UnreadableImage, decoding
 
-__all__ = [
-    "MAX_PIXELS_OF_BOX",
-    "START",
-    "SUFFIXES",
-    "UnreadableImage",
-    "begins_as_image",
-    "kind_of",
-    "open_pages",
-    "size_seen",
-    "why_not_read",
-]
+__all__ = ["UnreadableImage", "open_pages", "size_seen"]
 
 ROWS = 256  # of an image that are made grey at a time: as floats they take 8 bytes a pixel
 SECONDS_TO_OPEN = 2.0  # of the processor, in which a file must tell its size
@@ -111,9 +94,8 @@ def size_seen(path: Path | IO[bytes]) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: Any) -> Iterator[IO[bytes]]:
-    """A file for reading; one that is open already stays so. A path may be a text, or any other
-    kind that `Path` takes. What the disk, the network and the memory raise becomes
-    `UnreadableImage`."""
+    """A file for reading; one that is open already stays so. What the disk, the network and the
+    memory raise becomes `UnreadableImage`."""
     try:
         opened: AbstractContextManager[IO[bytes]]
         if hasattr(path, "read"):
@@ -144,8 +126,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def _quiet() -> AbstractContextManager[Any]:
-    """Pillow warns about damage it can live with (odd EXIF, bad palette bytes): the pixels decide;
-    and about sizes: our own limits are checked before anything is decoded."""
+    """Pillow warns about damage it can live with, and about sizes, for which we have limits."""
     return warnings.catch_warnings(action="ignore")
 
 
@@ -267,10 +248,7 @@ def _grey(page: Image.Image) -> np.ndarray:
         return _eight_bits(page)
     if page.mode == "L" and not page.has_transparency_data:
         return np.array(page)
-    grey = np.empty((page.height, page.width), np.uint8)
-    for start, rows in _bands(page):
-        grey[start : start + ROWS] = np.asarray(_grey_band(rows))
-    return grey
+    return _filled(page, lambda rows: np.asarray(_grey_band(rows)))
 
 
 def _grey_band(page: Image.Image) -> Image.Image:
@@ -290,23 +268,25 @@ def _grey_band(page: Image.Image) -> Image.Image:
 
 def _eight_bits(page: Image.Image) -> np.ndarray:
     """Grey of 16 or 32 bits as uint8: the brightest 8 bits in use, so 12-bit data is not black."""
-    grey = np.empty((page.height, page.width), np.uint8)
-    top = max((rows.max(initial=0) for _, rows in _deep(page)), default=0)
+
+    def values(rows: Image.Image) -> np.ndarray:
+        return np.nan_to_num(np.asarray(rows, np.float64)).clip(min=0)
+
+    top = max((values(rows).max(initial=0) for _, rows in _bands(page)), default=0)
     full = 1.0 if 0 < top <= 1 else 2.0 ** max(8, int(top).bit_length()) - 1
-    for start, rows in _deep(page):
-        grey[start : start + ROWS] = np.rint(rows * (255 / full))
-    return grey
+    return _filled(page, lambda rows: np.rint(values(rows) * (255 / full)))
 
 
-def _deep(page: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
-    """A page's values in pieces of `ROWS` rows: (first row, float64 (rows, width), 0 and more)."""
-    for start, rows in _bands(page):
-        yield start, np.nan_to_num(np.asarray(rows, np.float64)).clip(min=0)
+def _filled(page: Image.Image, grey: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    """uint8 (height, width): what `grey` makes of each band of a page."""
+    filled = np.empty((page.height, page.width), np.uint8)
+    for rows, band in _bands(page):
+        filled[rows] = grey(band)
+    return filled
 
 
-def _bands(page: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """A page in pieces of `ROWS` rows: (first row, piece)."""
+def _bands(page: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """A page in pieces of `ROWS` rows: which rows, and the piece."""
     for start in range(0, page.height, ROWS):
-        whole = page.height <= ROWS
-        box = 0, start, page.width, min(start + ROWS, page.height)
-        yield start, page if whole else page.crop(box)
+        stop = min(start + ROWS, page.height)
+        yield slice(start, stop), page.crop((0, start, page.width, stop))

@@ -10,8 +10,8 @@ from vinreader.image.arrays import MIN_EXTENT, Flags, Grey, Mask, Stack
 from vinreader.image.ink import TRACE, stretch, trace, without
 from vinreader.image.lines import Lines, find_lines, may_have_lines
 
-# As OpenCV gives them: how many, their labels (height, width), a row of figures each, centres.
-Components = tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]
+# Of a mask: their labels (height, width), 0 the paper; x, y, width, height, area: int (N, 5).
+Components = tuple[NDArray[Any], NDArray[Any]]
 
 CRUMBS = 32  # part of the image's longer side that lies between two crumbs of a stroke at most
 SCRAP = 0.3  # of the image's height or width: what is lower or narrower is no character by itself
@@ -20,9 +20,7 @@ CORNER = 0.35  # of both: where the corners of a box are
 MAX_PIECES = 8  # a broken E has 4, a broken box around it a few more
 BAR = 0.4  # of the character's width and ink: a stroke above it as large may be its bar
 STEM = 0.7  # of the character's size: a stroke as tall may be its second stem
-LEFT_OUT = (
-    0.1  # of the character's ink: as much that may have been its own is worth a person's look
-)
+LEFT_OUT = 0.1  # of the character's ink: as much that may be its own is worth a person's look
 
 
 def characters(inks: Stack, raws: Stack) -> tuple[Stack, Flags]:
@@ -54,10 +52,8 @@ def _alone(masks: Stack) -> Flags:
     image, y = np.divmod(y, height + 1)
     inside = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
     inside &= np.maximum(w, h) > MIN_EXTENT * min(height, width)
-    components, fitting = (
-        np.bincount(places, minlength=count) for places in (image, image[inside])
-    )
-    alone: Flags = (components == 1) & (fitting == 1)
+    alone: Flags = np.bincount(image, minlength=count) == 1
+    alone &= np.bincount(image[inside], minlength=count) == 1
     return alone
 
 
@@ -99,22 +95,19 @@ def _remove_lines(ink: Grey, raw: Grey, may_be_lined: bool) -> tuple[Grey, bool]
 def _is_left_out(components: Components, character: Mask) -> bool:
     """Whether a component that is none of the character's may be a stroke of it: it is as large,
     reaches out of the fifth of the image in which boxes and neighbours lie, and is no frame."""
-    count, labels, stats, _ = components
+    labels, figures = components
     height, width = labels.shape
-    x, y, w, h, area = stats[1:].T
-    dropped = np.bincount(labels[character > 0], minlength=count)[1:] == 0
+    x, y, w, h, area = figures.T
+    dropped = np.bincount(labels[character > 0], minlength=len(figures) + 1)[1:] == 0
     dropped &= area >= LEFT_OUT * max(character.sum(), 1)
     dropped &= np.minimum(x + w, width - x) > RING * width
     dropped &= np.minimum(y + h, height - y) > RING * height
-    return bool(dropped.any() and (dropped & ~_is_frame(labels, stats[1:])).any())
+    return bool(dropped.any() and (dropped & ~_is_frame(components)).any())
 
 
 def _was_the_character(rest: Mask, lines: Lines) -> bool:
-    """Whether what was taken for lines left but a scrap: an S has four such sides, a B also.
-
-    Args:
-        rest: mask of what is left.
-    """
+    """Whether what was taken for lines left but a scrap, `rest`: an S has four such sides, a B
+    also."""
     if not rest.any():
         return False
     rest = _character(rest, _components(rest))
@@ -133,27 +126,28 @@ def _was_the_character(rest: Mask, lines: Lines) -> bool:
 
 
 def _components(mask: Mask) -> Components:
-    count, labels, stats, centres = cv2.connectedComponentsWithStats(mask)
-    return count, labels, stats, centres
+    labels, figures = cv2.connectedComponentsWithStats(mask)[1:3]
+    return labels, figures[1:]
+
+
+def _shown(components: Components, some: Flags) -> Mask:
+    """The mask of some of the components, bool (N,)."""
+    shown: Mask = np.append(False, some).view(np.uint8)[components[0]]
+    return shown
 
 
 def _character(mask: Mask, components: Components) -> Mask:
     """The components of a mask that make the character."""
-    count, labels, stats, _ = components
-    if count < 2:
+    figures = components[1]
+    if not len(figures):
         return mask
     height, width = mask.shape
-    if count == 2:  # most characters are one piece, well inside
-        x, y, w, h, _ = stats[1].tolist()
-        inside = x > 0 and y > 0 and x + w < width and y + h < height
-        if inside and max(w, h) > MIN_EXTENT * min(height, width):
-            return mask
-    x, y, w, h, area = stats[1:].T
+    x, y, w, h, area = figures.T
     right, bottom = x + w, y + h
     at_edge = (x == 0) | (y == 0) | (right == width) | (bottom == height)
     # What hangs at the image's edge and stays in the outer fifth comes from outside the box.
     outer = (right <= width / 5) | (x >= 0.8 * width) | (bottom <= height / 5) | (y >= 0.8 * height)
-    foreign = (at_edge & outer) | _is_frame(labels, stats[1:])
+    foreign = (at_edge & outer) | _is_frame(components)
     large = ~foreign & (np.maximum(w, h) > MIN_EXTENT * min(height, width))
     if not large.any():
         return np.zeros_like(mask)
@@ -178,43 +172,32 @@ def _character(mask: Mask, components: Components) -> Mask:
         bar &= bottom <= y[main] + h[main] / 4
         apart &= at_edge | ~(stem | bar) | (gap > 0.4 * size)
     keep &= ~apart
-    table = np.zeros(count, np.uint8)
-    table[1:] = keep
-    if not keep.all():
-        _mend(table, labels, ~foreign & ~at_edge)
-    return mask if table[1:].all() else table[labels]
+    # The crumbs of a dry or thinly scanned stroke: one lies where the other ends.
+    crumbs = ~foreign & ~at_edge & ~keep
+    while (
+        crumbs.any() and (met := crumbs & _met(components, keep, max(mask.shape) // CRUMBS)).any()
+    ):
+        keep |= met
+        crumbs &= ~met
+    return mask if keep.all() else _shown(components, keep)
 
 
-def _mend(kept: Mask, labels: NDArray[np.int32], own: NDArray[np.bool_]) -> None:
-    """Keep the crumbs of a dry or thinly scanned stroke: one lies where the other ends.
-
-    Args:
-        kept: which components, the paper first, are kept: 1, else 0; the crumbs become 1.
-        own: which components may be the character's.
-    """
-    reach = max(labels.shape) // CRUMBS
-    if not reach:
-        return
-    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
-    while True:
-        met = np.bincount(labels[cv2.dilate(kept[labels], kernel) > 0], minlength=len(kept)) > 0
-        met[1:] &= own
-        met[0] = False
-        if not (met & (kept == 0)).any():
-            return
-        kept[met] = 1
+def _met(components: Components, some: Flags, reach: int) -> Flags:
+    """Which components come as near to some of them as `reach` pixels."""
+    around = cv2.dilate(_shown(components, some), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
+    return np.bincount(components[0][around], minlength=len(some) + 1)[1:] > 0
 
 
-def _is_frame(labels: NDArray[np.int32], stats: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _is_frame(components: Components) -> Flags:
     """Which components go around another one, leaving their own middle to it."""
-    x, y, w, h, _ = stats.T
-    frame = np.zeros(len(stats), bool)
+    labels, figures = components
+    x, y, w, h, _ = figures.T
+    frame = np.zeros(len(figures), bool)
     for outer in np.flatnonzero((w >= 0.5 * labels.shape[1]) & (h >= 0.5 * labels.shape[0])):
-        left, top, wide, high, _ = stats[outer]
+        left, top, wide, high, _ = figures[outer]
         inside = (x > left) & (y > top) & (x + w < left + wide) & (y + h < top + high)
-        middle = labels[top + high // 4 : top + high * 3 // 4][
-            :, left + wide // 4 : left + wide * 3 // 4
-        ]
+        rows = slice(top + high // 4, top + high * 3 // 4)
+        middle = labels[rows, left + wide // 4 : left + wide * 3 // 4]
         around = (h[inside] >= 0.3 * high).any()
         frame[outer] = around and (middle == outer + 1).mean() < 0.02
     return frame
@@ -227,12 +210,11 @@ def _remains_of_box(components: Components, lined: NDArray[np.bool_]) -> Mask:
     have been taken away (`lined`, bool), two short pieces that met them are enough, as between the
     boxes of a comb.
     """
-    count, labels, stats, _ = components
-    table = np.zeros(count, np.uint8)
-    if count < 3:
-        return table[labels]
+    labels, figures = components
+    if len(figures) < 2:
+        return np.zeros(labels.shape, np.uint8)
     height, width = labels.shape
-    x, y, w, h, _ = stats[1:].T
+    x, y, w, h, _ = figures.T
     # How far each component reaches from the left, the top, the right and the bottom.
     reach = np.stack([(x + w) / width, (y + h) / height, 1 - x / width, 1 - y / height])
     near = reach <= CORNER
@@ -241,10 +223,8 @@ def _remains_of_box(components: Components, lined: NDArray[np.bool_]) -> Mask:
     ring = beside.any(0)
     inside = ~ring & (np.maximum(w, h) > MIN_EXTENT * min(height, width))
     if np.count_nonzero(ring) < 4 or not beside.any(1).all() or not inside.any():
-        met = np.zeros(count, bool)
+        met = np.zeros(len(figures) + 1, bool)
         met[labels[cv2.dilate(lined.view(np.uint8), np.ones((5, 5), np.uint8)) > 0]] = True
         ring &= met[1:] & (np.maximum(w / width, h / height) <= 0.5)
-        if beside[:, ring].any(1).sum() < 2:
-            return table[labels]
-    table[1:] = ring
-    return table[labels]
+        ring &= beside[:, ring].any(1).sum() >= 2
+    return _shown(components, ring)

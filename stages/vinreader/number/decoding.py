@@ -33,15 +33,13 @@ class Change:
 class Decoding:
     """17 boxes read as one number.
 
-    vin: the most probable number; raw: the most probable character of every box by itself.
-    In a card with empty boxes both have `-` there, and each other box of `vin` the character that
-    is most probable whatever the empty ones would be.
+    vin: the most probable number; raw: the most probable character of every box by itself. An
+    empty box has `-` in both, and each other one in `vin` what is most probable whatever it hides.
     confidence: probability that the whole of `vin` is right, 0 to 1; 0 with an empty box.
     evidence: what vouches for it: one of `KINDS`.
     changed: what the rules changed, in boxes that are not empty.
-    alternatives: for every box the few most probable characters under the rules, best first,
-        as (character, probability); none for an empty one. The first is nearly always that of
-        `vin`.
+    alternatives: for every box the few most probable characters under the rules, best first, as
+    (character, probability); none for an empty one.
     """
 
     vin: str
@@ -158,13 +156,15 @@ def evidence(prior: Prior, cell: int, vin: str) -> str:
     always keeps in that year, or a maker of whom many numbers are known."""
     if not facts.is_number(vin):
         return KINDS[2]
-    holds = facts.check_digit_status(vin) == "ok"
-    if holds and _check_rate(prior, cell, vin) >= prior.usual_check:
+    if _check_rate(prior, cell, vin) >= prior.usual_check:
         return KINDS[0]
     return KINDS[1] if prior.counts[cell] >= prior.known_maker else KINDS[2]
 
 
 def _check_rate(prior: Prior, cell: int, vin: str) -> float:
+    """How often numbers like this one have the check digit; -1 of one that has not."""
+    if facts.check_digit_status(vin) != "ok":
+        return -1
     return float(prior.check_rate[cell, INDEX[vin[facts.YEAR_POSITION - 1]]])
 
 
@@ -174,7 +174,7 @@ def _rule(prior: Prior, cell: int, vin: str, position: int, read: str) -> str:
         return "the last four are digits"
     if facts.year_coded(vin) and position == 10 and read not in facts.MODEL_YEARS:
         return "model year"
-    check = facts.check_digit_status(vin) == "ok" and _check_rate(prior, cell, vin) > 0.5
+    check = _check_rate(prior, cell, vin) > 0.5
     if check and position == facts.CHECK_POSITION:
         return "check digit"
     if position <= 3 and facts.manufacturer(vin):

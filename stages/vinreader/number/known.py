@@ -76,10 +76,6 @@ def as_number(text: str) -> str:
     return "".join(text.split()).upper()
 
 
-def _whole(row: Sequence[str]) -> list[int]:
-    return [i for i, cell in enumerate(row) if is_number(as_number(cell))]
-
-
 @dataclass(frozen=True)
 class Known:
     """Known numbers: uint8 (N, 17) indices of characters, each number once.
@@ -122,21 +118,21 @@ class Known:
         first = 2 if names else 1  # the row of the file that the first of `rows` is
         if not names:
             rows = [header, *rows]
-            counts = Counter(i for row in rows[:1000] for i in _whole(row))
+            counts = Counter(
+                i for row in rows[:1000] for i, cell in enumerate(row) if is_number(as_number(cell))
+            )
             names = [i for i, _ in counts.most_common(1)] or [0]
-        cells = [row[names[0]].strip() if len(row) > names[0] else "" for row in rows]
-        vins = [as_number(cell) for cell in cells]
-        valid = [is_number(vin) for vin in vins]
-        if not any(valid):
+        vins, unused = set(), []
+        for number, row in enumerate(rows, first):
+            cell = row[names[0]].strip() if len(row) > names[0] else ""
+            if is_number(vin := as_number(cell)):
+                vins.add(vin)
+            elif cell:
+                unused.append(f"row {number}: {cell!r:.40}")
+        if not vins:
             raise UserError(f"{path} has no number of {BOXES} characters in a column named vin")
-        numbers = codes([vin for vin, whole in zip(vins, valid, strict=True) if whole])
-        rows_as_bytes = np.ascontiguousarray(numbers).view(f"S{BOXES}")
-        _, once = np.unique(rows_as_bytes.reshape(-1), return_index=True)
-        each = enumerate(zip(cells, valid, strict=True), first)
-        unused = [f"row {i}: {cell!r:.40}" for i, (cell, whole) in each if cell and not whole]
-        return replace(
-            cls.of(numbers[once], rate), unused=tuple(unused[:_TOLD]), unused_rows=len(unused)
-        )
+        known = cls.of(codes(sorted(vins)), rate)
+        return replace(known, unused=tuple(unused[:_TOLD]), unused_rows=len(unused))
 
     def summary(self) -> str:
         """How many numbers there are, and which rows were not used."""
@@ -159,15 +155,13 @@ class Known:
             found.append(order[low:high])
         rows = np.unique(np.concatenate(found))
         apart = (self.numbers[rows] != number).sum(axis=1)
-        rows, apart = rows[apart <= NEAR], apart[apart <= NEAR]
         alike: NDArray[np.uint32] = rows[np.argsort(apart, kind="stable")]
-        return alike
+        return alike[: np.count_nonzero(apart <= NEAR)]
 
 
 def _key(numbers: Codes, third: Indices) -> NDArray[np.uint32]:
-    key = np.zeros(len(numbers), dtype=np.uint32)
-    for place in third:
-        key = key * np.uint32(len(CHARACTERS)) + numbers[:, place]
+    powers = np.uint32(len(CHARACTERS)) ** np.arange(len(third), dtype=np.uint32)[::-1]
+    key: NDArray[np.uint32] = numbers[:, third] @ powers
     return key
 
 

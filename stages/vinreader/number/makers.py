@@ -85,21 +85,8 @@ _MAKERS = {
 NAMES = {code: maker for maker, codes in _MAKERS.items() for code in codes.split()}
 # Makers whose first two characters are no other maker's, where the third is not listed.
 FAMILIES = (
-    "JF",
-    "JH",
-    "JM",
-    "JN",
-    "JS",
-    "JT",
-    "JY",
-    "KL",
-    "KM",
-    "KN",
-    "KP",
-    "UU",
-    "W1",
-    "WB",
-    "WV",
+    *("JF", "JH", "JM", "JN", "JS", "JT", "JY", "KL", "KM", "KN", "KP"),
+    *("UU", "W1", "WB", "WV"),
 )
 # Passenger cars and multipurpose passenger vehicles of at most 4,536 kg (NHTSA's list names their
 # vehicleType; most were not looked up one by one): only theirs must have a letter at position 7

@@ -15,7 +15,7 @@ of every row is as over all numbers, for what a model has that was never seen.
 
 A number's longest prefix in the table is its *cell*. Every number is in one cell, and within a
 cell positions are independent but for position 9: there the check digit stands with the rate of the
-cell in the model year that position 10 tells (`YearHabits`), and another character as often as the
+cell in the model year that position 10 tells (`_habits`), and another character as often as the
 cell's other numbers have it. So the sum and the maximum over all numbers are sums and maxima of
 products (`posterior.py`).
 """
@@ -53,14 +53,7 @@ Indices = NDArray[np.intp]
 # Lengths of the prefixes after which each position is counted. What a maker builds does not
 # depend on which model year was built most, nor a serial number on the model.
 LEVELS: dict[int, tuple[int, ...]] = {
-    1: (0,),
-    2: (0, 1),
-    3: (0, 1, 2),
-    4: (0, 1, 2, 3),
-    5: (0, 1, 2, 3, 4),
-    6: (0, 1, 2, 3, 4, 5),
-    7: (0, 1, 2, 3, 4, 5, 6),
-    8: (0, 1, 2, 3, 4, 5, 6, 7),
+    **{position: tuple(range(position)) for position in range(1, 9)},
     9: (0, 1, 2, 3, 6),
     10: (0, 1, 2, 3, 8),
     11: (0, 1, 2, 3, 5, 6, 8),
@@ -90,12 +83,8 @@ LATER: dict[str, float] = {
 Counts = dict[str, dict[str, dict[str, float]]]  # by prefix, position ("1" to "17"), character
 
 
-def remainders(position: int) -> np.ndarray:
-    """int (33,): the remainder that every character adds to the check sum at a position 1-17."""
-    return np.array([VALUES[c] * WEIGHTS[position - 1] % MODULUS for c in CHARACTERS])
-
-
-REMAINDERS = np.stack([remainders(position) for position in range(1, BOXES + 1)])
+# int (17, 33): the remainder that every character adds to the check sum at every position.
+REMAINDERS = np.outer(WEIGHTS, [VALUES[c] for c in CHARACTERS]) % MODULUS
 
 
 @dataclass(frozen=True)
@@ -232,7 +221,7 @@ def build(table: dict[str, Any], years: Years | None = None) -> Prior:
     led[depths[inner] - 1, parents[inner], begins[depths[inner] - 1, inner]] = False
     each = rows[row_of[:DEPTH], begins]
     seen = {maker: sum(tables.get("4", {}).values()) for maker, tables in learned.items()}
-    rates = YearHabits(counted, prefixes, strength, choices.pop("habit"))
+    habits = _habits(counted, prefixes, parents, strength, choices.pop("habit"))
     year_share = _year_shares(
         rows[row_of[YEAR_POSITION - 1]], prefixes, years, choices.pop("outside")
     )
@@ -247,7 +236,7 @@ def build(table: dict[str, Any], years: Years | None = None) -> Prior:
         rows=rows,
         ends=ends,
         row_of=row_of,
-        check_rate=rates.by_code(years, choices.pop("older")),
+        check_rate=_by_code(prefixes, *habits, years, choices.pop("older")),
         year_share=year_share,
         counts=np.array([seen.get(b[:3], 0) if len(b) >= 3 else 0 for b in prefixes]),
         **choices,
@@ -258,11 +247,10 @@ def _together(learned: Counts, others: Counts) -> Counts:
     """The sum of counts."""
     found = dict(learned)
     for prefix, tables in others.items():
-        found[prefix] = dict(found.get(prefix, {}))
+        found[prefix] = sums = dict(found.get(prefix, {}))
         for name, tally in tables.items():
-            sums = Counter(found[prefix].get(name, {}))
-            sums.update(tally)
-            found[prefix][name] = dict(sums)
+            before = sums.get(name, {})
+            sums[name] = before | {c: before.get(c, 0) + n for c, n in tally.items()}
     return found
 
 
@@ -341,8 +329,11 @@ def old_makers(weight: float) -> Counts:
     return found
 
 
-class YearHabits:
-    """How often numbers have the check digit, by prefix and model year: float (C, 60) `rates`.
+def _habits(
+    counted: Counts, prefixes: list[str], parents: Indices, strength: float, habit: float
+) -> tuple[Floats, Floats]:
+    """How often numbers have the check digit by prefix, float (C,), and by prefix and model year,
+    float (C, 60), NaN where the year tells nothing.
 
     The rate after a prefix is that after the next shorter one, which counts as `strength` numbers,
     and its own numbers. Those of each period (`PERIODS`) are counted by themselves, too: they tell
@@ -350,61 +341,50 @@ class YearHabits:
     for them as `strength` numbers. What `makers.CHECK_HABITS` states is added to the counts of its
     years, or of all, as `habit` numbers.
     """
-
-    def __init__(self, counted: Counts, prefixes: list[str], strength: float, habit: float):
-        self.prefixes = prefixes
-        self._all, self._by_year = {"": 0.5}, {"": np.full(len(YEARS), np.nan)}
-        for prefix in prefixes:
-            tables = counted.get(prefix, {})
-            tallies = [(*ALL_YEARS, tables.get(CHECK))]
-            tallies += [(*PERIODS[codes], tables.get(f"{CHECK} {codes}")) for codes in PERIODS]
-            tallies += [
-                (first, last, {"holds": habit * rate, "not": habit * (1 - rate)})
-                for stated, first, last, rate in CHECK_HABITS
-                if stated == prefix
-            ]
-            self._add(prefix, [(a, b, seen) for a, b, seen in tallies if seen], strength)
-        rates = np.array([self._all[prefix] for prefix in prefixes], dtype=float)
-        by_years = np.array([self._by_year[prefix] for prefix in prefixes])
-        self.rates = np.where(np.isnan(by_years), rates[:, None], by_years)
-        if not ((self.rates > 0) & (self.rates < 1)).all():
-            raise ValueError("a check digit's rate is not between 0 and 1")
-
-    def _add(
-        self, prefix: str, tallies: list[tuple[int, int, dict[str, float]]], strength: float
-    ) -> None:
-        """The rates after a prefix, from what its tallies say of some years or of all."""
-        rate, by_year = self._all[prefix[:-1]], self._by_year[prefix[:-1]]
+    overall = np.full(len(prefixes), 0.5)
+    by_year = np.full((len(prefixes), len(YEARS)), np.nan)
+    for cell, (prefix, parent) in enumerate(zip(prefixes, parents, strict=True)):
+        tables = counted.get(prefix, {})
+        tallies = [(*ALL_YEARS, tables.get(CHECK))]
+        tallies += [(*PERIODS[codes], tables.get(f"{CHECK} {codes}")) for codes in PERIODS]
+        tallies += [
+            (first, last, {"holds": habit * rate, "not": habit * (1 - rate)})
+            for stated, first, last, rate in CHECK_HABITS
+            if stated == prefix
+        ]
         counts = np.zeros((2, len(YEARS)))  # of some years: those that hold it, and all
         whole = np.zeros(2)
         for first, last, seen in tallies:
+            if not seen:
+                continue
             tally = np.array([seen["holds"], seen["holds"] + seen["not"]])
             if (first, last) == ALL_YEARS:
                 whole += tally
             else:
                 counts[:, (first <= YEARS) & (last >= YEARS)] += tally[:, None]
-        rate = (whole[0] + strength * rate) / (whole[1] + strength)
-        if counts[1].any():
-            before = np.where(np.isnan(by_year), rate, by_year)
-            mixed = (counts[0] + strength * before) / (counts[1] + strength)
-            by_year = np.where(counts[1] > 0, mixed, by_year)
-        self._all[prefix], self._by_year[prefix] = rate, by_year
+        overall[cell] = (whole[0] + strength * overall[parent]) / (whole[1] + strength)
+        before = np.where(np.isnan(by_year[parent]), overall[cell], by_year[parent])
+        mixed = (counts[0] + strength * before) / (counts[1] + strength)
+        by_year[cell] = np.where(counts[1] > 0, mixed, by_year[parent])
+    return overall, by_year
 
-    def by_code(self, years: Years | None, older: float) -> Floats:
-        """float (C, 33): the rates by the character at position 10, of all years that it can mean,
-        of two the `older` share of the numbers in the first; of a character that means none, those
-        of all numbers."""
-        overall = np.array([self._all[prefix] for prefix in self.prefixes])
-        found = np.repeat(overall[:, None], len(CHARACTERS), axis=1)
-        various = [len(p) >= 3 and not np.isnan(self._by_year[p]).all() for p in self.prefixes]
-        for cell in np.flatnonzero(various).tolist():
-            for code in MODEL_YEARS:
-                if possible := years_of(code, self.prefixes[cell], years):
-                    first, last = self.rates[
-                        cell, [possible[0] - YEARS[0], possible[-1] - YEARS[0]]
-                    ]
-                    found[cell, INDEX[code]] = older * first + (1 - older) * last
-        return found
+
+def _by_code(
+    prefixes: list[str], overall: Floats, by_year: Floats, years: Years | None, older: float
+) -> Floats:
+    """float (C, 33): the rates of `_habits` by the character at position 10, of all years that it
+    can mean, of two the `older` share of the numbers in the first; of a character that means none,
+    those of all numbers."""
+    rates = np.where(np.isnan(by_year), overall[:, None], by_year)
+    if not ((rates > 0) & (rates < 1)).all():
+        raise ValueError("a check digit's rate is not between 0 and 1")
+    found = np.repeat(overall[:, None], len(CHARACTERS), axis=1)
+    for cell in np.flatnonzero(~np.isnan(by_year).all(axis=1)).tolist():
+        for code in MODEL_YEARS if len(prefixes[cell]) >= 3 else ():
+            if possible := years_of(code, prefixes[cell], years):
+                first, last = rates[cell, [possible[0] - YEARS[0], possible[-1] - YEARS[0]]]
+                found[cell, INDEX[code]] = older * first + (1 - older) * last
+    return found
 
 
 def _year_shares(rows: Floats, prefixes: list[str], years: Years | None, outside: float) -> Floats:

@@ -78,12 +78,8 @@ def region(vin: str) -> str:
 
 def country(vin: str) -> str:
     """The country that the first two characters are assigned to, else ''."""
-    return _countries().get(vin[:2], "")
-
-
-@cache
-def _countries() -> dict[str, str]:
-    return dict(_vininfo().COUNTRIES)
+    name: str = _vininfo().COUNTRIES.get(vin[:2], "")
+    return name
 
 
 def manufacturer(vin: str) -> str:
@@ -123,11 +119,8 @@ def years_of(code: str, prefix: str, years: Years | None = None) -> list[int]:
 
 
 def model_year(vin: str, years: Years | None = None) -> str:
-    """The model year ('2004'), both years that a code can mean ('1985 or 2015'), or ''.
-
-    Args:
-        years: as for `years_of`.
-    """
+    """The model year ('2004'), both years that a code can mean ('1985 or 2015'), or ''; `years` as
+    for `years_of`."""
     return " or ".join(map(str, years_of(vin[YEAR_POSITION - 1 : YEAR_POSITION], vin, years)))
 
 
