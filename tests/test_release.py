@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from vintraining import releasing
@@ -182,3 +183,18 @@ def test_a_reader_that_lacks_a_named_folder_is_not_released(models, monkeypatch)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"missing": ["letters"]}))
     with pytest.raises(UserError, match=r"without letters, which finetune\.labelled names; put"):
         releasing.exported()
+
+
+def test_a_person_may_release_despite_an_objection_and_the_reader_tells_it(models, monkeypatch):
+    path = models.folder / "models/vin-reader.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"source": "emnist byclass"}))
+    monkeypatch.setattr(gate, "compare", lambda new, old: [line(outcome(60), outcome(40))])
+    monkeypatch.setattr(sys, "argv", ["release"])
+    with pytest.raises(SystemExit) as refused:
+        releasing.main()
+    assert "reads worse" in str(refused.value.code) and released() == "former"
+    monkeypatch.setattr(sys, "argv", ["release", "--despite", "cards are read better"])
+    releasing.main()
+    assert released() == "new"
+    told = Reader(releasing.RELEASED).description["released_despite"]
+    assert told["reason"] == "cards are read better" and "reads worse" in told["objections"][0]

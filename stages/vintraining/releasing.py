@@ -2,6 +2,7 @@
 
 Refused, with the table, when the model was not trained on EMNIST, or when it reads a test set of
 data/split, or the archive's cards held out for testing, worse than the released one, beyond chance.
+A person may release it all the same, with --despite and a reason; its description has both.
 
 The reader is three files. The new ones are written whole beside the old ones and then take their
 names, one after the other; the description names the SHA-256 of the other two, so that a release
@@ -15,8 +16,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vintraining.console import stage
+from vintraining.data.dataset import load_json
 
-from vinreader.files import replacing
+from vinreader.files import replacing, write_json
 from vinreader.number import prior
 from vinreader.reader import Reader
 from vinreader.spec import UserError
@@ -29,16 +31,27 @@ FILES = (prior.FILE, RELEASED.name, RELEASED.with_suffix(".json").name)
 @stage
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.parse_args()
+    parser.add_argument(
+        "--despite",
+        metavar="REASON",
+        help="release it although it reads something worse, for this reason, which is recorded",
+    )
+    options = parser.parse_args()
     from vintraining.scores import gate  # takes long to load
 
-    candidate = exported()
+    candidate, objections = exported(), list[str]()
     if RELEASED.exists():
         table = gate.compare(candidate, Reader(RELEASED))
         print("\n".join(str(line) for line in table))
-        if objections := gate.objections(table):
+        objections = gate.objections(table)
+        if objections and not options.despite:
             raise UserError("\n  ".join((f"not released: {EXPORTED}", *objections)))
     release()
+    if objections:
+        description = RELEASED.with_suffix(".json")
+        despite = {"reason": options.despite, "objections": objections}
+        write_json(description, load_json(description) | {"released_despite": despite})
+        print("\n  ".join((f"released although, for {options.despite!r}", *objections)))
     made = candidate.description
     print(
         f"released: {RELEASED}, trained on {made['source']}, fingerprint {made['fingerprint'][:12]}"
