@@ -72,7 +72,7 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Lines:
     """The printed lines found in a mask of `shape`, by their side: 0 top, 1 right, 2 bottom, 3
-    left. `np.rot90` so many times turns it up."""
+    left. `_turned` brings it up."""
 
     sides: dict[int, Line]
     shape: tuple[int, ...]
@@ -106,19 +106,19 @@ class Lines:
 
     def met_by(self, ink: Flags) -> int:
         """How many of them have ink of a bool mask on them."""
-        views = ((np.rot90(ink, side), line) for side, line in self.sides.items())
+        views = ((_turned(ink, side), line) for side, line in self.sides.items())
         return sum(bool((view & line.band(view.shape, 0)).any()) for view, line in views)
 
     def erasable(self, mask: Mask) -> Flags:
         """Where the lines are, as a bool mask, except where a stroke meets them from inside."""
         erased = np.zeros(mask.shape, bool)
-        views = {side: np.rot90(erased, side) for side in self.sides}
+        views = {side: _turned(erased, side) for side in self.sides}
         bands = {side: line.band(views[side].shape, 1) for side, line in self.sides.items()}
         for side, band in bands.items():
             views[side][band] = True
         rest = np.where(erased, 0, mask)
         for side, line in self.sides.items():
-            view = np.rot90(rest, side)
+            view = _turned(rest, side)
             touched = line.beside(view, 2)
             crossed = (touched > 0) & (line.beside(view, -2) > 0)
             # A stroke along the line is as long as a pen is not wide; it keeps what it shares.
@@ -139,7 +139,7 @@ class Lines:
         """
         found = np.zeros(writing.shape, bool)
         for side, line in self.sides.items():
-            view = np.rot90(writing, side)
+            view = _turned(writing, side)
             inside, outside = line.beside(view, 2)[None], line.beside(view, -2)[None]
             if not outside.any():
                 continue
@@ -148,7 +148,7 @@ class Lines:
             near = np.ones((1, 2 * reach + 1), np.uint8)
             through = inside & cv2.dilate(outside, near) | outside & cv2.dilate(inside, near)
             through = cv2.morphologyEx(through, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8))[0]
-            np.rot90(found, side)[line.band(view.shape, 1) & (through > 0)] = True
+            _turned(found, side)[line.band(view.shape, 1) & (through > 0)] = True
         return found
 
 
@@ -209,7 +209,7 @@ def _search(mask: Mask) -> dict[int, Line]:
     boxed_only = min(x, y, width - x - w, height - y - h) > longer // 40 + _leaning(longer)
     found: dict[int, Line] = {}
     for side in range(4):
-        if line := _line_at_top(np.rot90(mask, side)):
+        if line := _line_at_top(_turned(mask, side)):
             found[side] = line
         elif boxed_only:
             return {}
@@ -237,7 +237,7 @@ def _may_be_boxed(masks: NDArray[Any]) -> Flags:
     channels = np.ascontiguousarray(masks.transpose(1, 2, 0)).view(np.uint8)
     boxed = np.ones(len(masks), bool)
     for side in range(4):
-        view = np.rot90(channels, side)
+        view = _turned(channels, side)
         height, width = view.shape[:2]
         reach = _leaning(width) + 1
         part = np.ascontiguousarray(view[: round(DEPTH * height) + reach])
@@ -380,3 +380,12 @@ def _ends_well(start: int, inked: Flags, crossing: Line | None, column: int, sla
     outer, inner = (row + int(crossing.shift[column]) for row in (crossing.top, crossing.bottom))
     comes_out = bool(inked[inner + 2 : inner + 4 + slack].any())
     return comes_out and (start <= slack or abs(outer - start) <= slack + 1)
+
+
+def _turned(image: NDArray[Any], side: int) -> NDArray[Any]:
+    """A view of an image with a side up, in a third of the time of `np.rot90`."""
+    if side == 0:
+        return image
+    if side == 1:
+        return image.swapaxes(0, 1)[::-1]
+    return image[::-1, ::-1] if side == 2 else image[::-1].swapaxes(0, 1)

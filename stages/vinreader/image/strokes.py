@@ -142,6 +142,11 @@ def _character(mask: Mask, components: Components) -> Mask:
     if not len(figures):
         return mask
     height, width = mask.shape
+    if len(figures) == 1:  # most characters are one piece, well inside
+        x, y, w, h, _ = figures[0].tolist()
+        inside = x > 0 and y > 0 and x + w < width and y + h < height
+        if inside and max(w, h) > MIN_EXTENT * min(height, width):
+            return mask
     x, y, w, h, area = figures.T
     right, bottom = x + w, y + h
     at_edge = (x == 0) | (y == 0) | (right == width) | (bottom == height)
