@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vintraining.console import stage
-from vintraining.data.dataset import load_json
 
 from vinreader.files import replacing, write_json
 from vinreader.number import prior
@@ -48,9 +47,9 @@ def main() -> None:
             raise UserError("\n  ".join((f"not released: {EXPORTED}", *objections)))
     release()
     if objections:
-        description = RELEASED.with_suffix(".json")
         despite = {"reason": options.despite, "objections": objections}
-        write_json(description, load_json(description) | {"released_despite": despite})
+        description = candidate.description | {"released_despite": despite}
+        write_json(RELEASED.with_suffix(".json"), description)
         print("\n  ".join((f"released although, for {options.despite!r}", *objections)))
     made = candidate.description
     print(
