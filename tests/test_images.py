@@ -390,3 +390,13 @@ def test_a_path_may_be_a_text(tmp_path):
     Image.fromarray(np.full((20, 20), 7, np.uint8)).save(tmp_path / "box.png")
     (page,) = open_pages(str(tmp_path / "box.png"))
     assert (page == 7).all()
+
+
+@pytest.mark.parametrize("absurd", [np.inf, -np.inf, np.nan, 1e38])
+def test_a_page_of_absurd_numbers_is_a_page(tmp_path, absurd):
+    values = np.full((40, 30), 0.9, np.float32)
+    values[10:30, 14:17] = 0.1
+    values[0, 0] = absurd
+    Image.fromarray(values).save(tmp_path / "box.tif")
+    (page,) = open_pages(tmp_path / "box.tif")
+    assert page.shape == (40, 30) and page.dtype == np.uint8

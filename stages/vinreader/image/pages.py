@@ -270,7 +270,7 @@ def _eight_bits(page: Image.Image) -> np.ndarray:
     """Grey of 16 or 32 bits as uint8: the brightest 8 bits in use, so 12-bit data is not black."""
 
     def values(rows: Image.Image) -> np.ndarray:
-        return np.nan_to_num(np.asarray(rows, np.float64)).clip(min=0)
+        return np.nan_to_num(np.asarray(rows, np.float64)).clip(0, 2.0**32 - 1)
 
     top = max((values(rows).max(initial=0) for _, rows in _bands(page)), default=0)
     full = 1.0 if 0 < top <= 1 else 2.0 ** max(8, int(top).bit_length()) - 1
