@@ -14,6 +14,7 @@ import argparse
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from vintraining.console import stage
 
@@ -45,11 +46,11 @@ def main() -> None:
         objections = gate.objections(table)
         if objections and not options.despite:
             raise UserError("\n  ".join((f"not released: {EXPORTED}", *objections)))
-    release()
-    if objections:
+    if not objections:
+        release()
+    else:
         despite = {"reason": options.despite, "objections": objections}
-        description = candidate.description | {"released_despite": despite}
-        write_json(RELEASED.with_suffix(".json"), description)
+        release(candidate.description | {"released_despite": despite})
         print("\n  ".join((f"released although, for {options.despite!r}", *objections)))
     made = candidate.description
     print(
@@ -77,8 +78,8 @@ def exported() -> Reader:
     return reader
 
 
-def release() -> None:
-    """Releases the exported model.
+def release(description: dict[str, Any] | None = None) -> None:
+    """Releases the exported model, with its own description or another.
 
     Raises: OSError where a file is missing or cannot be written; the old reader stays.
     """
@@ -86,3 +87,5 @@ def release() -> None:
         for name in FILES:
             temporary = stack.enter_context(replacing(RELEASED.with_name(name)))
             shutil.copyfile(EXPORTED.with_name(name), temporary)
+        if description:  # the last of the files
+            write_json(temporary, description)
