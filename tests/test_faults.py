@@ -78,15 +78,40 @@ def test_a_killed_reading_leaves_whole_files_and_is_made_up_for(folder, undistur
 @linux
 @pytest.mark.parametrize("moment", [0.05, 0.4, 1.0])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ended_at_any_moment_it_says_so_in_one_line_and_leaves_nothing(folder, number, moment):
+def test_ended_at_any_moment_it_says_so_and_leaves_all_or_nothing(
+    folder, undisturbed, number, moment
+):
     process = start(folder)
     time.sleep(moment)
     os.killpg(process.pid, number)
     said, _ = process.communicate()
     assert "Traceback" not in said or "site.py" in said  # Python's own start
     assert process.returncode in (0, 130, -number)
-    if process.returncode:
-        assert results(folder) == {} and not list(folder.glob(".*"))
+    assert results(folder) == ({} if process.returncode else undisturbed)
+    assert not list(folder.glob(".*"))
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nobody_interrupts_between_two_files(folder, undisturbed, number):
+    script = f"""
+import os, sys
+from vinreader import command
+from vinreader.review import Review
+write = Review.write
+def interrupted(*arguments):
+    write(*arguments)
+    os.kill(os.getpid(), {int(number)})
+Review.write = interrupted
+sys.argv = ["predict.py", "input"]
+sys.exit(command.main())
+"""
+    environment = {**unmeasured(), "PYTHONPATH": str(PROJECT / "stages")}
+    process = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    assert results(folder) == undisturbed
 
 
 def test_what_a_killed_process_left_is_cleared_after_a_day(tmp_path):

@@ -52,6 +52,13 @@ def interruptible() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def uninterruptible() -> None:
+    """From now on Ctrl+C and SIGTERM do nothing: results take the place of older ones, and what is
+    left to do takes a moment."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 @cache
 def _texts(language: str) -> dict[str, str]:
     file = resources.files("vinreader") / "texts" / f"console.{language}.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from vinreader import provenance
-from vinreader.console import one_line, text
+from vinreader.console import one_line, text, uninterruptible
 from vinreader.folders import Card, Found, find_items
 from vinreader.litert import notes_held
 from vinreader.number.known import RATE, Known
@@ -47,7 +47,9 @@ def run(options: argparse.Namespace) -> int:
         if options.format == "ascii":
             print_ascii(results, summary)
         elif to_file:
-            tables = write_files(results, to_file, summary, options.audit or 0)
+            tables = write_files(
+                results, to_file, summary, options.audit or 0, before_replacing=uninterruptible
+            )
             provenance.write_record(reader, options.rules, tables, summary.record())
         else:
             for result in results:

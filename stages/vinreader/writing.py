@@ -6,7 +6,7 @@ All of them are written, or none; what persons have decided is never replaced.
 import csv
 import heapq
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -107,11 +107,13 @@ def write_files(
     summary: Summary,
     audit: int = 0,
     page: Page | None = None,
+    before_replacing: Callable[[], None] = lambda: None,
 ) -> list[Path]:
     """predictions.csv, and for cards vins.csv, vins.xlsx and the page beside it: all or none.
 
     audit: so many of the accepted cards, or all where there are fewer, are to be checked blind.
-    page: by default review.html. Returns the CSV tables.
+    page: by default review.html. before_replacing: called when everything is read, so that nobody
+    interrupts between two files. Returns the CSV tables.
 
     Raises: UserError, OSError; nothing was changed then.
     """
@@ -138,8 +140,11 @@ def write_files(
             for row, source in cards.rows(notes, drawn):
                 vins.write([row])
                 workbook.add(row, source)
+            before_replacing()
             page.write(output.with_name(page.name), notes, drawn)
             summary.drawn = len(drawn)
+        else:
+            before_replacing()
     return tables
 
 
