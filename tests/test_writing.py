@@ -43,10 +43,12 @@ def predict(capfd, monkeypatch):
         status = command.main()
         return subprocess.CompletedProcess(sys.argv, status, *capfd.readouterr())
 
-    before = signal.getsignal(signal.SIGTERM), console._chosen
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    chosen = console._chosen
     yield predict
-    signal.signal(signal.SIGTERM, before[0])
-    console._chosen = before[1]
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    console._chosen = chosen
 
 
 @pytest.fixture
@@ -113,6 +115,19 @@ def test_decisions_of_persons_are_not_replaced(folder, cells, predict):
     assert refused.returncode == 2 and "decisions of persons on 1 cards" in refused.stderr
     assert (folder / "vins.csv").read_bytes() == before
     assert predict("input", "--output", "again/predictions.csv", cwd=folder).returncode == 0
+
+
+def test_a_table_that_a_person_has_changed_is_put_aside_and_named(folder, predict):
+    assert predict("input", cwd=folder).returncode == 0
+    written = (folder / "vins.csv").read_bytes()
+    by_hand = written.replace(CARDS[0].vin.encode(), b"1M8GDM9AXKP042788")
+    (folder / "vins.csv").write_bytes(by_hand)
+    assert by_hand != written
+    again = predict("input", cwd=folder)
+    assert again.returncode == 0 and "now called vins.earlier.csv" in again.stdout
+    assert (folder / "vins.csv").read_bytes() == written
+    assert (folder / "vins.earlier.csv").read_bytes() == by_hand
+    assert "now called" not in predict("input", cwd=folder).stdout
 
 
 def test_a_card_s_name_is_no_decision_in_a_table_without_such_columns(folder, predict):

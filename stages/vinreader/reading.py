@@ -22,7 +22,12 @@ from vinreader.spec import UserError
 from vinreader.summary import Summary
 from vinreader.tables import PAGE, VINS, WORKBOOK
 from vinreader.workbook import MOST
-from vinreader.writing import put_aside_earlier, refuse_to_replace, write_files
+from vinreader.writing import (
+    put_aside_changed,
+    put_aside_earlier,
+    refuse_to_replace,
+    write_files,
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,18 +52,30 @@ def run(options: argparse.Namespace) -> int:
         if options.format == "ascii":
             print_ascii(results, summary)
         elif to_file:
+            changed: dict[str, str] = {}
+
+            def before_replacing() -> None:
+                uninterruptible()
+                changed.update(put_aside_changed(to_file, earlier))
+
             tables = write_files(
-                results, to_file, summary, options.audit or 0, before_replacing=uninterruptible
+                results, to_file, summary, options.audit or 0, before_replacing=before_replacing
             )
+            if changed:
+                print(text("changed", **listed(changed)), file=notes)
             provenance.write_record(reader, options.rules, tables, summary.record())
         else:
             for result in results:
                 summary.add(result)
     print(report(summary, to_file), file=notes)
     if to_file and not summary.cards and VINS in earlier:
-        names = put_aside_earlier(to_file)
-        print(text("earlier", paths=", ".join(names), names=", ".join(names.values())), file=notes)
+        print(text("earlier", **listed(put_aside_earlier(to_file))), file=notes)
     return EXIT_READ if summary.all_read else EXIT_SOME_UNREADABLE
+
+
+def listed(names: dict[str, str]) -> dict[str, str]:
+    """Names of files and what they are called now, as a message tells them."""
+    return {"paths": ", ".join(names), "names": ", ".join(names.values())}
 
 
 def open_reader(options: argparse.Namespace) -> Reader:

@@ -193,3 +193,13 @@ def put_aside_earlier(output: Path) -> dict[str, str]:
     found no card: they would look like its own. Returns their new names by the old ones."""
     found = [output.with_name(name) for name in (VINS, WORKBOOK, PAGE)]
     return {path.name: put_aside(path).name for path in found if path.is_file()}
+
+
+def put_aside_changed(output: Path, recorded: Mapping[str, str]) -> dict[str, str]:
+    """Renames the tables beside `output` that somebody has changed since they were written.
+
+    recorded: their SHA-256 by name. Returns their new names by the old ones.
+    """
+    tables = [(output.with_name(name), digest) for name, digest in recorded.items()]
+    changed = [path for path, digest in tables if path.is_file() and sha256(path) != digest]
+    return {path.name: put_aside(path).name for path in changed}
