@@ -24,6 +24,7 @@ from vintraining.scores import accepting, figures
 from vintraining.scores.figures import Read
 
 import numpy as np
+from tqdm import tqdm
 
 from vinreader.number import decoding
 from vinreader.number import prior as numbers
@@ -225,6 +226,7 @@ def _read(
                 jobs.append((prior, readings[part], some[part], cluster))
     with ThreadPoolExecutor(cores()) as threads:  # NumPy computes outside of Python's lock
         read = threads.map(lambda job: decoding.decode_batch(*job[:2]), jobs)
+        read = tqdm(read, "cards", len(jobs), unit=" blocks", disable=None)
         rows = [
             (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin), cluster)
             for found, (_, _, some, cluster) in zip(read, jobs, strict=True)
