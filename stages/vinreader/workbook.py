@@ -68,6 +68,9 @@ class Sheet:
         }
         self.of_book = book.add_worksheet("vins")
         self.of_book.freeze_panes(1, 1)
+        self.of_book.set_landscape()  # printed: all columns on one page, their names on each
+        self.of_book.fit_to_pages(1, 0)
+        self.of_book.repeat_rows(0)
         bold = book.add_format({"bold": True})
         for column, name in enumerate(VinRow._fields):
             self.of_book.set_column(column, column, WIDTHS.get(name, WIDTH))
