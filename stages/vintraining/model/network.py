@@ -15,14 +15,17 @@ from vintraining.model.quiet import quiet_start
 from vintraining.parameters import Train
 
 import numpy as np
+import pandas as pd
 
 with quiet_start():
     import keras
     import tensorflow as tf
     from keras import layers
 
-from vinreader.files import replacing
+from vinreader.files import replacing, write_csv
 from vinreader.spec import CHARACTERS, SIDE, ModelError
+
+PLACES = 6  # of the figures that are written
 
 
 def be_reproducible(seed: int, train: Train) -> None:
@@ -275,14 +278,16 @@ def fit(
         callbacks=callbacks,
         verbose=verbose,
     )
+    # The validation loss differs in its last bits between processors, with the same weights.
+    write_csv(history_csv, pd.read_csv(history_csv).round(PLACES))
     trained = build(train)
     trained.set_weights(network.get_weights())
     figures = {name: values[best.best_epoch] for name, values in history.history.items()}
     return trained, {
         "epochs": len(history.epoch),
         "best_epoch": best.best_epoch + 1,
-        "validation_balanced_accuracy": round(figures["val_accuracy"], 6),
-        "validation_loss": round(figures["val_loss"], 6),
+        "validation_balanced_accuracy": round(figures["val_accuracy"], PLACES),
+        "validation_loss": round(figures["val_loss"], PLACES),
         "parameters": trained.count_params(),
     }
 
