@@ -21,6 +21,7 @@ variety, so a round of 3,000 here tells less than one there.
 
 import argparse
 import csv
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,7 +239,7 @@ def found_archive(work: Path, made: World, settings: list[str]) -> None:
     (work / "data/labelled").mkdir()
     for folder in (PROJECT / "data/labelled").iterdir():
         if folder.is_dir() and folder.name != SWISS:
-            (work / "data/labelled" / folder.name).symlink_to(folder)
+            shutil.copytree(folder, work / "data/labelled" / folder.name)
     known = "".join(f"{vin},{source}\n" for vin, source in made.known)
     (work / "data/numbers").mkdir()
     write_text(work / "data/numbers/known.csv", "vin,source\n" + known)
