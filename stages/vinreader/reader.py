@@ -166,12 +166,7 @@ class Reader:
         path = self.path.with_suffix(".json")
         try:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            # Readers made before have one for each kind of evidence.
-            of_vins = found["vin_review_threshold"]
-            thresholds = [found["review_threshold"]]
-            thresholds += (
-                [of_vins[k] for k in decoding.KINDS] if isinstance(of_vins, dict) else [of_vins]
-            )
+            thresholds = [found["review_threshold"], found["vin_review_threshold"]]
             for chosen in found.get("by_risk", {}).values():
                 thresholds += chosen["threshold"], chosen["vin_threshold"]
             folders = found.get("labelled", {}).values()
@@ -273,15 +268,12 @@ class Reader:
     def _card_reading(
         self, boxes: Sequence[Reading], found: decoding.Decoding, note: str
     ) -> CardReading:
-        threshold = self.vin_threshold
-        if isinstance(threshold, dict):
-            threshold = threshold[found.evidence]
         problems = [f"box {at}: {box.message}" for at, box in enumerate(boxes, 1) if box.message]
         year = facts.model_year(found.vin, self.years)
         if self.years and facts.model_year(found.vin) and not year:
             first, last = self.years
             problems.append(f"box {facts.YEAR_POSITION}: no model year from {first} to {last}")
-        sure = found.confidence >= threshold and not problems
+        sure = found.confidence >= self.vin_threshold and not problems
         return CardReading(
             found.vin,
             found.raw,
