@@ -302,8 +302,8 @@ def _line_at_top(mask: Mask) -> Line | None:
     if bottom - top + 1 > max(2, THICK * height):
         return None
     # A rounded stroke is shorter at its outside; a line is not.
-    rows = np.array([[top], [min(top + 1, bottom)]]) + reach + shift
-    hits = padded[rows, np.arange(width)].max(0)
+    row = (shift + reach) * width + np.arange(width)
+    hits = padded.take(row + top * width) | padded.take(row + min(top + 1, bottom) * width)
     gap = max(2, round(GAP * width))
     inked = cv2.morphologyEx(hits[None], cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))[0]
     start, end = int(hits.argmax()), width - 1 - int(hits[::-1].argmax())
