@@ -1,6 +1,7 @@
 """Ink told from paper: of any strength, in uneven light, dark on light or light on dark."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -53,22 +54,28 @@ def _lit_evenly(works: Stack) -> Stack:
 
 def _levelled(work: Grey, step: int, spread: float) -> Grey:
     """Without the slope of the plane through the paper, whose grey levels differ by `spread`."""
-    height, width = work.shape
     values = work[::step, ::step].ravel().astype(np.float64)
-    down, across = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
-    points = np.stack(np.broadcast_arrays(down[::step], across[::step], 1.0)).reshape(3, -1)
-    paper = np.ones(values.size, bool)
+    down, across, points = _plane(*work.shape, step)
+    on_paper = points
     for _ in range(4):
-        on_paper = points * paper
-        tilt = np.linalg.lstsq(on_paper @ points.T, on_paper @ values, rcond=None)[0]
+        # OpenCV solves three equations, and finds a deviation, in a sixth of numpy's time.
+        tilt = cv2.solve(on_paper @ points.T, on_paper @ values[:, None], flags=cv2.DECOMP_SVD)[1]
         # Ink is far from the plane, whichever its side: leave it out of the next fit.
-        off = np.abs(values - tilt @ points)
-        paper = off <= off.std()
+        off = np.abs(values - tilt[:, 0] @ points)
+        on_paper = points * (off <= cv2.meanStdDev(off)[1][0])
     # A plane that does not explain most of the differences is not a shadow.
     if _median(off) > 0.5 * spread:
         return work
-    level: Grey = np.rint(work - tilt[0] * down - tilt[1] * across).clip(0, 255).astype(np.uint8)
+    level: Grey = cv2.subtract(work, tilt[0] * down + tilt[1] * across, dtype=cv2.CV_8U)
     return level
+
+
+@lru_cache(maxsize=64)
+def _plane(height: int, width: int, step: int) -> tuple[NDArray[Any], ...]:
+    """Of an image: its rows and columns from -1 to 1, and the two of each sample with a 1."""
+    down, across = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    points = np.stack(np.broadcast_arrays(down[::step], across[::step], 1.0)).reshape(3, -1)
+    return down, across, points
 
 
 def _median(values: NDArray[Any]) -> NDArray[Any]:
@@ -157,8 +164,7 @@ def stretch(inks: Stack) -> Stack:
         return np.zeros_like(inks)
     # Standard deviation of the paper's noise, from how neighbours differ: half of all neighbours
     # lie on paper, whatever the strokes and shadows do.
-    after, before = inks[:, :, 1:], inks[:, :, :-1]
-    grain = np.maximum(after, before) - np.minimum(after, before)
+    grain = cv2.absdiff(inks[:, :, 1:], inks[:, :, :-1])
     noise = 1.05 * (_below(grain) < 0.5 * grain[0].size).sum(1)
     middle, spread, high = _levels(inks)
     faint = (noise > 0) & (high - middle < SMOOTH * noise)
@@ -173,8 +179,7 @@ def stretch(inks: Stack) -> Stack:
     # Tables of grey levels that bring `low` to 0 and `high` to 255.
     steep = 255 / np.where(high - middle >= least, high - low, np.inf)
     tables = ((GREYS - low[:, None]) * steep[:, None]).clip(0, 255).astype(np.uint8)
-    stretched: Stack = tables.ravel()[inks + 256 * np.arange(len(inks))[:, None, None]]
-    return stretched
+    return np.stack([cv2.LUT(ink, table) for ink, table in zip(inks, tables, strict=True)])
 
 
 def _otsu(images: Stack) -> NDArray[Any]:
@@ -184,10 +189,9 @@ def _otsu(images: Stack) -> NDArray[Any]:
 
 
 def _below(images: Stack) -> NDArray[Any]:
-    """How many pixels of each image are at or under each grey level: int (N, 256)."""
-    levels = images.reshape(len(images), -1) + 256 * np.arange(len(images))[:, None]
-    counts = np.bincount(levels.ravel(), minlength=256 * len(images))
-    return counts.reshape(-1, 256).cumsum(1)
+    """How many pixels of each image are at or under each grey level: float (N, 256)."""
+    counts = [cv2.calcHist([image], [0], None, [256], [0, 256]) for image in images]
+    return np.reshape(counts, (-1, 256)).cumsum(1, np.float64)
 
 
 def _levels(inks: Stack) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -203,9 +207,10 @@ def _levels(inks: Stack) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
 
 def without(raw: Grey, printed: NDArray[np.bool_]) -> Grey:
     """Ink in full strength without what is printed: what is left has levels of its own."""
-    paper = _levels(raw[None])[0].astype(np.uint8)
-    left: Grey = stretch(np.where(printed, np.minimum(raw, paper), raw)[None])[0]
-    return left
+    left = raw.copy()
+    np.minimum(left, _levels(raw[None])[0].astype(np.uint8), out=left, where=printed)
+    stretched: Grey = stretch(left[None])[0]
+    return stretched
 
 
 def even_pressure(inks: Stack) -> Stack:
