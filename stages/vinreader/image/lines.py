@@ -395,8 +395,8 @@ def _ends_well(start: int, inked: Flags, crossing: Line | None, column: int, sla
 
 
 def _share(inked: NDArray[Any]) -> float:
-    """Share of what is not 0; np.mean takes ten times as long for so few."""
-    return np.count_nonzero(inked) / len(inked)
+    """Share of what is not 0, 0 of nothing; np.mean takes ten times as long for so few."""
+    return np.count_nonzero(inked) / max(len(inked), 1)
 
 
 def _turned(image: NDArray[Any], side: int) -> NDArray[Any]:
