@@ -32,6 +32,8 @@ ALONG = 0.25  # share of the width: ink touching a line for longer is a stroke a
 CORNER = 0.2  # share of the width: how far a corner reaches along its two lines
 FAINT = 24  # of 255: ink of a printed line far paler than the pen
 
+Places = NDArray[np.intp]
+
 
 @dataclass(slots=True)
 class Line:
@@ -254,7 +256,7 @@ def _may_be_boxed(masks: NDArray[Any]) -> Flags:
 
 
 @lru_cache(maxsize=64)
-def _leanings(height: int, width: int) -> tuple[int, int, *tuple[NDArray[np.intp], ...]]:
+def _leanings(height: int, width: int) -> tuple[int, int, Places, Places, Places, Places]:
     """For a side of this size: depth searched, rows needed around it, and shifts. A leaning row is
     a few pieces of level ones: where the pieces of each slope begin, and as indices into a table
     of `width` + 1 columns where each begins and ends: (pieces, depth)."""
