@@ -32,8 +32,6 @@ ALONG = 0.25  # share of the width: ink touching a line for longer is a stroke a
 CORNER = 0.2  # share of the width: how far a corner reaches along its two lines
 FAINT = 24  # of 255: ink of a printed line far paler than the pen
 
-Places = NDArray[np.intp]
-
 
 @dataclass(slots=True)
 class Line:
@@ -126,7 +124,7 @@ class Lines:
         for side, line in self.sides.items():
             view = _turned(rest, side)
             outside, touched, deeper = line.beside(view)
-            if not touched.any():
+            if not cv2.hasNonZero(touched):
                 continue
             crossed = touched & outside
             # A stroke along the line is as long as a pen is not wide; it keeps what it shares.
@@ -149,7 +147,7 @@ class Lines:
         for side, line in self.sides.items():
             view = _turned(writing, side)
             outside, inside = line.beside(view)[:2, None]
-            if not (outside.any() and inside.any()):
+            if not (cv2.hasNonZero(outside) and cv2.hasNonZero(inside)):
                 continue
             # Within a line a stroke goes aside by no more than the line is thick, and a little.
             reach = line.bottom - line.top + 4
@@ -205,12 +203,12 @@ def find_lines(ink: Grey, mask: Mask) -> Lines:
     if lines.closed:
         return lines
     faint = (ink > FAINT).view(np.uint8)
-    more = Lines(_search(faint), mask.shape)
+    more = Lines(_search(faint, len(lines.sides) + 1), mask.shape)
     return more if len(more.sides) > len(lines.sides) and more.certain else lines
 
 
-def _search(mask: Mask) -> dict[int, Line]:
-    """The lines around a character, by their side."""
+def _search(mask: Mask, least: int = 0) -> dict[int, Line]:
+    """The lines around a character, by their side; {} as soon as there are fewer than `least`."""
     height, width = mask.shape
     x, y, w, h = cv2.boundingRect(mask)
     longer = max(height, width)
@@ -220,7 +218,7 @@ def _search(mask: Mask) -> dict[int, Line]:
     for side in range(4):
         if line := _line_at_top(_turned(mask, side)):
             found[side] = line
-        elif boxed_only:
+        elif boxed_only or len(found) + 3 - side < least:
             return {}
     if _is_box(found, mask.shape):
         _set_apart(found.values())
@@ -256,7 +254,7 @@ def _may_be_boxed(masks: NDArray[Any]) -> Flags:
 
 
 @lru_cache(maxsize=64)
-def _leanings(height: int, width: int) -> tuple[int, int, Places, Places, Places, Places]:
+def _leanings(height: int, width: int) -> tuple[int, int, tuple[NDArray[np.intp], ...]]:
     """For a side of this size: depth searched, rows needed around it, and shifts. A leaning row is
     a few pieces of level ones: where the pieces of each slope begin, and as indices into a table
     of `width` + 1 columns where each begins and ends: (pieces, depth)."""
@@ -268,23 +266,19 @@ def _leanings(height: int, width: int) -> tuple[int, int, Places, Places, Places
     stops = np.append(starts[1:], 0)
     stops[stops == 0] = width
     rows = (np.arange(depth) + shifts[slopes, starts][:, None] + reach) * (width + 1)
-    return depth, reach, shifts, slope_starts, rows + starts[:, None], rows + stops[:, None]
+    return depth, reach, (shifts, slope_starts, rows + starts[:, None], rows + stops[:, None])
 
 
 def _line_at_top(mask: Mask) -> Line | None:
     """The straightest, fullest line across the upper part of a mask, or None."""
     height, width = mask.shape
-    depth, reach, shifts, slope_starts, starts, stops = _leanings(height, width)
+    depth, reach, (shifts, slope_starts, starts, stops) = _leanings(height, width)
     double = round(DOUBLE * height)
     if depth < 3:
         return None
     padded = np.zeros((depth + 2 * reach, width), np.uint8)
     part = mask[: depth + reach]
     padded[reach : reach + len(part)] = part
-    # Cheap first: rows that no leaning could fill need no closer look.
-    rows = cv2.dilate(padded, np.ones((2 * reach + 1, 1), np.uint8))
-    if cv2.reduce(rows, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < PIECES * width:
-        return None
     above = cv2.integral(padded)
     before = above[1:] - above[:-1]  # ink of each row, left of each column
     sums = np.add.reduceat(before.take(stops) - before.take(starts), slope_starts)
