@@ -24,8 +24,14 @@ import yaml
 
 from vinreader.spec import CHARACTERS
 
-# Examples take as long as the machine takes; what they show does not depend on it.
-hypothesis.settings.register_profile("project", deadline=None)
+# What examples show depends neither on how long the machine takes for them nor on chance: they are
+# the same in every run.
+hypothesis.settings.register_profile(
+    "project",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("project")
 
 os.environ["LC_ALL"] = "C.UTF-8"  # the tests read what is said in English

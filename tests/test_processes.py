@@ -54,7 +54,7 @@ sys.exit(f"interrupted at {at}: exit code {code}" if code else 0)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="starts each attempt by a fork")
 def test_ctrl_c_at_any_point_of_sharing_the_work_ends_it():
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT.replace("LIMIT", "30")],  # seconds: longer is for ever
+        [sys.executable, "-c", SCRIPT.replace("LIMIT", "300")],  # seconds: longer is for ever
         cwd=PROJECT / "stages",
         capture_output=True,
         text=True,

@@ -207,7 +207,7 @@ def test_a_key_counts_only_for_the_card_that_was_seen(show):
     page.browser.switch_to.active_element.send_keys(Keys.ENTER + Keys.ENTER + Keys.F8)
     page.until(lambda: page.text("name") == "b")
     page.browser.switch_to.active_element.send_keys("X" + Keys.ENTER)  # its pictures are not there
-    page.browser.execute_async_script("acting.then(() => arguments[0]())")
+    page.settle()
     assert page.text("name") == "b" and page.number == EUROPEAN
     freed = "() => Promise.resolve(); drawn.forEach(done => done())"
     page.browser.execute_script(f"{decode} = {freed}")
@@ -395,7 +395,7 @@ def test_who_confirms_a_planted_wrong_box_sees_it(show):
     assert page.text("mosaic-title") == "Do all of these show Z?"
     page.press(Keys.ENTER)
     assert "known not to show Z" in page.text("missed")
-    assert re.search(r"Planted boxes found: 0 of [12]\.", page.text("said"))
+    assert re.search(r"Planted boxes found: 0 of [1-9]\.", page.text("said"))
     assert {row["decision"] for row in page.download()} == {""}
 
 

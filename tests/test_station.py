@@ -346,14 +346,13 @@ def test_a_folder_is_read_served_and_opened_again(tmp_path):
 
 def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
     build(tmp_path, [card(f"card {number}") for number in range(2000)])
-    kept, moments = {}, np.linspace(0.02, 0.4, 10)
-    for moment in moments:
-        station = Station(tmp_path)
-        station.ask("/api/progress")  # it has begun
-        threading.Timer(moment, station.process.kill).start()
+    kept, kills = {}, 8
+    for kill in range(kills):
+        station, before = Station(tmp_path), len(kept)
         with contextlib.suppress(requests.RequestException):
-            while True:
-                number = len(kept)
+            while (number := len(kept)) < 2000:
+                if number == before + 2:  # however slow the machine is, it has kept some
+                    threading.Timer(0.013 * kill, station.process.kill).start()
                 said = done(number, OTHER if number % 2 else READ)
                 if station.send(said)["accepted"] == [said["id"]]:
                     kept[number] = said
@@ -363,7 +362,7 @@ def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
     found = rows(tmp_path / "vins.csv")
     for number, said in kept.items():
         assert found[number]["vin"] == said["vin"] and found[number]["clerk"] == "anna"
-    assert len(kept) > 10 and len(found) == 2000
+    assert len(kept) >= 2 * kills and len(found) == 2000
 
 
 FORMER = "card vin raw confidence check_digit status region manufacturer model_year message"
