@@ -1,5 +1,6 @@
 """What the tests share: the real archive, a small one in its layout, a server, a workspace."""
 
+import contextlib
 import csv
 import functools
 import http.server
@@ -7,10 +8,13 @@ import io
 import json
 import os
 import re
+import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import traceback
 import zipfile
 from pathlib import Path
 
@@ -22,6 +26,8 @@ import pytest
 import requests
 import yaml
 
+from vinreader import __main__ as commands
+from vinreader import console
 from vinreader.spec import CHARACTERS
 
 # What examples show depends neither on how long the machine takes for them nor on chance: they are
@@ -48,6 +54,43 @@ def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
         capture_output=True,
         text=True,
     )
+
+
+def run_here(folder: Path, script: str, *arguments: object) -> subprocess.CompletedProcess:
+    """A script as a user runs it in `folder`, but in this process: its status and what it says.
+
+    A process takes seconds to load what this one has loaded. That scripts run in processes of
+    their own, too, the tests of the workflow show.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    argv, language = sys.argv, console._chosen
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    sys.argv = [script, *map(str, arguments)]
+    try:
+        with (
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            if script == "vinreader":
+                status = commands.main()
+            elif script == "predict.py":
+                status = commands.run("read", script, sys.argv[1:])
+            else:
+                runpy.run_path(str(PROJECT / "stages" / script), run_name="__main__")
+    except SystemExit as end:
+        status = end.code or 0
+        if isinstance(status, str):
+            print(status, file=err)
+            status = 1
+    except Exception:
+        traceback.print_exc(file=err)
+        status = 1
+    finally:
+        sys.argv, console._chosen = argv, language
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return subprocess.CompletedProcess([script, *arguments], status, out.getvalue(), err.getvalue())
 
 
 def unmeasured() -> dict[str, str]:
@@ -254,6 +297,10 @@ class Workspace:
             **options,
         )
 
+    def run_here(self, script: str, *arguments: object) -> subprocess.CompletedProcess:
+        """As `run`, in this process (see `run_here`)."""
+        return run_here(self.folder, script, *arguments)
+
     def read_json(self, name: str) -> dict:
         return json.loads((self.folder / name).read_text())
 
@@ -286,8 +333,9 @@ class Clone(Workspace):
 
     @property
     def environment(self) -> dict[str, str]:
-        """In which stages run with this Python and commits have an author."""
-        return os.environ | {
+        """In which stages run with this Python and commits have an author. Nothing is measured:
+        the code that runs is the copy's, which is none of what coverage counts."""
+        return unmeasured() | {
             "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
             "GIT_AUTHOR_NAME": "test",

@@ -50,7 +50,8 @@ def run(*command: object, cwd: Path) -> str:
 def installed(place: Path, *what: object, cwd: Path) -> Path:
     """The folder of commands of a new environment into which pip has installed something."""
     run(sys.executable, "-m", "venv", place, cwd=cwd)
-    run(place / SCRIPTS / "python", "-m", "pip", "install", "--quiet", *what, cwd=cwd)
+    pip = place / SCRIPTS / "python", "-m", "pip", "install", "--quiet"
+    run(*pip, "--no-compile", *what, cwd=cwd)  # of all that is installed, little is run
     return place / SCRIPTS
 
 

@@ -1,11 +1,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[1]
+from conftest import PROJECT, unmeasured
 
 # Ctrl-C at each line and return that this process comes to where locks are taken.
 SCRIPT = """
@@ -56,6 +55,7 @@ def test_ctrl_c_at_any_point_of_sharing_the_work_ends_it():
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT.replace("LIMIT", "300")],  # seconds: longer is for ever
         cwd=PROJECT / "stages",
+        env=unmeasured(),  # which would trace, too
         capture_output=True,
         text=True,
     )
