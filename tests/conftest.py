@@ -106,34 +106,63 @@ def no_file_over(size: int) -> dict[str, object]:
     return {"preexec_fn": limit, "env": unmeasured()}
 
 
-# Ends the process, as SIGKILL does, before the n-th change of a file or folder.
+# Forks for each attempt, so that modules are loaded once. The attempt ends, as by SIGKILL, before
+# the n-th change of a file or folder.
 _KILLED = """
-import os, runpy, sys
-left = int(sys.argv[1])
-def counted(change):
-    def made(*arguments, **options):
-        global left
-        left -= 1
-        if left < 0:
-            os._exit(9)
-        return change(*arguments, **options)
-    return made
-for name in ("rename", "replace", "unlink", "remove", "rmdir", "mkdir"):
-    setattr(os, name, counted(getattr(os, name)))
-sys.argv = sys.argv[2:]
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
-runpy.run_path(sys.argv[0], run_name="__main__")
+import json, os, runpy, sys, traceback
+sys.path.insert(0, sys.argv[1])
+import vinreader.reading, vintraining.hands.collect, vintraining.releasing
+
+def attempt(left, cwd, script, *arguments):
+    def counted(change):
+        def made(*arguments, **options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os._exit(9)
+            return change(*arguments, **options)
+        return made
+    for name in ("rename", "replace", "unlink", "remove", "rmdir", "mkdir"):
+        setattr(os, name, counted(getattr(os, name)))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.chdir(cwd)
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, os.path.dirname(script))
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        os._exit(attempt(*json.loads(line)))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def killed_at(change: int, script: str, *arguments: object, cwd: Path) -> bool:
-    """Whether a stage was killed: before its `change`-th change of files, if it makes so many."""
-    command = [sys.executable, "-c", _KILLED, change, PROJECT / "stages" / script, *arguments]
-    result = subprocess.run(
-        [*map(str, command)], cwd=cwd, capture_output=True, text=True, env=unmeasured()
-    )
-    assert result.returncode in (0, 9), result.stderr
-    return result.returncode == 9
+@functools.cache
+def _killing() -> subprocess.Popen:
+    command = [sys.executable, "-c", _KILLED, PROJECT / "stages"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, env=unmeasured())
+
+
+def killed_at(change: int, script: str | Path, *arguments: object, cwd: Path) -> bool:
+    """Whether a script was killed: before its `change`-th change of files, if it makes so many."""
+    if not hasattr(os, "fork"):
+        pytest.skip("starts each attempt by a fork")
+    attempt = [change, *map(str, (cwd, PROJECT / "stages" / script, *arguments))]
+    print(json.dumps(attempt), file=_killing().stdin, flush=True)
+    code = int(_killing().stdout.readline())
+    assert code in (0, 9), f"exit code {code}; what it said is on standard error"
+    return code == 9
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -384,6 +413,15 @@ def small_run(tmp_path_factory, small_archive) -> Clone:
     clone.call("git", "add", "-A")
     clone.call("git", "commit", "-q", "-m", "small run")
     return clone
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    """Chromium, for all tests that a process runs."""
+    from browsing import chromium  # skips where Selenium is not installed
+
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
 
 
 @pytest.fixture

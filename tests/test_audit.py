@@ -14,7 +14,7 @@ import pytest
 
 from browsing import Page, in_browser
 from conftest import predict, rows
-from test_review import browser, driver  # noqa: F401 (fixtures)
+from test_review import browser  # noqa: F401 (a fixture)
 from vinreader.tables import DRAWN, VinRow
 from vinreader.writing import Cards
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from browsing import By, Keys, Page, chromium, emulate, in_browser
+from browsing import By, Keys, Page, emulate, in_browser
 from vinreader import review, template
 from vinreader.number import vin
 from vinreader.tables import VinRow
@@ -35,12 +35,6 @@ def write(path, cards, blind=()):
         for shown in cards:
             page.add(review.entry(shown))
         page.write(path, blind=blind)
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("browser")) as driver:
-        yield driver
 
 
 @pytest.fixture
