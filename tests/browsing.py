@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import time
 
 import pytest
 
@@ -22,6 +21,7 @@ FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # which containers make too small for a page
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -39,6 +39,7 @@ def chromium(home):
     for flag in (*FLAGS, "--lang=en", f"--user-data-dir={home / 'profile'}"):
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_script_timeout(SECONDS)
     driver.downloads = home / "downloads"
     driver.downloads.mkdir()
     driver.execute_cdp_cmd(
@@ -78,12 +79,15 @@ class Page:
         for key in keys:
             self.see()
             self.browser.switch_to.active_element.send_keys(key)
+        self.settle()
+
+    def settle(self):
+        """Waits until what the keys ask for is done; whether all of it is on the screen, too."""
+        return self.browser.execute_async_script("acting.then(() => arguments[0](sight.complete))")
 
     def see(self):
         """Waits until what is to be shown is on the screen, as who looks before he types."""
-        settled = "acting.then(() => arguments[0]())"
-        self.browser.execute_async_script(settled)
-        self.until(lambda: self.browser.execute_script("return sight.complete"))
+        self.until(self.settle)
 
     def key(self, key, code="", held="", repeat=False):
         """A key of a keyboard with any layout: what it gives, its place, and what is held with
@@ -95,6 +99,7 @@ class Page:
         down = {"type": "keyDown", "autoRepeat": repeat, **event, **typed}
         self.browser.execute_cdp_cmd("Input.dispatchKeyEvent", down)
         self.browser.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyUp", **event})
+        self.settle()
 
     def undo(self):
         self.key("z", "KeyZ", "Control")
@@ -126,8 +131,5 @@ class Page:
         target = self.browser.downloads / "vins.csv"
         target.unlink(missing_ok=True)
         self.browser.find_element(By.ID, "download").click()
-        for _ in range(600):
-            if target.exists():
-                return rows(target)
-            time.sleep(0.05)
-        raise AssertionError("no vins.csv within 30 s")
+        self.until(target.exists)
+        return rows(target)

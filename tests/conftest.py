@@ -1,5 +1,6 @@
 """What the tests share: the real archive, a small one in its layout, a server, a workspace."""
 
+import contextlib
 import csv
 import functools
 import http.server
@@ -7,10 +8,13 @@ import io
 import json
 import os
 import re
+import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import traceback
 import zipfile
 from pathlib import Path
 
@@ -22,10 +26,18 @@ import pytest
 import requests
 import yaml
 
+from vinreader import __main__ as commands
+from vinreader import console
 from vinreader.spec import CHARACTERS
 
-# Examples take as long as the machine takes; what they show does not depend on it.
-hypothesis.settings.register_profile("project", deadline=None)
+# What examples show depends neither on how long the machine takes for them nor on chance: they are
+# the same in every run.
+hypothesis.settings.register_profile(
+    "project",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("project")
 
 os.environ["LC_ALL"] = "C.UTF-8"  # the tests read what is said in English
@@ -44,6 +56,43 @@ def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
     )
 
 
+def run_here(folder: Path, script: str, *arguments: object) -> subprocess.CompletedProcess:
+    """A script as a user runs it in `folder`, but in this process: its status and what it says.
+
+    A process takes seconds to load what this one has loaded. That scripts run in processes of
+    their own, too, the tests of the workflow show.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    argv, language = sys.argv, console._chosen
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    sys.argv = [script, *map(str, arguments)]
+    try:
+        with (
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            if script == "vinreader":
+                status = commands.main()
+            elif script == "predict.py":
+                status = commands.run("read", script, sys.argv[1:])
+            else:
+                runpy.run_path(str(PROJECT / "stages" / script), run_name="__main__")
+    except SystemExit as end:
+        status = end.code or 0
+        if isinstance(status, str):
+            print(status, file=err)
+            status = 1
+    except Exception:
+        traceback.print_exc(file=err)
+        status = 1
+    finally:
+        sys.argv, console._chosen = argv, language
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return subprocess.CompletedProcess([script, *arguments], status, out.getvalue(), err.getvalue())
+
+
 def unmeasured() -> dict[str, str]:
     """The environment of a process whose coverage is not measured, for that writes files, too."""
     return {name: value for name, value in os.environ.items() if "COV" not in name}
@@ -57,34 +106,63 @@ def no_file_over(size: int) -> dict[str, object]:
     return {"preexec_fn": limit, "env": unmeasured()}
 
 
-# Ends the process, as SIGKILL does, before the n-th change of a file or folder.
+# Forks for each attempt, so that modules are loaded once. The attempt ends, as by SIGKILL, before
+# the n-th change of a file or folder.
 _KILLED = """
-import os, runpy, sys
-left = int(sys.argv[1])
-def counted(change):
-    def made(*arguments, **options):
-        global left
-        left -= 1
-        if left < 0:
-            os._exit(9)
-        return change(*arguments, **options)
-    return made
-for name in ("rename", "replace", "unlink", "remove", "rmdir", "mkdir"):
-    setattr(os, name, counted(getattr(os, name)))
-sys.argv = sys.argv[2:]
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
-runpy.run_path(sys.argv[0], run_name="__main__")
+import json, os, runpy, sys, traceback
+sys.path.insert(0, sys.argv[1])
+import vinreader.reading, vintraining.hands.collect, vintraining.releasing
+
+def attempt(left, cwd, script, *arguments):
+    def counted(change):
+        def made(*arguments, **options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os._exit(9)
+            return change(*arguments, **options)
+        return made
+    for name in ("rename", "replace", "unlink", "remove", "rmdir", "mkdir"):
+        setattr(os, name, counted(getattr(os, name)))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.chdir(cwd)
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, os.path.dirname(script))
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        os._exit(attempt(*json.loads(line)))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def killed_at(change: int, script: str, *arguments: object, cwd: Path) -> bool:
-    """Whether a stage was killed: before its `change`-th change of files, if it makes so many."""
-    command = [sys.executable, "-c", _KILLED, change, PROJECT / "stages" / script, *arguments]
-    result = subprocess.run(
-        [*map(str, command)], cwd=cwd, capture_output=True, text=True, env=unmeasured()
-    )
-    assert result.returncode in (0, 9), result.stderr
-    return result.returncode == 9
+@functools.cache
+def _killing() -> subprocess.Popen:
+    command = [sys.executable, "-c", _KILLED, PROJECT / "stages"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, env=unmeasured())
+
+
+def killed_at(change: int, script: str | Path, *arguments: object, cwd: Path) -> bool:
+    """Whether a script was killed: before its `change`-th change of files, if it makes so many."""
+    if not hasattr(os, "fork"):
+        pytest.skip("starts each attempt by a fork")
+    attempt = [change, *map(str, (cwd, PROJECT / "stages" / script, *arguments))]
+    print(json.dumps(attempt), file=_killing().stdin, flush=True)
+    code = int(_killing().stdout.readline())
+    assert code in (0, 9), f"exit code {code}; what it said is on standard error"
+    return code == 9
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -248,6 +326,10 @@ class Workspace:
             **options,
         )
 
+    def run_here(self, script: str, *arguments: object) -> subprocess.CompletedProcess:
+        """As `run`, in this process (see `run_here`)."""
+        return run_here(self.folder, script, *arguments)
+
     def read_json(self, name: str) -> dict:
         return json.loads((self.folder / name).read_text())
 
@@ -280,8 +362,9 @@ class Clone(Workspace):
 
     @property
     def environment(self) -> dict[str, str]:
-        """In which stages run with this Python and commits have an author."""
-        return os.environ | {
+        """In which stages run with this Python and commits have an author. Nothing is measured:
+        the code that runs is the copy's, which is none of what coverage counts."""
+        return unmeasured() | {
             "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
             "GIT_AUTHOR_NAME": "test",
@@ -330,6 +413,15 @@ def small_run(tmp_path_factory, small_archive) -> Clone:
     clone.call("git", "add", "-A")
     clone.call("git", "commit", "-q", "-m", "small run")
     return clone
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    """Chromium, for all tests that a process runs."""
+    from browsing import chromium  # skips where Selenium is not installed
+
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from browsing import Page, in_browser
 from conftest import predict, rows
-from test_review import browser, driver  # noqa: F401 (fixtures)
+from test_review import browser  # noqa: F401 (a fixture)
 from vinreader.tables import DRAWN, VinRow
 from vinreader.writing import Cards
 
@@ -150,7 +150,7 @@ def test_the_audit_writes_its_report_and_warns_loudly(workspace):
     table = [row(n, **RIGHT) for n in range(700)]
     table += [row(n + 700, 0.96, **WRONG) for n in range(20)]
     write(workspace.folder / "vins.csv", table)
-    result = workspace.run("vinreader", "audit", "vins.csv")
+    result = workspace.run_here("vinreader", "audit", "vins.csv")
     assert result.returncode == 0, result.stderr
     assert "720 of 720 accepted cards checked blind: 20 wrong (2.78%)" in result.stdout
     assert "WARNING" in result.stderr and "from confidence 0.99 on" in result.stderr
@@ -158,7 +158,7 @@ def test_the_audit_writes_its_report_and_warns_loudly(workspace):
     assert told["threshold_that_keeps_it"] == 0.99 and not told["kept"]
     assert cv2.imread(str(workspace.folder / "audit.png")).shape[1] > 500
     write(workspace.folder / "vins.csv", [row(n, **RIGHT) for n in range(600)])
-    result = workspace.run("vinreader", "audit", "vins.csv")
+    result = workspace.run_here("vinreader", "audit", "vins.csv")
     assert result.returncode == 0 and result.stderr == ""
 
 
@@ -172,7 +172,7 @@ def test_the_audit_writes_its_report_and_warns_loudly(workspace):
 )
 def test_tables_without_an_audit_are_refused(workspace, table, says):
     write(workspace.folder / "vins.csv", table)
-    result = workspace.run("vinreader", "audit", "vins.csv")
+    result = workspace.run_here("vinreader", "audit", "vins.csv")
     assert result.returncode == 1 and says in result.stderr and "Traceback" not in result.stderr
     assert not (workspace.folder / "audit.json").exists()
 

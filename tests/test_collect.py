@@ -75,7 +75,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def collect(archive: Workspace, *arguments: object) -> str:
-    result = archive.run("vinreader", "collect", "input", "checked.csv", *arguments)
+    result = archive.run_here("vinreader", "collect", "input", "checked.csv", *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -83,7 +83,7 @@ def collect(archive: Workspace, *arguments: object) -> str:
 def refused(archive: Workspace, *arguments: object) -> str:
     """What `collect` says when it refuses, having changed nothing."""
     before = tree(archive.folder)
-    result = archive.run("vinreader", "collect", *(arguments or ("input", "checked.csv")))
+    result = archive.run_here("vinreader", "collect", *(arguments or ("input", "checked.csv")))
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert tree(archive.folder) == before and not list(archive.folder.glob("data/.collect*"))
     return result.stderr

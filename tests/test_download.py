@@ -174,7 +174,7 @@ def test_a_full_disk_is_one_clear_error_and_keeps_what_there_is(serve, small_arc
 
 def test_a_local_archive_is_preferred_and_marked_unofficial(workspace, small_archive):
     workspace.set({"data.archive": str(small_archive)})
-    result = workspace.run("download.py")
+    result = workspace.run_here("download.py")
     assert result.returncode == 0, result.stderr
     told = json.loads((workspace.folder / "data/raw/source.json").read_text())
     assert told["source"] == "emnist"
@@ -241,7 +241,7 @@ def test_a_damaged_archive_is_one_clear_error(workspace, small_archive, damage):
     copy.write_bytes(small_archive.read_bytes())
     damage(copy)
     workspace.set({"data.archive": str(copy)})
-    result = workspace.run("download.py")
+    result = workspace.run_here("download.py")
     assert result.returncode == 1
     assert "copy.zip" in result.stderr and "Traceback" not in result.stderr
     assert not (workspace.folder / "data/raw/source.json").exists()
@@ -250,7 +250,7 @@ def test_a_damaged_archive_is_one_clear_error(workspace, small_archive, damage):
 def test_an_empty_folder_says_what_is_expected(workspace, tmp_path):
     (tmp_path / "nothing").mkdir()
     workspace.set({"data.archive": "nothing"})
-    result = workspace.run("download.py")
+    result = workspace.run_here("download.py")
     assert result.returncode == 1
     assert "gzip.zip" in result.stderr and "emnist-byclass-train.csv" in result.stderr
 

@@ -19,6 +19,7 @@ from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
 
 PARAMETERS = load(PROJECT / "params.yaml")
+network.be_reproducible(seed=1, train=PARAMETERS.train)  # before TensorFlow has run anything
 SMALL_NETWORK = PARAMETERS.train.model_copy(update={"widths": [4, 8, 8], "depths": [1, 1, 1]})
 
 TRAINED, FINETUNED = Path("models/vin-reader.keras"), Path("models/finetuned.keras")
@@ -34,24 +35,34 @@ def put_labelled(folder: Path, pictures: np.ndarray, classes: np.ndarray, writer
     (folder / "labels.csv").write_text("\n".join(lines))
 
 
-@pytest.fixture
-def place(workspace, monkeypatch) -> Workspace:
-    """A workspace with a split, a trained network and two labelled folders of three writers."""
-    monkeypatch.chdir(workspace.folder)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """A split, a trained network and two labelled folders of three writers. To be copied."""
+    place = tmp_path_factory.mktemp("prepared")
     for number, part in enumerate(("train", "validation", "test")):
         images, labels, _ = handwriting.write(2, writers=2, seed=number, progress=False)
-        dataset.save(Path("data/split"), part, dataset.Characters(normalise_batch(images), labels))
+        characters = dataset.Characters(normalise_batch(images), labels)
+        dataset.save(place / "data/split", part, characters)
     network.keras.utils.set_random_seed(1)
-    network.save(network.build(SMALL_NETWORK), TRAINED)
+    network.save(network.build(SMALL_NETWORK), place / TRAINED)
     for folder, seed in (("hands", 7), ("others", 8)):
         written = handwriting.write(3, writers=3, seed=seed, progress=False)
-        put_labelled(labelled.FOLDER / folder, *written)
+        put_labelled(place / labelled.FOLDER / folder, *written)
+    return place
+
+
+@pytest.fixture
+def place(workspace, prepared, monkeypatch) -> Workspace:
+    """A workspace with what is prepared."""
+    monkeypatch.chdir(workspace.folder)
+    shutil.copytree(prepared, workspace.folder, dirs_exist_ok=True)
     workspace.set({"finetune.labelled": {}, "finetune.steps": 5, "train.batch_size": 32})
     return workspace
 
 
-def finetune(place: Workspace) -> str:
-    result = place.run("finetune.py")
+def finetune(place: Workspace, run=Workspace.run_here) -> str:
+    network.keras.backend.clear_session()  # layers are numbered anew, as in a new process
+    result = run(place, "finetune.py")
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -74,8 +85,8 @@ def test_folders_for_testing_only_are_not_trained_on(place):
 def test_a_folder_to_train_on_changes_the_network_the_same_way_each_time(place):
     place.set({"finetune.labelled": {"hands": {"share": 0.4, "validation": 1, "test": 1}}})
     made = []
-    for _ in range(2):
-        finetune(place)
+    for run in (Workspace.run, Workspace.run_here):  # in a process of its own, and in this one
+        finetune(place, run)
         made.append(FINETUNED.read_bytes())
     assert made[0] == made[1] != TRAINED.read_bytes()
     told = labelled.load_record()["hands"]
@@ -138,7 +149,7 @@ def test_few_boxes_are_not_shown_over_and_over():
 def test_a_folder_that_is_named_and_missing_is_said_and_recorded(place):
     shares = {"share": 0.3, "validation": 1, "test": 1}
     place.set({"finetune.labelled": {"hands": dict(shares), "letters": dict(shares)}})
-    result = place.run("finetune.py")
+    result = place.run_here("finetune.py")
     assert result.returncode == 0 and "WARNING: data/labelled lacks letters" in result.stderr
     assert place.read_json("metrics/finetune.json")["missing"] == ["letters"]
 
@@ -162,6 +173,6 @@ def test_a_source_need_not_teach_that_the_classes_it_lacks_are_absent(place):
 def test_shares_that_leave_no_room_are_refused(place):
     whole = {"share": 0.5, "validation": 1, "test": 1}
     place.set({"finetune.labelled": {"hands": whole, "others": dict(whole)}})
-    result = place.run("finetune.py")
+    result = place.run_here("finetune.py")
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "less than 1 together" in result.stderr

@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import PROJECT, archive_bytes, predict, rows
+from conftest import PROJECT, archive_bytes, predict, rows, run_here
 from vinreader.image import kinds, limits, pages
 
 
@@ -136,31 +136,39 @@ def test_a_jpeg_filled_with_nothing_takes_no_time(filling, where):
     start = time.process_time()
     with suppress(pages.UnreadableImage):
         pages.open_pages(io.BytesIO(content[:at] + filling + content[at:]))
-    assert time.process_time() - start < 1
+    assert (
+        time.process_time() - start < 5
+    )  # 0.03; what decoders search for, they search for minutes
 
 
 def test_decoding_ends_when_it_takes_too_long(monkeypatch):
     content, scan = jpeg(8)
     filled = content[: scan + 14] + (b"\xff" * 60_000 + b"\xd0") * 100 + content[scan + 14 :]
     pages.open_pages(io.BytesIO(filled))
-    monkeypatch.setattr(limits, "SECONDS", 0)
+    monkeypatch.setattr(limits, "SECONDS", -1)  # over at the first look, however coarse the clock
     with pytest.raises(pages.UnreadableImage, match="takes too long"):
         pages.open_pages(io.BytesIO(filled))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells no peak of a process")
 def test_a_large_page_is_held_once_with_its_colours(tmp_path):
-    """Of 25 million pixels, 4 bytes each with colours and 1 as grey; and Python itself."""
+    """Of 25 million pixels, 4 bytes each with colours and 1 as grey."""
     path = tmp_path / "x.png"
     Image.new("RGBA", (5000, 5000), (9, 9, 9, 99)).save(path, compress_level=1)
-    code = (
-        "import sys; from vinreader.image import pages; pages.open_pages(sys.argv[1]);"
-        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')))"
-    )
+    code = """
+import sys
+from pathlib import Path
+from vinreader.image import pages
+def told(name):
+    return int(Path("/proc/self/status").read_text().split(name)[1].split()[1])
+before = told("VmRSS")
+pages.open_pages(sys.argv[1])
+print(told("VmHWM") - before)
+"""
     environment = os.environ | {"PYTHONPATH": str(PROJECT / "stages")}
     command = [sys.executable, "-c", code, path]
     result = subprocess.run(command, env=environment, capture_output=True, check=True)
-    assert int(result.stdout.split()[1]) * 1024 < 25e6 * 5 + 60e6
+    assert 25e6 * 4 < int(result.stdout) * 1024 < 25e6 * 5 + 20e6
 
 
 def test_damaged_tiff_says_nothing_on_standard_error(tmp_path, capfd):
@@ -357,7 +365,7 @@ def test_a_tampered_description_is_refused(tmp_path, change):
     (tmp_path / "x.tflite").write_bytes(released.read_bytes())
     (tmp_path / "x.json").write_text(json.dumps(card))
     (tmp_path / "input").mkdir()
-    result = predict("--version", "--model", "x.tflite", cwd=tmp_path)
+    result = run_here(tmp_path, "predict.py", "--version", "--model", "x.tflite")
     assert result.returncode == 2
     assert "x.json" in result.stderr and "Traceback" not in result.stderr
 

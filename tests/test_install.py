@@ -20,6 +20,12 @@ from conftest import PROJECT, rows
 
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 VERSIONS = ("3.11", "3.12", "3.13")
+OPTIONS = {
+    "PYTHONNOUSERSITE": "1",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_RETRIES": "10",  # a slow or busy index is none of ours
+    "PIP_DEFAULT_TIMEOUT": "60",
+}
 REQUIREMENTS = sorted(PROJECT.glob("requirements*.txt"))
 
 
@@ -33,7 +39,7 @@ def run(*command: object, cwd: Path) -> str:
     result = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
-        env=environment | {"PYTHONNOUSERSITE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        env=environment | OPTIONS,
         capture_output=True,
         text=True,
     )
@@ -44,7 +50,8 @@ def run(*command: object, cwd: Path) -> str:
 def installed(place: Path, *what: object, cwd: Path) -> Path:
     """The folder of commands of a new environment into which pip has installed something."""
     run(sys.executable, "-m", "venv", place, cwd=cwd)
-    run(place / SCRIPTS / "python", "-m", "pip", "install", "--quiet", *what, cwd=cwd)
+    pip = place / SCRIPTS / "python", "-m", "pip", "install", "--quiet"
+    run(*pip, "--no-compile", *what, cwd=cwd)  # of all that is installed, little is run
     return place / SCRIPTS
 
 

@@ -72,7 +72,7 @@ def test_a_list_adds_to_the_released_statistics_and_twice_is_once(workspace, mad
     for taught in ([], makes[:4], makes, makes):
         if taught:
             put_numbers(folder, "spring", taught, batch=True)
-        result = workspace.run("learn_numbers.py")
+        result = workspace.run_here("learn_numbers.py")
         assert result.returncode == 0, result.stderr
         written = workspace.folder / "models" / numbers.FILE
         tables.append(json.loads(written.read_text("utf-8")))

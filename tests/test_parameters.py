@@ -73,7 +73,7 @@ def test_numbers_as_people_write_them_are_understood():
 def test_a_stage_stops_with_the_message(workspace):
     workspace.set({"train.dropout": 2})
     for script in ("download.py", "filter.py", "split.py"):
-        result = workspace.run(script)
+        result = workspace.run_here(script)
         assert result.returncode == 1
         assert "train.dropout = 2" in result.stderr and "Traceback" not in result.stderr
     assert not (workspace.folder / "data").exists()

@@ -1,7 +1,6 @@
 """The same bytes as on another processor: training, normalising, reading, the tables' figures."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from vintraining.model import processor
 import pytest
 
 from benchmarks import processors
-from conftest import PROJECT
+from conftest import PROJECT, unmeasured
 from vinreader.spec import UserError
 
 WORK = """
@@ -56,7 +55,7 @@ def started(code: str, folder: Path, environment: dict[str, str]) -> subprocess.
     return subprocess.Popen(
         [sys.executable, "-c", code, str(folder)],
         cwd=PROJECT,
-        env=os.environ | {"PYTHONPATH": str(PROJECT / "stages")} | environment,
+        env=unmeasured() | {"PYTHONPATH": str(PROJECT / "stages")} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

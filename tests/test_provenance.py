@@ -12,10 +12,16 @@ from vintraining.drawing.cards import draw_cards
 
 import pytest
 
-from conftest import PROJECT
+from conftest import PROJECT, run_here
+from vinreader import provenance
 from vinreader.provenance import code_digest
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
+
+
+def run_alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, PROJECT / "stages" / arguments[0], *arguments[1:]]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -28,9 +34,8 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def predict(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, PROJECT / "stages/predict.py", *arguments]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+def predict(folder: Path, *arguments: str, run=run_here) -> str:
+    result = run(folder, "predict.py", *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -71,26 +76,20 @@ def test_code_that_is_not_what_the_model_was_made_with_is_told(folder):
         assert record["changed_code"] is changed
 
 
-def test_the_digest_is_of_every_file_that_reads_and_of_no_other(tmp_path):
-    stages = tmp_path / "stages"
+def test_the_digest_is_of_every_file_that_reads_and_of_no_other(tmp_path, monkeypatch):
+    stages, seen = tmp_path / "stages", [code_digest()]
     shutil.copytree(PROJECT / "stages/vinreader", stages / "vinreader")
-    code = "from vinreader.provenance import code_digest; print(code_digest())"
-
-    def digest() -> str:
-        command = [sys.executable, "-c", code]
-        return subprocess.run(command, cwd=stages, capture_output=True, text=True).stdout.strip()
-
-    seen = [digest()]
+    monkeypatch.setattr(provenance, "__file__", str(stages / "vinreader/provenance.py"))
     assert seen == [code_digest()]
     for name in ("image/boxes.py", "number/vin.py", "reader.py", "spec.py", "litert.py"):
         file = stages / "vinreader" / name
         file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
-        assert digest() == seen[-1]
+        assert code_digest() == seen[-1]
         file.write_bytes(file.read_bytes() + b"# changed\n")
-        seen.append(digest())
+        seen.append(code_digest())
     assert len({*seen}) == 6
     (stages / "vinreader/folders.py").open("a").write("# changed\n")
-    assert digest() == seen[-1]
+    assert code_digest() == seen[-1]
 
 
 def test_a_table_has_a_record_of_the_model_that_made_it(folder):
@@ -110,7 +109,7 @@ def test_a_table_has_a_record_of_the_model_that_made_it(folder):
 def test_the_same_images_and_model_give_the_same_bytes(folder):
     names = ("predictions.csv", "vins.csv", "review.html", "predictions.csv.json")
     made = []
-    for _ in range(2):
-        predict(folder, "input")
+    for run in (run_alone, run_here):  # in a process of its own, and in this one
+        predict(folder, "input", run=run)
         made.append([(folder / name).read_bytes() for name in names])
     assert made[0] == made[1]

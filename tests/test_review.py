@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from browsing import By, Keys, Page, chromium, emulate, in_browser
+from browsing import By, Keys, Page, emulate, in_browser
 from vinreader import review, template
 from vinreader.number import vin
 from vinreader.tables import VinRow
@@ -35,12 +35,6 @@ def write(path, cards, blind=()):
         for shown in cards:
             page.add(review.entry(shown))
         page.write(path, blind=blind)
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("browser")) as driver:
-        yield driver
 
 
 @pytest.fixture
@@ -207,7 +201,7 @@ def test_a_key_counts_only_for_the_card_that_was_seen(show):
     page.browser.switch_to.active_element.send_keys(Keys.ENTER + Keys.ENTER + Keys.F8)
     page.until(lambda: page.text("name") == "b")
     page.browser.switch_to.active_element.send_keys("X" + Keys.ENTER)  # its pictures are not there
-    page.browser.execute_async_script("acting.then(() => arguments[0]())")
+    page.settle()
     assert page.text("name") == "b" and page.number == EUROPEAN
     freed = "() => Promise.resolve(); drawn.forEach(done => done())"
     page.browser.execute_script(f"{decode} = {freed}")
@@ -395,7 +389,7 @@ def test_who_confirms_a_planted_wrong_box_sees_it(show):
     assert page.text("mosaic-title") == "Do all of these show Z?"
     page.press(Keys.ENTER)
     assert "known not to show Z" in page.text("missed")
-    assert re.search(r"Planted boxes found: 0 of [12]\.", page.text("said"))
+    assert re.search(r"Planted boxes found: 0 of [1-9]\.", page.text("said"))
     assert {row["decision"] for row in page.download()} == {""}
 
 

@@ -46,7 +46,7 @@ def test_filter_keeps_the_33_characters_upright_and_each_image_once(workspace):
     train[2] = test[5]  # in train and in test: it stays in test
     put_raw(workspace, "byclass", (train, text), (test, CHARACTERS))
     workspace.set({"filter.fold": "c"})
-    result = workspace.run("filter.py")
+    result = workspace.run_here("filter.py")
     assert result.returncode == 0, result.stderr
     folder = workspace.folder / "data/characters"
     kept = dataset.load(folder, "train")
@@ -64,7 +64,7 @@ def test_filter_keeps_the_33_characters_upright_and_each_image_once(workspace):
 def test_the_embedded_handwriting_goes_through_filter_as_it_was_written(workspace):
     workspace.set({"data.source": "embedded", "data.embedded_per_class": 20})
     for script in ("download.py", "filter.py"):
-        result = workspace.run(script)
+        result = workspace.run_here(script)
         assert result.returncode == 0, result.stderr
     told = json.loads((workspace.folder / "data/raw/source.json").read_text())
     assert told["source"] == "embedded" and told["official"] is False
@@ -83,7 +83,7 @@ def test_the_embedded_handwriting_goes_through_filter_as_it_was_written(workspac
 def test_filter_names_a_class_without_images(workspace, split):
     put_raw(workspace, split, (noise(32, 1), CHARACTERS[1:]), (noise(33, 2), CHARACTERS))
     workspace.set({"data.split": split})
-    result = workspace.run("filter.py")
+    result = workspace.run_here("filter.py")
     assert result.returncode == 1 and "no image of 0" in result.stderr
 
 
@@ -92,7 +92,7 @@ def test_filter_refuses_labels_that_the_mapping_lacks(workspace):
     path = workspace.folder / "data/raw" / emnist.mapping_member("balanced")
     path.write_text(path.read_text().replace("7 55\n", ""))
     workspace.set({"data.split": "balanced"})
-    result = workspace.run("filter.py")
+    result = workspace.run_here("filter.py")
     assert result.returncode == 1 and "labels [7]" in result.stderr
 
 
@@ -131,7 +131,7 @@ def seen(raw: np.ndarray) -> set[bytes]:
 
 
 def test_split_is_stratified_disjoint_and_keeps_the_test_part(characters):
-    assert characters.run("split.py").returncode == 0
+    assert characters.run_here("split.py").returncode == 0
     made = parts(characters)
     assert set(made["validation"].counts()) <= {3, 4}  # a tenth of the 35 that are not folded
     assert len(made["train"]) + len(made["validation"]) == 33 * 40
@@ -147,7 +147,7 @@ def test_split_follows_the_seed_and_the_cap(characters):
     made = []
     for seed, cap in ((1, 10), (1, 10), (2, 10)):
         characters.set({"seed": seed, "split.cap": cap})
-        assert characters.run("split.py").returncode == 0
+        assert characters.run_here("split.py").returncode == 0
         made.append(parts(characters))
     assert (made[0]["train"].counts() == 10).all()
     assert images(made[0]["validation"]) == images(made[1]["validation"])
@@ -156,10 +156,10 @@ def test_split_follows_the_seed_and_the_cap(characters):
 
 
 def test_embedded_handwriting_joins_the_training_characters_only(characters):
-    characters.run("split.py")
+    characters.run_here("split.py")
     without = parts(characters)
     characters.set({"split.embedded_share": 0.2})
-    assert characters.run("split.py").returncode == 0
+    assert characters.run_here("split.py").returncode == 0
     made, count = parts(characters), len(without["train"])
     assert np.array_equal(made["train"].images[:count], without["train"].images)
     added = made["train"][np.arange(len(made["train"])) >= count]
@@ -171,7 +171,7 @@ def test_embedded_handwriting_joins_the_training_characters_only(characters):
 def test_split_keeps_writers_apart(characters, handwritten):
     _, _, writers = handwritten["train"]
     np.save(characters.folder / "data/characters/train-writers.npy", writers)
-    assert characters.run("split.py").returncode == 0
+    assert characters.run_here("split.py").returncode == 0
     pool = dataset.load(characters.folder / "data/characters", "train")
     pixels = normalise_batch(pool.images)
     writer_of = {i.tobytes(): w for i, w in zip(pixels, writers, strict=True)}
@@ -183,7 +183,7 @@ def test_split_keeps_writers_apart(characters, handwritten):
 
 
 def test_a_stage_without_its_input_says_what_to_run(workspace):
-    result = workspace.run("split.py")
+    result = workspace.run_here("split.py")
     assert result.returncode == 1 and "dvc repro" in result.stderr
 
 

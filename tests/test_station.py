@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import requests
 
-from conftest import PROJECT, predict, rows, unmeasured
+from conftest import PROJECT, predict, rows, run_here, unmeasured
 from vinchecking import command, former, report
 from vinchecking.building import Building
 from vinchecking.command import Seldom
@@ -334,26 +334,25 @@ def test_a_folder_is_read_served_and_opened_again(tmp_path):
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
     assert not (tmp_path / f"{FILE}-wal").exists()  # it was told to end, and closed the store
     (tmp_path / "next").mkdir()
-    told = check(tmp_path, "next", "--report")
+    told = check_here(tmp_path, "next", "--report")
     assert told.returncode == 2 and "is of the folder" in told.stderr and "input" in told.stderr
-    told = check(tmp_path, "input", "--report", "--audit", "1", "--known", "none.csv")
+    told = check_here(tmp_path, "input", "--report", "--audit", "1", "--known", "none.csv")
     assert told.returncode == 2 and "another --known, --audit or none" in told.stderr
     (tmp_path / FILE).unlink()  # read anew: vins.csv says what was decided
-    told = check(tmp_path, "input", "--report")
+    told = check_here(tmp_path, "input", "--report")
     assert "51 boxes" in told.stdout and "1 decisions of persons taken over" in told.stdout
     assert rows(tmp_path / "vins.csv")[2]["decision"] == "confirmed"
 
 
 def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
     build(tmp_path, [card(f"card {number}") for number in range(2000)])
-    kept, moments = {}, np.linspace(0.02, 0.4, 10)
-    for moment in moments:
-        station = Station(tmp_path)
-        station.ask("/api/progress")  # it has begun
-        threading.Timer(moment, station.process.kill).start()
+    kept, kills = {}, 8
+    for kill in range(kills):
+        station, before = Station(tmp_path), len(kept)
         with contextlib.suppress(requests.RequestException):
-            while True:
-                number = len(kept)
+            while (number := len(kept)) < 2000:
+                if number == before + 2:  # however slow the machine is, it has kept some
+                    threading.Timer(0.013 * kill, station.process.kill).start()
                 said = done(number, OTHER if number % 2 else READ)
                 if station.send(said)["accepted"] == [said["id"]]:
                     kept[number] = said
@@ -363,7 +362,7 @@ def test_what_is_acknowledged_outlives_a_kill_at_any_moment(tmp_path):
     found = rows(tmp_path / "vins.csv")
     for number, said in kept.items():
         assert found[number]["vin"] == said["vin"] and found[number]["clerk"] == "anna"
-    assert len(kept) > 10 and len(found) == 2000
+    assert len(kept) >= 2 * kills and len(found) == 2000
 
 
 FORMER = "card vin raw confidence check_digit status region manufacturer model_year message"
@@ -403,7 +402,7 @@ def test_decisions_made_from_disk_are_taken_over_once(tmp_path, former):
         assert (first["clerk"], first["vin"]) == ("from vins.csv", OTHER)
         station.send(event("open", 0, over=first["id"]), done(2))
     table_from_disk(tmp_path, *said[:2], ("c", OTHER, "corrected"), *said[3:], former=former)
-    told = check(tmp_path, "input", "--report")
+    told = check_here(tmp_path, "input", "--report")
     assert "taken over" not in told.stdout  # nor is what somebody took back decided again
     assert "2 decisions in vins.csv are others than those here" in told.stdout
     found = {row["card"]: row for row in rows(tmp_path / "vins.csv")}
@@ -417,7 +416,7 @@ def test_decisions_made_from_disk_are_taken_over_once(tmp_path, former):
     for name, vin, why in (("x", READ, "no card here"), ("f", READ[1:], "vin is missing or wrong")):
         table_from_disk(tmp_path, (name, vin, "confirmed"), former=former)
         before = (tmp_path / "vins.csv").read_bytes()
-        told = check(tmp_path, "input", "--report")
+        told = check_here(tmp_path, "input", "--report")
         assert told.returncode == 2 and why in told.stderr and "Traceback" not in told.stderr
         assert (tmp_path / "vins.csv").read_bytes() == before
     with contextlib.closing(Store(path)) as store:
@@ -585,8 +584,13 @@ def check(folder, *arguments):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
+
+
+def check_here(folder, *arguments):
+    """The same in this process."""
+    return run_here(folder, "vinreader", "check", *arguments)
 
 
 def test_mistakes_are_one_clear_error(tmp_path, shared):
@@ -619,7 +623,7 @@ def test_a_scan_named_as_output_stays_a_scan(tmp_path):
     scan = tmp_path / "input/a.png"
     Image.new("L", (20, 30), 255).save(scan)
     before = scan.read_bytes()
-    told = check(tmp_path, "input", "--output", "input/a.png")
+    told = check_here(tmp_path, "input", "--output", "input/a.png")
     assert told.returncode == 2 and "a.png is there already" in told.stderr
     assert scan.read_bytes() == before and [*scan.parent.iterdir()] == [scan]
 
@@ -646,7 +650,7 @@ def test_a_folder_without_cards_leaves_nothing(tmp_path):
 
     (tmp_path / "input").mkdir()
     Image.new("L", (20, 30), 255).save(tmp_path / "input/a.png")
-    told = check(tmp_path, "input")
+    told = check_here(tmp_path, "input")
     assert told.returncode == 2 and "no cards" in told.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["input"]
 
@@ -656,7 +660,7 @@ def test_the_report_tells_of_each_clerk(desk, tmp_path):
     at.take_in([done(0), done(0, OTHER, "boris"), done(0, OTHER, "vera")])
     at.take_in([done(1), done(1, READ, "boris"), {"id": "x", "clerk": "vera"}])
     at.store.close()
-    told = check(tmp_path, "input", "--report")
+    told = check_here(tmp_path, "input", "--report")
     assert told.returncode == 0, told.stderr
     assert "anna: 2 cards; agreed on 1 of 2 cards keyed twice; a third agreed with 0 of 1" in (
         told.stdout
@@ -843,7 +847,7 @@ def test_a_store_of_the_former_format_is_taken_over(tmp_path):
                 (said["id"], number),
             )
         db.execute("UPDATE meta SET value = '2' WHERE key = 'format'")
-    told = check(tmp_path, "input", "--report")
+    told = check_here(tmp_path, "input", "--report")
     assert told.returncode == 0, told.stderr
     no_number, b = rows(tmp_path / "vins.csv")
     assert (no_number["decision"], no_number["status"]) == ("", "review")

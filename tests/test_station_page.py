@@ -7,7 +7,7 @@ import time
 import pytest
 import requests
 
-from browsing import By, Keys, chromium, in_browser
+from browsing import By, Keys, in_browser
 from conftest import rows
 from test_station import OTHER, READ, Station, build, card, done, linux, running
 from vinchecking.store import FILE, Store
@@ -41,7 +41,7 @@ class Clerk:
         end = time.monotonic() + seconds
         while not self.told(condition):
             assert time.monotonic() < end, condition
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def press(self, *keys, wait=True):
         if wait:
@@ -70,16 +70,10 @@ class Clerk:
         return self.browser.find_element(By.ID, name).text
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("browser")) as driver:
-        yield driver
-
-
 @pytest.fixture
-def sits_down(browser):
+def sits_down(driver):
     """sits_down(url, name) -> a `Clerk` in a tab of his own; it is closed after the test."""
-    first = browser.current_window_handle
+    browser, first = driver, driver.current_window_handle
     clerks = []
 
     def open_page(url, name):
