@@ -187,9 +187,14 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+# The files that take longest, the longest first: a process that began with one of them last would
+# work alone in the end.
+LONGEST = ("workflow", "install", "finetune", "cluster", "network", "review", "station")
+
+
 def pytest_collection_modifyitems(items):
-    """The tests of the whole workflow begin: they take longest."""
-    items.sort(key=lambda item: "small_run" not in item.fixturenames)
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
