@@ -253,7 +253,7 @@ def _may_be_boxed(masks: NDArray[Any]) -> Flags:
     return boxed
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _leanings(height: int, width: int) -> tuple[int, int, tuple[NDArray[np.intp], ...]]:
     """For a side of this size: depth searched, rows needed around it, and shifts. A leaning row is
     a few pieces of level ones: where the pieces of each slope begin, and as indices into a table

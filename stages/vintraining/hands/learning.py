@@ -101,8 +101,10 @@ def finetune(model: keras.Model, sources: list[Source], parameters: Parameters) 
         rates = np.average([part.rates for part in parts], axis=0, weights=sizes)
         for part in parts:
             part.rates = rates
+    learning = network.for_training(model)
     shares = keras.Input(model.output_shape[1:])
-    informed = keras.Model([*model.inputs, shares], keras.layers.Add()([model.output, shares]))
+    logits = keras.layers.Add()([learning.output, shares])
+    informed = keras.Model([*learning.inputs, shares], logits)
     informed.compile(
         optimizer=keras.optimizers.AdamW(
             keras.optimizers.schedules.CosineDecay(how.learning_rate, how.steps),
@@ -117,6 +119,7 @@ def finetune(model: keras.Model, sources: list[Source], parameters: Parameters) 
             if step + 1 < how.steps:
                 coming = drawing.submit(_batch, parts)
             informed.train_on_batch([images, log_rates], targets)
+    model.set_weights(learning.get_weights())
 
 
 def _batch(parts: list[_Batches]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

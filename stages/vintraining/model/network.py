@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from vintraining.data.dataset import Characters, class_weights
 from vintraining.model import processor
@@ -105,6 +106,22 @@ def build(
     x = layers.Dropout(how.dropout)(layers.Flatten()(x))
     logits = layers.Dense(len(CHARACTERS), name="logits", dtype="float32")(x)
     return keras.Model(inputs, logits, name="vin_reader")
+
+
+def for_training(network: keras.Model) -> keras.Model:
+    """A copy with the same weights, in the layers that train faster, and whose sums do not depend
+    on the processor."""
+
+    def copied(layer: layers.Layer) -> layers.Layer:
+        other: dict[type, Any] = {
+            layers.BatchNormalization: _FusedBatchNormalization,
+            layers.DepthwiseConv2D: _WeightedAverage,
+        }
+        return other.get(type(layer), type(layer)).from_config(layer.get_config())
+
+    copy = keras.models.clone_model(network, clone_function=copied)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def sampling_rates(counts: np.ndarray, balance: float) -> np.ndarray:
