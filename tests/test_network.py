@@ -173,6 +173,16 @@ def test_training_is_the_same_to_the_byte_for_the_same_seed(trained):
     ).read_bytes()
 
 
+def test_a_network_that_is_trained_further_reads_as_it_did(trained, characters):
+    _, model, _ = trained[0]
+    copy = network.for_training(model)
+    before, after = (network.logits(one, characters.images) for one in (model, copy))
+    assert np.abs(before - after).max() < 1e-3
+    assert {type(layer) for layer in copy.layers} & {network._FusedBatchNormalization}
+    model.set_weights(copy.get_weights())
+    assert (network.logits(model, characters.images) == before).all()
+
+
 def test_training_keeps_the_best_epoch_and_tells_it(trained, characters):
     folder, model, summary = trained[0]
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
