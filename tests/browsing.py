@@ -131,5 +131,6 @@ class Page:
         target = self.browser.downloads / "vins.csv"
         target.unlink(missing_ok=True)
         self.browser.find_element(By.ID, "download").click()
-        self.until(target.exists)
+        # Chromium keeps the name with an empty file until the whole one takes its place.
+        self.until(lambda: target.exists() and target.stat().st_size)
         return rows(target)
