@@ -93,6 +93,11 @@ def run_here(folder: Path, script: str, *arguments: object) -> subprocess.Comple
     return subprocess.CompletedProcess([script, *arguments], status, out.getvalue(), err.getvalue())
 
 
+def predict_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """`predict.py` in this process, where how a process begins and ends is not the point."""
+    return run_here(cwd, "predict.py", *arguments)
+
+
 def unmeasured() -> dict[str, str]:
     """The environment of a process whose coverage is not measured, for that writes files, too."""
     return {name: value for name, value in os.environ.items() if "COV" not in name}

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import PROJECT, SHARED, predict, rows, run_here
+from conftest import PROJECT, SHARED, predict, predict_here, rows
 from vinreader import Reader
 from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
@@ -52,11 +52,6 @@ def folder(tmp_path, written) -> Path:
     (place / "notes.txt").write_text("no image")
     (place / ".DS_Store").write_bytes(b"\x00\x00\x00\x01Bud1")
     return place
-
-
-def predict_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    """`predict.py` in this process, where how a process begins and ends is not the point."""
-    return run_here(cwd, "predict.py", *arguments)
 
 
 def test_every_format_mode_and_polarity_is_read(folder, tmp_path):

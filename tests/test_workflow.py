@@ -59,7 +59,7 @@ def test_the_workflow_leaves_everything_it_promises(clone):
     assert list(transfer["sets"]) == ["emnist"]
     assert transfer["sets"]["emnist"]["accuracy"] == evaluation["accuracy"]
     exported = clone.read_json("metrics/export.json")
-    assert exported["agreement"] >= 0.9  # of a network that has learned little, and is not sure
+    assert exported["agreement"] >= 0.98
     assert exported["accuracy"] == evaluation["accuracy"]  # calibrated on what is shipped
     assert exported["weights"] == "int8" and exported["int8_lost"].keys() == {"accuracy", "ece"}
     assert exported["bytes"] == (clone.folder / "models/vin-reader.tflite").stat().st_size
@@ -169,9 +169,14 @@ def test_two_workers_run_the_queue_and_an_experiment_is_taken_over(team):
         value = f"evaluate.pairs={number}"
         team.dvc("exp", "run", "--queue", "--name", f"with-{number}", "-S", value)
     # A worker that Celery does not end keeps the output open of who started it: none is given.
-    started = {"cwd": team.folder, "env": team.environment, "stderr": subprocess.DEVNULL}
-    command = [DVC, "queue", "start", "--jobs", "2"]
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, **started)
+    subprocess.run(
+        [DVC, "queue", "start", "--jobs", "2"],
+        cwd=team.folder,
+        env=team.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
     end = time.monotonic() + 1800
     while (status := team.dvc("queue", "status")).count("Success") < 2:
         assert "Failed" not in status and time.monotonic() < end, status

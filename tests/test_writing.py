@@ -3,10 +3,7 @@
 import csv
 import json
 import os
-import signal
 import string
-import subprocess
-import sys
 from pathlib import Path
 
 from vintraining.drawing.cards import draw_cards
@@ -15,8 +12,7 @@ import cv2
 import openpyxl
 import pytest
 
-from conftest import PROJECT, rows
-from vinreader import command, console
+from conftest import PROJECT, predict_here, rows
 from vinreader.decisions import read_vins
 from vinreader.spec import UserError
 from vinreader.tables import Row, TableError, VinRow, guarded, read_table
@@ -33,37 +29,18 @@ def save(folder: Path, card, numbers=range(1, 18)) -> None:
 
 
 @pytest.fixture
-def predict(capfd, monkeypatch):
-    """`predict.py` in this process: what it says and its exit status."""
-
-    def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, arguments)])
-        capfd.readouterr()
-        status = command.main()
-        return subprocess.CompletedProcess(sys.argv, status, *capfd.readouterr())
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    chosen = console._chosen
-    yield predict
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    console._chosen = chosen
-
-
-@pytest.fixture
 def folder(tmp_path) -> Path:
     save(tmp_path / "input/one", CARDS[0])
     return tmp_path
 
 
-def test_a_missing_or_unreadable_box_keeps_its_place(tmp_path, predict):
+def test_a_missing_or_unreadable_box_keeps_its_place(tmp_path):
     save(tmp_path / "input/missing", CARDS[0], [n for n in range(1, 18) if n != 5])
     save(tmp_path / "input/broken", CARDS[0])
     (tmp_path / "input/broken/05.png").write_bytes(b"")
     save(tmp_path / "input/extra", CARDS[0], range(1, 19))
     save(tmp_path / "input/whole", CARDS[0])
-    assert predict("input", cwd=tmp_path).returncode == 1
+    assert predict_here("input", cwd=tmp_path).returncode == 1
     raw = {row["card"]: row["raw"] for row in rows(tmp_path / "vins.csv")}
     read = raw["whole"]
     assert raw["missing"] == raw["broken"] == f"{read[:4]}-{read[5:]}"
@@ -73,13 +50,13 @@ def test_a_missing_or_unreadable_box_keeps_its_place(tmp_path, predict):
     assert {status.pop(card) for card in ("missing", "broken", "extra")} == {"review"}
 
 
-def test_what_is_left_aside_is_said_and_recorded(folder, predict):
+def test_what_is_left_aside_is_said_and_recorded(folder):
     (folder / "input/one/notes.txt").write_text("text")
     (folder / "input/loose").write_bytes((folder / "input/one/01.png").read_bytes())
     for place in ("a", "b", "c", "d"):
         (folder / "input" / place).mkdir()
         (folder / "input" / place / "scans.zip").write_bytes(b"PK\3\4" + bytes(60))
-    result = predict("input", cwd=folder)
+    result = predict_here("input", cwd=folder)
     assert result.returncode == 0
     assert "18 images: 17 PNG, 1 without ending" in result.stdout
     assert "4 left aside: ZIP: not read; unpack it; in a (1), b (1), c (1) and 1 more" in (
@@ -108,96 +85,96 @@ def decided(folder: Path, **cells: str) -> bytes:
 @pytest.mark.parametrize(
     "cells", [{"decision": "confirmed"}, {"message": "box 3: no ink; checked by a person"}]
 )
-def test_decisions_of_persons_are_not_replaced(folder, cells, predict):
-    assert predict("input", cwd=folder).returncode == 0
+def test_decisions_of_persons_are_not_replaced(folder, cells):
+    assert predict_here("input", cwd=folder).returncode == 0
     before = decided(folder, **cells)
-    refused = predict("input", cwd=folder)
+    refused = predict_here("input", cwd=folder)
     assert refused.returncode == 2 and "decisions of persons on 1 cards" in refused.stderr
     assert (folder / "vins.csv").read_bytes() == before
-    assert predict("input", "--output", "again/predictions.csv", cwd=folder).returncode == 0
+    assert predict_here("input", "--output", "again/predictions.csv", cwd=folder).returncode == 0
 
 
-def test_a_table_that_a_person_has_changed_is_put_aside_and_named(folder, predict):
-    assert predict("input", cwd=folder).returncode == 0
+def test_a_table_that_a_person_has_changed_is_put_aside_and_named(folder):
+    assert predict_here("input", cwd=folder).returncode == 0
     written = (folder / "vins.csv").read_bytes()
     by_hand = written.replace(CARDS[0].vin.encode(), b"1M8GDM9AXKP042788")
     (folder / "vins.csv").write_bytes(by_hand)
     assert by_hand != written
-    again = predict("input", cwd=folder)
+    again = predict_here("input", cwd=folder)
     assert again.returncode == 0 and "now called vins.earlier.csv" in again.stdout
     assert (folder / "vins.csv").read_bytes() == written
     assert (folder / "vins.earlier.csv").read_bytes() == by_hand
-    assert "now called" not in predict("input", cwd=folder).stdout
+    assert "now called" not in predict_here("input", cwd=folder).stdout
 
 
-def test_a_card_s_name_is_no_decision_in_a_table_without_such_columns(folder, predict):
+def test_a_card_s_name_is_no_decision_in_a_table_without_such_columns(folder):
     for name in ("two", "x; checked by a person"):  # whose names stand in each other's messages
         save(folder / "input" / name, CARDS[0])
-    assert predict("input", cwd=folder).returncode == 0
+    assert predict_here("input", cwd=folder).returncode == 0
     decided(folder)
     with pytest.raises(TableError, match="has a name like a decision"):
         read_vins(folder / "vins.csv")
 
 
-def test_decisions_that_a_spreadsheet_saved_in_its_way_are_not_replaced(folder, predict):
-    assert predict("input", cwd=folder).returncode == 0
+def test_decisions_that_a_spreadsheet_saved_in_its_way_are_not_replaced(folder):
+    assert predict_here("input", cwd=folder).returncode == 0
     decided(folder, decision="confirmed", clerk="\u041e\u043b\u0435\u043d\u0430")
     table = (folder / "vins.csv").read_text("utf-8").replace(",", ";").encode("cp1251")
     (folder / "vins.csv").write_bytes(table)
-    refused = predict("input", cwd=folder)
+    refused = predict_here("input", cwd=folder)
     assert refused.returncode == 2 and "may hold decisions" in refused.stderr
     assert (folder / "vins.csv").read_bytes() == table
 
 
-def test_a_file_of_another_kind_is_not_replaced(folder, predict):
+def test_a_file_of_another_kind_is_not_replaced(folder):
     scan, known = folder / "input/one/01.png", folder / "list.csv"
     known.write_text("vin\n1M8GDM9AXKP042788\n")
     for path in (scan, known):
         before = path.read_bytes()
-        refused = predict("input", "--output", path, "--known", known, cwd=folder)
+        refused = predict_here("input", "--output", path, "--known", known, cwd=folder)
         assert refused.returncode == 2 and f"{path} is there already" in refused.stderr
         assert path.read_bytes() == before
 
 
-def test_a_station_s_tables_are_not_replaced(folder, predict):
+def test_a_station_s_tables_are_not_replaced(folder):
     (folder / "checks.sqlite").write_bytes(b"")
-    refused = predict("input", cwd=folder)
+    refused = predict_here("input", cwd=folder)
     assert refused.returncode == 2 and "vin-reader check" in refused.stderr
     assert not (folder / "predictions.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["vins.csv", "VINS.csv", "vins.xlsx", "review.html"])
-def test_the_table_of_boxes_takes_no_other_file_s_name(folder, name, predict):
-    refused = predict("input", "--output", name, cwd=folder)
+def test_the_table_of_boxes_takes_no_other_file_s_name(folder, name):
+    refused = predict_here("input", "--output", name, cwd=folder)
     assert refused.returncode == 2 and name in refused.stderr
     assert [path.name for path in folder.iterdir()] == ["input"]
 
 
-def test_what_an_earlier_reading_left_does_not_look_current(folder, predict):
-    assert predict("input", cwd=folder).returncode == 0
+def test_what_an_earlier_reading_left_does_not_look_current(folder):
+    assert predict_here("input", cwd=folder).returncode == 0
     before = (folder / "vins.csv").read_bytes()
     cv2.imwrite(str(folder / "box.png"), CARDS[0].boxes[0])
-    result = predict("box.png", cwd=folder)
+    result = predict_here("box.png", cwd=folder)
     assert result.returncode == 0 and "vins.earlier.csv" in result.stdout
     names = {path.name for path in folder.iterdir()}
     assert {"vins.earlier.csv", "vins.earlier.xlsx", "review.earlier.html"} < names
     assert not {"vins.csv", "vins.xlsx", "review.html"} & names
     assert (folder / "vins.earlier.csv").read_bytes() == before
-    assert predict("input", cwd=folder).returncode == 0
-    assert predict("box.png", "--output", "other.csv", cwd=folder).returncode == 0
+    assert predict_here("input", cwd=folder).returncode == 0
+    assert predict_here("box.png", "--output", "other.csv", cwd=folder).returncode == 0
     assert (folder / "vins.csv").read_bytes() == before  # of predictions.csv, not of other.csv
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
-def test_an_output_that_is_a_link_stays_one(folder, predict):
+def test_an_output_that_is_a_link_stays_one(folder):
     (folder / "far").mkdir()
     (folder / "far/table.csv").write_text("")
     (folder / "out.csv").symlink_to("far/table.csv")
-    assert predict("input", "--output", "out.csv", cwd=folder).returncode == 0
+    assert predict_here("input", "--output", "out.csv", cwd=folder).returncode == 0
     assert (folder / "out.csv").is_symlink() and len(rows(folder / "far/table.csv")) == 17
     (folder / "stdout").symlink_to("/proc/self/fd/1")  # as /dev/stdout is
     for stream in ("stdout", "/proc/self/fd/1"):
-        refused = predict("input", "--output", stream, cwd=folder)
+        refused = predict_here("input", "--output", stream, cwd=folder)
         assert refused.returncode == 2 and "no ordinary file" in refused.stderr
     assert (folder / "stdout").is_symlink()
 
@@ -242,9 +219,9 @@ def test_what_is_no_such_table_says_so(tmp_path, content, says):
     assert str(path) in str(error.value)
 
 
-def test_the_workbook_has_the_rows_of_the_table(folder, predict):
+def test_the_workbook_has_the_rows_of_the_table(folder):
     save(folder / "input/sixteen = a %20 # card", CARDS[1], range(2, 18))
-    assert predict("input", cwd=folder).returncode == 0
+    assert predict_here("input", cwd=folder).returncode == 0
     sheet = openpyxl.load_workbook(folder / "vins.xlsx")["vins"]
     shown = [[cell.value or "" for cell in row] for row in sheet.iter_rows()]
     table = [row for _, row in read_table(folder / "vins.csv", VinRow._fields)]
@@ -255,7 +232,7 @@ def test_the_workbook_has_the_rows_of_the_table(folder, predict):
     doubtful = [row["status"] == "review" for row in table]
     assert [colour != "00000000" for colour in colours] == doubtful
     before = (folder / "vins.xlsx").read_bytes()
-    assert predict("input", cwd=folder).returncode == 0
+    assert predict_here("input", cwd=folder).returncode == 0
     assert (folder / "vins.xlsx").read_bytes() == before
 
 
@@ -318,15 +295,15 @@ def test_every_text_is_used():
     ],
 )
 def test_the_console_speaks_the_system_s_language_or_the_one_named(
-    folder, predict, monkeypatch, arguments, locale, says
+    folder, monkeypatch, arguments, locale, says
 ):
     monkeypatch.setenv("LC_ALL", locale)
-    result = predict("input", *arguments, cwd=folder)
+    result = predict_here("input", *arguments, cwd=folder)
     assert result.returncode == 0 and says in result.stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
-def test_no_name_commands_the_terminal(tmp_path, predict):
+def test_no_name_commands_the_terminal(tmp_path):
     name = "\x1b[31mred\udcff"
     (tmp_path / name / "card").mkdir(parents=True)
     box = cv2.imencode(".png", CARDS[0].boxes[0])[1].tobytes()
@@ -335,14 +312,14 @@ def test_no_name_commands_the_terminal(tmp_path, predict):
     (tmp_path / name / "box.png").write_bytes(cv2.imencode(".png", CARDS[0].boxes[0])[1])
     (tmp_path / name / "x.\x1b[2J").write_bytes(b"text")
     for arguments in ([name], [name, "--output", "vins.csv"], [f"{name}-missing"]):
-        result = predict(*arguments, cwd=tmp_path)
+        result = predict_here(*arguments, cwd=tmp_path)
         assert "\x1b" not in result.stdout + result.stderr and "Traceback" not in result.stderr
     assert (tmp_path / "vins.xlsx").exists()
 
 
-def test_an_empty_folder_says_what_lies_there(tmp_path, predict):
+def test_an_empty_folder_says_what_lies_there(tmp_path):
     (tmp_path / "input").mkdir()
     (tmp_path / "input/scans.zip").write_bytes(b"PK\3\4" + bytes(60))
-    result = predict("input", cwd=tmp_path)
+    result = predict_here("input", cwd=tmp_path)
     assert result.returncode == 2 and "no images" in result.stderr
     assert "1 left aside: ZIP" in result.stderr
