@@ -6,7 +6,9 @@ Combs of 14 to 20 boxes are compared, and 17 must win clearly. Whatever stays un
 `FieldNotFound`: a wrong cut would be a wrong number.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -25,11 +27,17 @@ WORKING_WIDTH = 1400  # pixels to which a field is scaled while its boxes are lo
 MAX_ANGLE = 4.0  # degrees; 3 are asked for
 BOX_HEIGHT = 64  # pixels of a box's height on the straightened field
 MARGIN = 8  # pixels kept above and below it
+NEAR = BOX_HEIGHT // 20  # pixels between an upright and where a comb wants it
 PLACES = 150  # of a comb, from where the long lines begin and end, that are compared in detail
 CONTRASTS = 0.7, 0.4  # the printed lines may be as dark as the pen, or much paler
 GAPS = np.arange(0, 0.41, 0.03)  # gap between boxes, as a share of the distance box to box
 
+MOST_SHIFT = WORKING_WIDTH // 24  # rows by which a line at MAX_ANGLE is off at its ends, and more
 BENDS = np.arange(-12, 13, 3)  # pixels by which perspective may shift the middle of a comb
+
+# Of a comb's score: uprights where it wants them, the share of uprights that it explains, of the
+# long lines that it spans, and that these begin and end with it.
+HIT, USED, SPAN, END = 0.4, 0.3, 0.2, 0.1
 
 # Shares from 0 to 1, chosen on composed fields: the clearest wrong cut had less.
 MIN_SCORE = 0.45  # of the printed uprights and long lines where the comb wants them
@@ -75,27 +83,22 @@ def locate_boxes(grey: Grey) -> Floats:
     size = WORKING_WIDTH, max(round(height * scale), 1)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     resized = cv2.resize(grey, size, interpolation=interpolation)
-    best = None
-    for contrast in CONTRASTS:
-        ink = _ink(resized, contrast)
-        if not ink.any():
-            continue
-        rotation, rotated = _straighten(ink)
-        for top, bottom in _line_pairs(rotated):
-            warp, strip = _rectify(rotated, top, bottom)
-            comb, posts = _best_comb(strip)
-            if best is None or comb.score > best[0].score:
-                best = comb, posts, warp @ np.vstack([rotation, [0, 0, 1]])
-    if best is None:
+    strips = [strip for ink in _inks(resized) for strip in _strips(ink)]
+    if not strips:
         raise FieldNotFound("no two long printed lines found")
-    comb, posts, warp = best
-    if comb.score < MIN_SCORE:
+    best, least = None, MIN_SCORE
+    for strip, warp in sorted(strips, key=lambda pair: -pair[0].rails.mean()):
+        comb = _best_comb(strip, least)
+        if comb:
+            best, least = (comb, strip, warp), comb.score
+    if best is None:
         raise FieldNotFound("no row of printed boxes found")
+    comb, strip, warp = best
     if comb.count != BOXES:
         raise FieldNotFound(f"{comb.count} boxes found, a field has {BOXES}")
-    if comb.lead < MIN_LEAD:
-        raise FieldNotFound(f"{BOXES} or {comb.rival} boxes: the printed lines are unclear")
-    edges, inset = _fit(comb, posts)
+    if rival := _rival(strip, comb):
+        raise FieldNotFound(f"{BOXES} or {rival} boxes: the printed lines are unclear")
+    edges, inset = _fit(comb, strip.posts)
     corners = np.empty((BOXES, 4, 2))
     corners[:, [0, 3], 0], corners[:, [1, 2], 0] = edges[:, :1] + inset, edges[:, 1:] - inset
     corners[:, :2, 1], corners[:, 2:, 1] = MARGIN + inset, MARGIN + BOX_HEIGHT - inset
@@ -104,30 +107,60 @@ def locate_boxes(grey: Grey) -> Floats:
     return located
 
 
-def _ink(grey: Grey, contrast: float) -> Mask:
-    """Mask of what is darker than the paper around it, in uneven light too.
-
-    `contrast`: how dark, as a share of what divides pen and paper best.
-    """
+def _inks(grey: Grey) -> Iterator[Mask]:
+    """Masks of what is darker than the paper around it, in uneven light too, one a contrast."""
     smooth = cv2.GaussianBlur(grey, (3, 3), 0)
     side = max(grey.shape[0] // 5, 15) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (side, side))
     darkness = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, kernel)
     otsu, _ = cv2.threshold(darkness, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     grain = 2.5 * np.median(darkness)
-    ink: Mask = darkness > max(contrast * otsu, grain, 12)
-    return ink.astype(np.uint8)
+    for contrast in CONTRASTS:
+        ink: Mask = (darkness > max(contrast * otsu, grain, 12)).view(np.uint8)
+        if ink.any():
+            yield ink
 
 
-def _row_profile(x: Floats, y: Ints, slope: float, height: int) -> Floats:
-    rows = np.round(y - slope * x).astype(int)
-    return np.bincount(rows[(rows >= 0) & (rows < height)], minlength=height).astype(float)
+def _strips(ink: Mask) -> Iterator[tuple["_Strip", Floats]]:
+    """What lies between any two long lines, and the (3, 3) warp from the image to there."""
+    rotation, rotated = _straighten(ink)
+    for top, bottom in _line_pairs(rotated):
+        warp, strip = _rectify(rotated, top, bottom)
+        yield _Strip.of(strip), warp @ np.vstack([rotation, [0, 0, 1]])
 
 
-def _best_slope(x: Floats, y: Ints, slopes: Floats, height: int) -> float:
-    """The slope along which the ink lies in the fewest rows."""
-    sharpness = [np.sum(_row_profile(x, y, slope, height) ** 2) for slope in slopes]
-    return float(slopes[int(np.argmax(sharpness))])
+@lru_cache(maxsize=8)  # two are asked for in every field
+def _leanings(middle: float, reach: float, count: int) -> tuple[Floats, Ints]:
+    """So many slopes about `middle`, and by how many rows each shifts the ink of a column about the
+    middle of the field: (count, 2 * WORKING_WIDTH), in even rows and then in odd ones."""
+    slopes = middle + np.linspace(-reach, reach, count)
+    columns = np.arange(WORKING_WIDTH) - WORKING_WIDTH / 2
+    rows = np.array([[128.0], [129.0]])  # halves are rounded to even rows
+    shifts = np.rint(rows - slopes[:, None, None] * columns) - rows
+    return slopes, shifts.reshape(count, -1).astype(np.intp)
+
+
+def _straightest(
+    x: Ints, y: Ints, height: int, leanings: tuple[Floats, Ints]
+) -> tuple[float, Ints]:
+    """The slope along which the ink lies in the fewest rows, and how much lies in each row then."""
+    slopes, shifts = leanings
+    places = y % 2 * WORKING_WIDTH + x
+    space = height + 2 * MOST_SHIFT
+
+    def profiles(which: Ints, some: Any) -> Ints:
+        """Of these slopes, by some of the ink: (slopes, rows)."""
+        rows = shifts[which].take(places[some], axis=1) + y[some] + MOST_SHIFT
+        rows += np.arange(len(which))[:, None] * space
+        inked = np.bincount(rows.ravel(), minlength=len(which) * space).reshape(-1, space)
+        return inked[:, MOST_SHIFT : MOST_SHIFT + height]
+
+    # Few columns tell which slopes are worth comparing in all of them.
+    sharpness = (profiles(np.arange(len(slopes)), x % 16 == 0) ** 2).sum(axis=1)
+    likely = np.flatnonzero(sharpness >= 0.96 * sharpness.max())
+    inked = profiles(likely, slice(None))
+    best = int((inked**2).sum(axis=1).argmax())
+    return float(slopes[likely[best]]), inked[best]
 
 
 def _straighten(ink: Mask) -> tuple[Floats, Mask]:
@@ -137,10 +170,8 @@ def _straighten(ink: Mask) -> tuple[Floats, Mask]:
     y, x = np.nonzero(cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, 15), np.uint8)))
     if not len(x):
         return np.eye(2, 3), ink
-    x = x - width / 2
-    limit = np.tan(np.radians(MAX_ANGLE))
-    slope = _best_slope(x, y, np.linspace(-limit, limit, 81), height)
-    slope = _best_slope(x, y, slope + np.linspace(-0.002, 0.002, 17), height)
+    slope, _ = _straightest(x, y, height, _leanings(0.0, np.tan(np.radians(MAX_ANGLE)), 81))
+    slope, _ = _straightest(x, y, height, _leanings(slope, 0.002, 17))
     rotation = cv2.getRotationMatrix2D(
         (width / 2, height / 2), float(np.degrees(np.arctan(slope))), 1.0
     )
@@ -167,8 +198,7 @@ def _line_pairs(ink: Mask) -> list[tuple[RowAndSlope, RowAndSlope]]:
     lines = {}
     for row in rows:
         near = np.abs(y - row) <= least / 2
-        slope = _best_slope(x[near] - width / 2, y[near], np.linspace(-0.012, 0.012, 49), height)
-        fitted = _row_profile(x[near] - width / 2, y[near], slope, height)
+        slope, fitted = _straightest(x[near], y[near], height, _leanings(0.0, 0.012, 49))
         centre = np.average(np.arange(height), weights=fitted * (fitted > fitted.max() / 2))
         lines[row] = centre - slope * width / 2, slope
     return [(lines[a], lines[b]) for a in rows for b in rows if least <= b - a <= most]
@@ -202,64 +232,91 @@ class _Comb:
     right: float
     gap: float
     bend: float = 0.0
-    lead: float = 0.0
-    rival: int = 0
 
 
-def _best_comb(strip: Mask) -> tuple[_Comb, Floats]:
-    """The best of the combs of all `COUNTS`, gaps and places, and where there are uprights."""
-    inside = strip[MARGIN : MARGIN + BOX_HEIGHT]
-    upright = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((9, 1), np.uint8))
-    upright = cv2.morphologyEx(upright, cv2.MORPH_OPEN, np.ones((13, 1), np.uint8))
-    thick = cv2.dilate(upright, np.ones((1, 3), np.uint8))  # leaning a little is still upright
-    posts = thick.mean(axis=0)
-    # Strokes of characters stand upright too, but seldom over the whole height.
-    posts = np.clip((posts - 0.4) / 0.4, 0, 1)
-    ends = np.concatenate([thick[3:11], thick[-11:-3]]).mean(axis=0)  # and seldom so near the lines
-    posts *= np.clip(ends / 0.6, 0, 1)
-    rails = [strip[MARGIN - 3 : MARGIN + 4], strip[-MARGIN - 3 : -MARGIN + 4]]
-    rails = np.mean([rail.max(axis=0) for rail in rails], axis=0)
-    rails = cv2.blur(rails[None], (BOX_HEIGHT // 4, 1))[0]
-    combs = [_place(posts, rails, count) for count in COUNTS]
-    combs.sort(key=lambda comb: comb.score, reverse=True)
-    best = combs[0]
-    best.lead, best.rival = best.score - combs[1].score, combs[1].count
-    return best, posts
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """What a straightened field shows in each column, from 0 to 1: `posts`, how surely there is a
+    printed upright; `near`, the surest within reach; `explained`, the share of all posts within
+    reach; `rails`, how surely the two long lines run there."""
+
+    posts: Floats
+    near: Floats
+    explained: Floats
+    rails: Floats
+
+    @classmethod
+    def of(cls, strip: Mask) -> "_Strip":
+        """Of the mask between two long lines."""
+        inside = strip[MARGIN : MARGIN + BOX_HEIGHT]
+        upright = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((9, 1), np.uint8))
+        upright = cv2.morphologyEx(upright, cv2.MORPH_OPEN, np.ones((13, 1), np.uint8))
+        thick = cv2.dilate(upright, np.ones((1, 3), np.uint8))  # leaning a little is still upright
+        posts = thick.mean(axis=0)
+        # Strokes of characters stand upright too, but seldom over the whole height ...
+        posts = np.clip((posts - 0.4) / 0.4, 0, 1)
+        ends = np.concatenate([thick[3:11], thick[-11:-3]]).mean(axis=0)
+        posts *= np.clip(ends / 0.6, 0, 1)  # ... and seldom so near the lines.
+        both = [strip[MARGIN - 3 : MARGIN + 4], strip[-MARGIN - 3 : -MARGIN + 4]]
+        rails = np.mean([rail.max(axis=0) for rail in both], axis=0)
+        rails = cv2.blur(rails[None], (BOX_HEIGHT // 4, 1))[0]
+        reach = 2 * NEAR + 1
+        near = cv2.dilate(posts[None], np.ones((1, reach)))[0]
+        explained = cv2.blur(posts[None], (reach, 1), borderType=cv2.BORDER_CONSTANT)[0] * reach
+        return cls(posts, near, explained / (posts.sum() + 1e-9), rails)
 
 
-def _place(posts: Floats, rails: Floats, count: int) -> _Comb:
-    """The best comb of `count` boxes."""
-    width = len(posts)
-    reach = BOX_HEIGHT // 20
-    near = cv2.dilate(posts[None], np.ones((1, 2 * reach + 1)))[0]
-    total = posts.sum() + 1e-9
-    explained = cv2.blur(posts[None], (2 * reach + 1, 1), borderType=cv2.BORDER_CONSTANT)[0]
-    explained *= 2 * reach + 1
-    left, right, outer = _likely_places(rails, count, reach)
-    best = _Comb(-np.inf if len(left) else 0.0, count, 0, width - 1, 0.0)
-    for gap in GAPS if len(left) else ():
-        pitch = (right - left) / (count - gap)
-        starts = left[:, None] + pitch[:, None] * np.arange(count)
-        stops = starts + (1 - gap) * pitch[:, None]
-        edges = np.concatenate([starts, stops[:, -1:]] if gap == 0 else [starts, stops], axis=1)
-        at = np.clip(np.round(edges).astype(int), 0, width - 1)
-        hits = near[at]
-        # the outer lines are often missing, so they count for half
-        weights = np.ones(at.shape[1])
-        weights[[0, -1]] = 0.5
-        hit = hits @ weights / weights.sum()
-        used = np.minimum(explained[at].sum(axis=1) / total, 1)
-        # A needless gap explains no more.
-        score = 0.4 * hit + 0.3 * used + outer - 0.01 * (gap > 0)
-        winner = int(score.argmax())
-        if score[winner] > best.score:
-            best = _Comb(float(score[winner]), count, left[winner], right[winner], gap)
+def _best_comb(strip: _Strip, least: float) -> _Comb | None:
+    """The best of the combs of all `COUNTS`, gaps and places whose score is above `least`."""
+    best = None
+    for count in sorted(COUNTS, key=lambda count: count != BOXES):  # likeliest first: fewer follow
+        if comb := _place(strip, count, least):
+            best, least = comb, comb.score
     return best
 
 
-def _likely_places(rails: Floats, count: int, reach: int) -> tuple[Floats, Floats, Floats]:
-    """Where a comb of `count` boxes may begin and end, `reach` pixels between two beginnings, and
-    the part of its score that the long lines give: the best `PLACES`, none without such lines."""
+def _rival(strip: _Strip, best: _Comb) -> int:
+    """The number of boxes of the best other comb, if `best` leads by less than `MIN_LEAD`; 0."""
+    others = (_place(strip, n, best.score - MIN_LEAD) for n in COUNTS if n != best.count)
+    return max(((comb.score, comb.count) for comb in others if comb), default=(0.0, 0))[1]
+
+
+def _place(strip: _Strip, count: int, least: float) -> _Comb | None:
+    """The best comb of `count` boxes whose score is above `least`."""
+    # However well the uprights fit, they add no more than `HIT` and `USED`.
+    left, right, outer = _likely_places(strip.rails, count, least - HIT - USED)
+    best = None
+    for gap in GAPS:
+        possible = np.count_nonzero(outer > least - HIT - USED)  # the best places come first
+        if not possible:
+            break
+        left, right, outer = left[:possible], right[:possible], outer[:possible]
+        share, _ = _shares(count, gap)
+        at = np.rint(left[:, None] + (right - left)[:, None] * share).astype(np.intp)
+        if not gap:
+            at = at[:, [0, *range(1, 2 * count, 2)]]  # neighbours share an upright
+        # the outer lines are often missing, so they count for half
+        weights = np.ones(at.shape[1])
+        weights[[0, -1]] = 0.5
+        hit = strip.near.take(at, mode="clip") @ weights / weights.sum()
+        score = HIT * hit + outer - 0.01 * (gap > 0)  # a needless gap explains no more
+        good = np.flatnonzero(score > least - USED)
+        if not good.size:
+            continue
+        used = np.minimum(strip.explained.take(at[good], mode="clip").sum(axis=1), 1)
+        score = score[good] + USED * used
+        winner = int(score.argmax())
+        if score[winner] > least:
+            place = good[winner]
+            least = float(score[winner])
+            best = _Comb(least, count, left[place], right[place], gap)
+    return best
+
+
+def _likely_places(rails: Floats, count: int, least: float) -> tuple[Floats, Floats, Floats]:
+    """Where a comb of `count` boxes may begin and end, `NEAR` pixels between two beginnings, and
+    the part of its score that the long lines give: the best `PLACES` in which this is above
+    `least`, none without such lines."""
     width = len(rails)
     # The long lines say roughly where the field begins and ends.
     present = np.flatnonzero(rails > 0.4)
@@ -267,22 +324,27 @@ def _likely_places(rails: Floats, count: int, reach: int) -> tuple[Floats, Float
         return (np.empty(0),) * 3
     rough_left, rough_right = present[0], present[-1]
     slack = int(0.8 * (rough_right - rough_left) / count)
-    lefts = np.arange(max(rough_left - slack, -4), rough_left + slack + 1, reach)
-    rights = np.arange(rough_right - slack, min(rough_right + slack, width + 3) + 1, reach)
-    left, right = (a.ravel() for a in np.meshgrid(lefts, rights))
-    possible = right - left > count * BOX_HEIGHT / 4
-    left, right = left[possible], right[possible]
     covered = np.concatenate([[0], np.cumsum(rails)])
+    # Cheap first: no comb spans more than all that is there, in fewer columns than these.
+    most = covered[-1] / (rough_right - rough_left - 2 * slack)
+    if SPAN * min(most, 1) + 2 * END <= least:
+        return (np.empty(0),) * 3
+    lefts = np.arange(max(rough_left - slack, -4), rough_left + slack + 1, NEAR)
+    rights = np.arange(rough_right - slack, min(rough_right + slack, width + 3) + 1, NEAR)
+    left, right = (a.ravel() for a in np.meshgrid(lefts, rights))
 
     def share(start: Floats, stop: Floats) -> Floats:
         """Share of the way from `start` to `stop` along which there is a long line."""
-        first, last = (np.clip(np.round(x), 0, width).astype(int) for x in (start, stop))
-        lined: Floats = (covered[last] - covered[first]) / (stop - start)
+        first, last = (np.rint(x).astype(np.intp) for x in (start, stop))
+        ink = covered.take(last, mode="clip") - covered.take(first, mode="clip")
+        lined: Floats = ink / (stop - start)
         return lined
 
     # Share of the comb that has long lines, and of the long lines that the comb spans ...
     within = share(left, right)
-    span = np.minimum(within, within * (right - left) / (covered[-1] + 1e-9))
+    span = SPAN * np.minimum(within, within * (right - left) / (covered[-1] + 1e-9))
+    possible = (right - left > count * BOX_HEIGHT / 4) & (span + 2 * END > least)
+    left, right, span = left[possible], right[possible], span[possible]
     # ... which run through the outermost boxes and not on to one more.
     pitch = (right - left) / count
     end = np.minimum(
@@ -290,8 +352,8 @@ def _likely_places(rails: Floats, count: int, reach: int) -> tuple[Floats, Float
     ) + np.minimum(
         share(right - 0.6 * pitch, right), 1 - share(right + 0.1 * pitch, right + 0.7 * pitch)
     )
-    outer = 0.2 * span + 0.1 * end
-    likely = np.argsort(-outer, kind="stable")[:PLACES]
+    outer = span + END * end
+    likely = np.argsort(-outer, kind="stable")[: min(PLACES, np.count_nonzero(outer > least))]
     return left[likely], right[likely], outer[likely]
 
 
@@ -299,15 +361,14 @@ def _sharpen(comb: _Comb, posts: Floats) -> None:
     """Set place, gap and bend anew, where the comb meets the uprights' middles and not only comes
     near: bent by perspective, and with a smaller gap than theirs, it may come near all of them."""
     sharp = cv2.blur(posts[None], (3, 1))[0]
-    near = np.arange(-(BOX_HEIGHT // 20), BOX_HEIGHT // 20 + 1)
+    near = np.arange(-NEAR, NEAR + 1)
     left, right, bend = (
         side.reshape(-1, 1) for side in np.meshgrid(comb.left + near, comb.right + near, BENDS)
     )
     best = -np.inf
     for gap in GAPS:
-        edges = _edges(left, right, comb.count, gap, bend)
-        at = np.clip(np.round(edges).astype(int), 0, len(posts) - 1)
-        score = sharp[at].mean(axis=1) - 0.01 * (gap > 0)  # as it was compared before
+        at = np.rint(_edges(left, right, comb.count, gap, bend)).astype(np.intp)
+        score = sharp.take(at, mode="clip").mean(axis=1) - 0.01 * (gap > 0)  # as compared before
         winner = int(score.argmax())
         if score[winner] > best:
             best = score[winner]
@@ -318,12 +379,17 @@ def _sharpen(comb: _Comb, posts: Floats) -> None:
 def _edges(left: Any, right: Any, count: int, gap: float, bend: Any) -> Floats:
     """Left and right edge of every box, (..., 2 * count), of combs of which perspective has shifted
     the middle by `bend` pixels; left, right, bend: numbers, or (..., 1)."""
-    pitch = (right - left) / (count - gap)
-    starts = left + pitch * np.arange(count)
-    x = np.stack([starts, starts + (1 - gap) * pitch], axis=-1).reshape(*starts.shape[:-1], -1)
-    share = (x - left) / (right - left)
-    edges: Floats = x + 4 * bend * share * (1 - share)
+    share, bent = _shares(count, gap)
+    edges: Floats = left + (right - left) * share + bend * bent
     return edges
+
+
+@lru_cache(maxsize=512)
+def _shares(count: int, gap: float) -> tuple[Floats, Floats]:
+    """Where the edges are, as shares of the comb, and how far its bend shifts each."""
+    starts = np.arange(count)
+    share = np.stack([starts, starts + 1 - gap], axis=1).ravel() / (count - gap)
+    return share, 4 * share * (1 - share)
 
 
 def _fit(comb: _Comb, posts: Floats) -> tuple[Floats, float]:
