@@ -41,7 +41,7 @@ def main() -> None:
         }
         for part, of_part in sets.items()
     }
-    calibration = transfer.calibrate(said["validation"], how.target_risk, how.risks)
+    calibration = transfer.calibrate(said["validation"], how)
     read = {
         part: {name: answers.read(calibration.temperature) for name, answers in of_part.items()}
         for part, of_part in said.items()

@@ -61,7 +61,7 @@ def calibrated(count, sureness, seed=0):
 
 
 def threshold(**read: card_scores.Cards) -> float:
-    return card_scores._threshold(read, EVALUATE.target_risk)
+    return card_scores._threshold(read, dict.fromkeys(read, 1.0), EVALUATE.target_risk)
 
 
 def test_one_threshold_keeps_the_target_risk_on_other_cards():

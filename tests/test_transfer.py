@@ -1,13 +1,21 @@
 """One calibration for hands of several sources, and the table that sets them side by side."""
 
+from pathlib import Path
+
 from vintraining.data.dataset import class_weights
+from vintraining.hands.labelled import CHECKED
+from vintraining.parameters import load
 from vintraining.scores import accepting, charts, figures, transfer
 
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from vinreader.spec import CHARACTERS, INDEX
+from vinreader.spec import BOXES, CHARACTERS, INDEX
+
+HOW = load(Path(__file__).parents[1] / "params.yaml").evaluate.model_copy(
+    update={"target_risk": 0.01}
+)
 
 
 def answers(seed: int, sureness: float, right: float, classes: int = 33) -> transfer.Answers:
@@ -25,7 +33,7 @@ def origins() -> dict[str, transfer.Answers]:
 
 
 def test_the_threshold_keeps_the_target_risk_on_other_hands(origins):
-    found = transfer.calibrate(origins, target_risk=0.01)
+    found = transfer.calibrate(origins, HOW)
     errors = []
     for seed, right, classes in ((11, 6.0, 33), (12, 4.0, 10)):
         others = answers(seed, 2.0, right, classes)  # nobody chose anything on these
@@ -39,7 +47,8 @@ def test_the_threshold_keeps_the_target_risk_on_other_hands(origins):
 def test_a_small_source_does_not_end_all_acceptance(origins):
     few = answers(5, 2.0, 6.0, classes=10)
     few = transfer.Answers(few.logits[:200], few.labels[:200])
-    found = transfer.calibrate({"home": origins["home"], "few": few}, 0.005)
+    how = HOW.model_copy(update={"target_risk": 0.005})
+    found = transfer.calibrate({"home": origins["home"], "few": few}, how)
     assert found.threshold < 1
 
 
@@ -47,10 +56,38 @@ def test_sources_weigh_the_same_in_the_temperature_however_large(origins):
     home, abroad = origins["home"], answers(3, 4.0, 4.0)
     twice = transfer.Answers(np.tile(home.logits, (3, 1)), np.tile(home.labels, 3))
     once, again = (
-        transfer.calibrate({"home": one, "abroad": abroad}, 0.01).temperature
+        transfer.calibrate({"home": one, "abroad": abroad}, HOW).temperature
         for one in (home, twice)
     )
     assert once == pytest.approx(again, rel=1e-4)
+
+
+def test_an_archive_weighs_as_much_as_it_has_checked_cards_and_the_others_as_the_prior():
+    prior = HOW.prior_cards
+    weights = [
+        transfer.evidence({"emnist": 9000, "letters": 90, CHECKED: cards * BOXES}, prior)
+        for cards in (3, prior, 100 * prior)
+    ]
+    assert [each["emnist"] for each in weights] == [each["letters"] for each in weights]
+    few, as_many, most = (each[CHECKED] for each in weights)
+    assert few < 0.1 and as_many == 0.5 and most > 0.98
+    assert [sum(each.values()) for each in weights] == pytest.approx([1, 1, 1])
+    assert transfer.evidence({CHECKED: BOXES}, prior) == {CHECKED: 1}
+
+
+@pytest.mark.parametrize("right, opens", [(8.0, True), (4.0, False)], ids=["surer", "worse"])
+def test_the_more_cards_an_archive_has_checked_the_more_its_own_hands_set_the_threshold(
+    origins, right, opens
+):
+    theirs = answers(6, 2.0, right)
+
+    def threshold(cards: int) -> float:
+        some = slice(cards * BOXES)
+        checked = transfer.Answers(theirs.logits[some], theirs.labels[some])
+        return transfer.calibrate(origins | {CHECKED: checked}, HOW).threshold
+
+    few, many = threshold(2), threshold(300)
+    assert many < few - 0.02 if opens else many > few + 0.02
 
 
 def test_with_the_kind_known_a_digit_is_only_taken_for_digits():
@@ -62,7 +99,7 @@ def test_with_the_kind_known_a_digit_is_only_taken_for_digits():
 
 
 def test_figures_are_those_of_scikit_learn(origins):
-    found = transfer.calibrate(origins, 0.01)
+    found = transfer.calibrate(origins, HOW)
     test = answers(4, 2.0, 4.0)
     read = test.read(found.temperature)
     told = figures.figures(read, found.threshold, bins=15)

@@ -165,6 +165,7 @@ class Evaluate(Section):
     bins: Annotated[int, Field(ge=2, le=100)]
     pairs: Annotated[int, Field(ge=1, le=528)]
     cards: Annotated[int, Field(ge=10, le=100_000)]
+    prior_cards: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Export(Section):

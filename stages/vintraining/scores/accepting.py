@@ -3,9 +3,9 @@
 The largest set whose expected share of errors is at most `evaluate.target_risk`: readings are
 accepted from the most confident down as long as the mean of 1 - confidence, the selective risk that
 a calibrated reader expects (Geifman and El-Yaniv, arXiv 1705.08500), stays within it. The threshold
-follows from validation readings that no network was trained on, every source of them alike; then
-the sources are checked one by one. What it accepts, and how many of these are wrong, is measured on
-test readings.
+follows from validation readings that no network was trained on, an archive's own the more the more
+there are; then the sources are checked one by one. What it accepts, and how many of these are
+wrong, is measured on test readings.
 """
 
 from collections.abc import Iterable
@@ -24,11 +24,12 @@ DRAWS = 2000  # of the bootstrap
 
 @dataclass(frozen=True)
 class Readings:
-    """Validation readings of one source."""
+    """Validation readings of one source, and how much it weighs beside the others."""
 
     confidence: np.ndarray  # float (N,), 0 to 1
     wrong: np.ndarray  # bool (N,)
     weights: np.ndarray | None = None  # float (N,), share of each reading; all alike without
+    evidence: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,12 @@ def threshold(sources: Iterable[Readings], target_risk: float) -> float:
 
 def by_expected_risk(sources: list[Readings], target_risk: float) -> float:
     """The lowest confidence from which the mean of 1 - confidence is at most `target_risk`, every
-    source weighing the same; `NOTHING` where there is none."""
+    source weighing as much as its `evidence`; `NOTHING` where there is none."""
     if not sources:
         return NOTHING
     confidence = np.concatenate([source.confidence for source in sources])
-    weights = np.concatenate([_shares(s.weights, len(s.confidence)) for s in sources])
+    shares = [_shares(source.weights, len(source.confidence)) for source in sources]
+    weights = np.concatenate([s.evidence * each for s, each in zip(sources, shares, strict=True)])
     ordered, share, doubt, _ = from_the_top(confidence, 1 - confidence, weights)
     fitting = ordered[doubt / share <= target_risk]
     return float(fitting[-1]) if len(fitting) else NOTHING

@@ -22,6 +22,7 @@ from vintraining.numbers.statistics import Real
 from vintraining.parameters import Numbers, Parameters
 from vintraining.scores import accepting, figures
 from vintraining.scores.figures import Read
+from vintraining.scores.transfer import evidence
 
 import numpy as np
 from tqdm import tqdm
@@ -78,6 +79,14 @@ class Written:
     own: Read
     hands: dict[str, list[Read]]
 
+    def boxes(self) -> dict[str, int]:
+        """How many characters there are of each origin that cards are made of."""
+        hands = {name: pools for name, pools in self.hands.items() if pools}
+        return {
+            name: sum(len(read.labels) for read in pools)
+            for name, pools in ({OWN: [self.own]} | hands).items()
+        }
+
 
 def written(source: str, part: str, read: dict[str, Read]) -> Written:
     """What the cards of a part are written with: its characters, and the writers who wrote all
@@ -111,7 +120,8 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     real, chosen = _chosen(parameters, rng)
     held_out = bool(real.vins)
     read = _read_all(validation, chosen, rng)
-    by_risk = {risk: _threshold(read, risk) for risk in (how.target_risk, *how.risks)}
+    weigh = evidence(validation.boxes(), how.prior_cards)
+    by_risk = {risk: _threshold(read, weigh, risk) for risk in (how.target_risk, *how.risks)}
     threshold = by_risk[how.target_risk]
     origins = {name: len(cards.right) for name, cards in read.items()}
     tested = _read_all(test, chosen, rng)
@@ -132,8 +142,11 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
     return Scores(threshold, by_risk, origins, told, cards)
 
 
-def _threshold(read: dict[str, Cards], target_risk: float) -> float:
-    sources = (accepting.Readings(cards.confidence, ~cards.right) for cards in read.values())
+def _threshold(read: dict[str, Cards], weigh: dict[str, float], target_risk: float) -> float:
+    sources = (
+        accepting.Readings(cards.confidence, ~cards.right, evidence=weigh[name])
+        for name, cards in read.items()
+    )
     return round(accepting.threshold(sources, target_risk), 5)
 
 

@@ -4,13 +4,14 @@ A network is surest of itself on what it was trained on. So temperature and thre
 validation characters of every source, none of which was trained on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vintraining.data import dataset
 from vintraining.data.dataset import Characters, class_weights
 from vintraining.hands import labelled
+from vintraining.parameters import Evaluate
 from vintraining.scores import accepting, figures
 from vintraining.scores.figures import Read
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from vinreader.litert import softmax
 from vinreader.number.vin import check_digit_status
-from vinreader.spec import CHARACTERS
+from vinreader.spec import BOXES, CHARACTERS
 
 SPLIT = Path("data/split")
 
@@ -60,26 +61,39 @@ def load_sets(source: str, part: str) -> dict[str, Characters]:
     return sets
 
 
-def calibrate(
-    validation: dict[str, Answers], target_risk: float, risks: Sequence[float] = ()
-) -> Calibration:
+def evidence(boxes: Mapping[str, int], prior_cards: int) -> dict[str, float]:
+    """How much each source weighs, 0 to 1, together 1: an archive's own held-out cards as many as
+    they are, all others together as `prior_cards`, each of them the same.
+
+    Args:
+        boxes: how many characters there are of each source.
+    """
+    cards = boxes.get(labelled.CHECKED, 0) / BOXES
+    others = len(boxes) - (labelled.CHECKED in boxes)
+    own = cards / (cards + prior_cards) if others else 1.0
+    return {name: own if name == labelled.CHECKED else (1 - own) / others for name in boxes}
+
+
+def calibrate(validation: dict[str, Answers], how: Evaluate) -> Calibration:
     """Temperature and thresholds, from validation characters of every source.
 
-    Every source weighs the same, and in a source every class that occurs.
+    Every source weighs as much as its `evidence`, and in a source every class that occurs the same.
 
     Args:
         validation: by source, at least one; none of them trained on.
     """
-    weights = [class_weights(answers.labels) for answers in validation.values()]
+    weights = {name: class_weights(answers.labels) for name, answers in validation.items()}
+    weigh = evidence({name: len(each) for name, each in weights.items()}, how.prior_cards)
     temperature = figures.temperature(
         np.concatenate([answers.logits for answers in validation.values()]),
         np.concatenate([answers.labels for answers in validation.values()]),
-        np.concatenate(weights) / len(validation),
+        np.concatenate([weigh[name] * each for name, each in weights.items()]),
     )
-    read = [answers.read(temperature) for answers in validation.values()]
+    read = {name: answers.read(temperature) for name, answers in validation.items()}
     sources = [
-        accepting.Readings(one.confidence, ~one.right, shares)
-        for one, shares in zip(read, weights, strict=True)
+        accepting.Readings(one.confidence, ~one.right, weights[name], weigh[name])
+        for name, one in read.items()
     ]
-    by_risk = {risk: round(accepting.threshold(sources, risk), 5) for risk in (target_risk, *risks)}
-    return Calibration(round(temperature, 5), by_risk[target_risk], by_risk)
+    risks = (how.target_risk, *how.risks)
+    by_risk = {risk: round(accepting.threshold(sources, risk), 5) for risk in risks}
+    return Calibration(round(temperature, 5), by_risk[how.target_risk], by_risk)
