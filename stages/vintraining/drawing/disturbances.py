@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vintraining.console import progress
 from vintraining.data import dataset, handwriting
 from vintraining.drawing.paper import Scan, decent_scan, scan
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from vinreader.processes import cores, in_order
 from vinreader.reader import Reader
@@ -138,7 +138,7 @@ def measure(
     tasks = [(case, first) for case in cases for first in range(0, len(characters), BATCH)]
     begin = _start, (model, characters.images, seed)
     done = in_order(_read, tasks, processes or cores(), *begin)
-    done = tqdm(done, "robustness", len(tasks), disable=None)
+    done = progress(done, "robustness", len(tasks))
     read, review = (
         np.concatenate(part).reshape(len(cases), -1) for part in zip(*done, strict=True)
     )

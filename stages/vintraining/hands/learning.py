@@ -7,13 +7,13 @@ With a small learning rate, and with the characters it was trained on in the res
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from vintraining.console import progress
 from vintraining.data.dataset import Characters
 from vintraining.model import network
 from vintraining.parameters import CheckedCards, Finetune, Parameters, Train
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def finetune(model: keras.Model, sources: list[Source], parameters: Parameters) 
     )
     with ThreadPoolExecutor(1) as drawing:  # the next batch, while the network learns this one
         coming = drawing.submit(_batch, parts)
-        for step in tqdm(range(how.steps), desc="batches", disable=None):
+        for step in progress(range(how.steps), "batches", how.steps):
             images, log_rates, targets = coming.result()
             if step + 1 < how.steps:
                 coming = drawing.submit(_batch, parts)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from vintraining.console import progress
 from vintraining.data.dataset import Characters, class_weights
 from vintraining.model import processor
 from vintraining.model.augmentation import augment, cross_out
@@ -287,6 +288,13 @@ def fit(
     averaging = train.ema_share > 0
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaging else []
     callbacks += [best, keras.callbacks.CSVLogger(str(history_csv))]
+    if verbose == 2:  # Keras says nothing in an epoch then
+        steps = train.epochs * len(batches)
+        counted = progress(range(steps), "batches", steps)
+        said = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda *_, **__: next(counted, None)
+        )
+        callbacks.append(said)
     history = network.fit(
         batches,
         epochs=train.epochs,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vintraining.console import progress
 from vintraining.data.dataset import load_json
 from vintraining.hands import labelled
 from vintraining.numbers import simulate
@@ -25,7 +26,6 @@ from vintraining.scores.figures import Read
 from vintraining.scores.transfer import evidence
 
 import numpy as np
-from tqdm import tqdm
 
 from vinreader.number import decoding
 from vinreader.number import prior as numbers
@@ -239,7 +239,7 @@ def _read(
                 jobs.append((prior, readings[part], some[part], cluster))
     with ThreadPoolExecutor(cores()) as threads:  # NumPy computes outside of Python's lock
         read = threads.map(lambda job: decoding.decode_batch(*job[:2]), jobs)
-        read = tqdm(read, "cards", len(jobs), unit=" blocks", disable=None)
+        read = progress(read, "blocks of cards", len(jobs))
         rows = [
             (d.confidence, d.vin == vin, d.raw == vin, d.evidence, simulate.group(vin), cluster)
             for found, (_, _, some, cluster) in zip(read, jobs, strict=True)
