@@ -1,8 +1,7 @@
 """The check station: the page of `review.html` served to several clerks, on top of `desk.py`.
 
 Answers only requests that name this machine as their host, come from its own page, and, where it
-listens on more than this machine, carry its token. Nothing of the machine is in an answer but
-the names of cards.
+listens on more than this machine, carry its token.
 """
 
 import asyncio
@@ -74,8 +73,7 @@ class Guard:
     """Refuses what does not come from this station's page; adds the headers of every answer."""
 
     def __init__(self, app: ASGIApp, access: Access, policy: str):
-        self.app = app
-        self.access = access
+        self.app, self.access = app, access
         self.headers = {
             "content-security-policy": policy,
             "x-content-type-options": "nosniff",
@@ -138,8 +136,8 @@ class Guard:
 
 
 def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> Starlette:
-    """The application. write_tables: writes the tables from the store, if anything has changed, and
-    gives the path of vins.csv; called every now and then, when it is asked for, and at the end."""
+    """write_tables: writes the tables from the store, if anything has changed, and gives the path
+    of vins.csv; called every now and then, when it is asked for, and at the end."""
     station = _Station(desk, write_tables)
     counts = {"cards": desk.store.cards, "doubtful": sum(desk.store.tallies("status").values())}
     page = template.served_page(counts | {"served": True, "key": desk.store.meta("key") or ""})
@@ -154,7 +152,7 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
             Route("/api/events", station.events, methods=["POST"]),
             Route("/api/sign-in", station.sign_in, methods=["POST"]),
             Route("/api/progress", station.progress),
-            Route("/api/report", station.report),
+            Route("/api/report", lambda _: JSONResponse(report(desk.store))),
             Route("/api/vins.csv", station.table),
         ],
         middleware=[Middleware(Guard, access=access, policy=policy(page))],
@@ -173,9 +171,7 @@ class _Station:
     """What is answered to each request."""
 
     def __init__(self, desk: Desk, write_tables: Callable[[], Path]):
-        self.desk = desk
-        self.store = desk.store
-        self.write_tables = write_tables
+        self.desk, self.store, self.write_tables = desk, desk.store, write_tables
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -212,21 +208,21 @@ class _Station:
         if card is None:
             raise _not_so(404, "missing")
         view = self.store.view(card, clerk)
-        entry = card.entry | {"doubtful": card.doubtful, "row": card.row._asdict()}
-        if view.blind:
-            entry |= {"reading": view.start, "confidences": [], "alternatives": [], "marked": []}
-            entry["row"] = VinRow(card.name)._asdict()
-        if view.answers:
-            entry["answers"] = [{"reading": s.reading, "status": s.status} for s in view.answers]
-        entry |= {
+        entry = card.entry | {
             "id": card.id,
             "position": card.turn,
+            "doubtful": card.doubtful,
+            "row": (VinRow(card.name) if view.blind else card.row)._asdict(),
             "boxes": self.store.pictures(card.id),
             "blind": view.blind,
             "start": view.start,
             "events": view.events,
             "state": asdict(view.state) | {"settled": sorted(view.state.settled)},
         }
+        if view.blind:
+            entry |= {"reading": view.start, "confidences": [], "alternatives": [], "marked": []}
+        if view.answers:
+            entry["answers"] = [{"reading": s.reading, "status": s.status} for s in view.answers]
         return JSONResponse(entry)
 
     def next(self, request: Request) -> Response:
@@ -270,10 +266,6 @@ class _Station:
 
     def progress(self, request: Request) -> Response:
         return JSONResponse(self.desk.progress(self._clerk(request)))
-
-    def report(self, _: Request) -> Response:
-        """How the work goes, for whoever leads it."""
-        return JSONResponse(report(self.store))
 
     def table(self, _: Request) -> Response:
         return FileResponse(self.write_tables(), media_type="text/csv", filename="vins.csv")
@@ -325,12 +317,11 @@ async def _body(request: Request) -> Any:
 
 
 def _refuse(request: Request, status: int, code: str, **values: object) -> JSONResponse:
-    """An answer that says in the clerk's language why there is no other."""
     return JSONResponse({"error": told(request, code, **values), "code": code}, status)
 
 
 def told(request: Request, code: str, **values: object) -> str:
-    """What a refusal says in the language of who asks."""
+    """What a refusal says, in the language of who asks."""
     asked = request.headers.get("x-language") or request.headers.get("accept-language", "")
     language = next((one for one in template.LANGUAGES if asked.startswith(one)), "en")
     said: str = template.texts(language)[f"refusal_{code}"]

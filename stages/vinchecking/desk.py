@@ -92,44 +92,37 @@ class Desk:
 
     def waiting(self, clerk: str) -> int:
         """How many cards only another clerk can go on with."""
-        with self.store.reading() as db:
-            row = db.execute(
-                "SELECT count(*) FROM answers JOIN cards ON id = card "
-                "WHERE answers.clerk = ? AND status = 'waiting'",
-                (clerk,),
-            ).fetchone()
-        return int(row[0])
+        count = "SELECT count(*) FROM answers JOIN cards ON id = card WHERE status = 'waiting'"
+        return int(self.store.value(f"{count} AND answers.clerk = ?", clerk))
 
     def take_in(self, sent: list[object]) -> dict[str, list[Any]]:
         """Keep events, in their order: on the disk when this returns. Gives the ids of those
         `accepted`; of those `refused` each one's id, a code, and why."""
-        accepted: list[str] = []
-        refused: list[dict[str, Any]] = []
+        answer: dict[str, list[Any]] = {"accepted": [], "refused": []}
         with self.store.writing() as db:
             for event in sent:
                 try:
-                    accepted.append(self._take_in(db, event))
+                    answer["accepted"].append(self._take_in(db, event))
                 except Refused as refusal:
                     said = event.get("id") if isinstance(event, dict) else None
                     said = said if isinstance(said, str) else None
-                    refused.append({"id": said, **refusal.answer})
+                    answer["refused"].append({"id": said, **refusal.answer})
                     db.execute(
                         "INSERT INTO refused (received, why, body) VALUES (?, ?, ?)",
                         (self._now(), str(refusal), json.dumps(event)[:4000]),
                     )
-        return {"accepted": accepted, "refused": refused}
+        return answer
 
     def mosaic(self, clerk: str, character: str, count: int, doubtful: bool) -> dict[str, Any]:
         """Boxes read as a character, the marked ones or the others, least sure first, reserved
         for a clerk; some are planted."""
         now = self._now()
         values = {"clerk": clerk, "now": now, "c": character, "n": count, "marked": doubtful}
-        free = _FREE.format("boxes.card")
         with self.store.writing() as db:
             rows = db.execute(
                 "SELECT card, box, confidence, image FROM boxes "
                 "WHERE use = 1 AND character = :c AND marked = :marked "
-                f"AND {free} AND NOT EXISTS (SELECT 1 FROM reserved "
+                f"AND {_FREE.format('boxes.card')} AND NOT EXISTS (SELECT 1 FROM reserved "
                 "WHERE reserved.card = boxes.card AND reserved.box = boxes.box "
                 "AND clerk != :clerk AND until > :now) "
                 "ORDER BY confidence, card, box LIMIT :n",
@@ -139,10 +132,7 @@ class Desk:
                 "INSERT OR REPLACE INTO reserved VALUES (?, ?, ?, ?)",
                 [(card, box, clerk, now + LEASE) for card, box, *_ in rows],
             )
-            shown = [
-                {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
-                for card, box, confidence, image in rows
-            ]
+            shown = [_shown(*row) for row in rows]
             self._plant(db, clerk, character, shown)
         left = self.store.tallies("doubtful" if doubtful else "to see")
         return {"left": left.get(character, 0), "boxes": shown}
@@ -150,41 +140,34 @@ class Desk:
     def list_cards(self, clerk: str, start: int, count: int, find: str) -> list[dict[str, Any]]:
         """Cards in the order of work; find: those whose name or number contains this, or that this
         clerk has decided. The number of a card that is keyed blind is not looked into."""
-        which, by = "turn >= :start AND turn < :start + :count", self._names.get(find.casefold())
+        values = {"clerk": clerk, "now": self._now(), "start": start, "count": count, "find": find}
+        which = "turn >= :start AND turn < :start + :count"
         if find:
+            values["by"] = self._names.get(find.casefold())
             which = (
                 "(instr(name, :find) OR cards.clerk = :by OR "
                 "NOT audit AND NOT second AND instr(reading, upper(:find)))"
             )
+        keys = "id", "name", "doubtful", "status", "leased_by"
         with self.store.reading() as db:
             rows = db.execute(
-                "SELECT id, name, doubtful, status, answers.clerk, leases.clerk "
+                "SELECT id, name, doubtful, "
+                "iif(status = 'waiting' AND answers.clerk IS NULL, 'open', status), leases.clerk "
                 "FROM cards LEFT JOIN answers ON answers.card = id AND answers.clerk = :clerk "
                 "LEFT JOIN leases ON leases.card = id AND until > :now AND leases.clerk != :clerk "
                 f"WHERE {which} ORDER BY turn LIMIT :count",
-                {"clerk": clerk, "now": self._now(), "start": start, "count": count}
-                | {"find": find, "by": by},
-            ).fetchall()
-        return [
-            {
-                "id": number,
-                "name": name,
-                "doubtful": bool(doubtful),
-                "status": "open" if status == "waiting" and not answered else status,
-                "leased_by": holder,
-            }
-            for number, name, doubtful, status, answered, holder in rows
-        ]
+                values,
+            )
+            found = [dict(zip(keys, row, strict=True)) for row in rows]
+        return [card | {"doubtful": bool(card["doubtful"])} for card in found]
 
     def progress(self, clerk: str) -> dict[str, Any]:
         """How many cards to be checked there are, and of each status; `clerk`: how many this one
         has `done`, and in the last hour (`per_hour`)."""
-        with self.store.reading() as db:
-            decided = "SELECT count(DISTINCT card) FROM events WHERE decides = 1"
-            (own,) = db.execute(f"{decided} AND clerk = ?", (clerk,)).fetchone()
-            (recent,) = db.execute(
-                f"{decided} AND received > ? AND +clerk = ?", (self._now() - HOUR, clerk)
-            ).fetchone()
+        decided = "SELECT count(DISTINCT card) FROM events WHERE decides = 1"
+        since = self._now() - HOUR
+        own = self.store.value(f"{decided} AND clerk = ?", clerk)
+        recent = self.store.value(f"{decided} AND received > ? AND +clerk = ?", since, clerk)
         cards = self.store.tallies("status")
         return {
             "total": sum(cards.values()),
@@ -270,8 +253,11 @@ class Desk:
             )
             at = secrets.randbelow(len(shown) + 1)
             confidence = shown[min(at, len(shown) - 1)]["confidence"]
-            entry = {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
-            shown.insert(at, entry | {"planted": token})
+            shown.insert(at, _shown(card, box, confidence, image) | {"planted": token})
+
+
+def _shown(card: int, box: int, confidence: float, image: bytes) -> dict[str, Any]:
+    return {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
 
 
 def _note_planted(db: sqlite3.Connection, event: Event) -> None:
