@@ -19,15 +19,8 @@ from vinreader.spec import CHARACTERS, SIDE
 NUMBERS = Path("models") / prior.FILE
 SOURCE = Path("data/raw/source.json")
 # Whose versions can change a weight, a threshold or a byte of the exported model.
-LIBRARIES = (
-    "tensorflow",
-    "keras",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "opencv-python-headless",
-    "ai-edge-litert",
-)
+LIBRARIES = ["tensorflow", "keras", "numpy", "scipy", "scikit-learn"]
+LIBRARIES += ["opencv-python-headless", "ai-edge-litert"]
 
 
 def code() -> dict[str, str]:
@@ -42,11 +35,7 @@ def code() -> dict[str, str]:
 def describe(
     model: bytes, calibration: dict[str, Any], test: dict[str, Any], parameters: Parameters
 ) -> dict[str, Any]:
-    """What vin-reader.json says: the same for the same model, data, parameters and code.
-
-    The folders of `labelled` and `archive` are those that the network learned from or was tested
-    with; `missing`: those that params.yaml names and that were not there.
-    """
+    """What vin-reader.json says: the same for the same model, data, parameters and code."""
     source, record = dataset.load_json(SOURCE), labelled.load_record()
     origin = {
         "data": source["sha256"],
@@ -71,7 +60,7 @@ def describe(
         "data": source,
         "labelled": {name: folder for name, folder in record.items() if name not in batches},
         "archive": batches,
-        "missing": labelled.missing(parameters.finetune.labelled, record),
+        "missing": sorted(parameters.finetune.labelled.keys() - record),
         "parameters": origin["parameters"],
         "code": origin["code"],
         "arithmetic": processor.kernels(parameters.train.arithmetic),

@@ -63,13 +63,8 @@ def load_sets(source: str, part: str) -> dict[str, Characters]:
 def calibrate(
     validation: dict[str, Answers], target_risk: float, risks: Sequence[float] = ()
 ) -> Calibration:
-    """Temperature and thresholds, from validation characters of every source.
-
-    Every source weighs the same, and in a source every class that occurs.
-
-    Args:
-        validation: by source, at least one; none of them trained on.
-    """
+    """Temperature and thresholds, from validation characters by source, none of them trained on.
+    Every source weighs the same, and in a source every class that occurs."""
     weights = [class_weights(answers.labels) for answers in validation.values()]
     temperature = figures.temperature(
         np.concatenate([answers.logits for answers in validation.values()]),
