@@ -56,10 +56,7 @@ class Card(NamedTuple):
 
 class Store:
     """The store, opened. Its methods may be called from several threads.
-
-    Raises:
-        UserError: there is none at `path`, it is damaged, or another version's.
-    """
+    Raises: UserError if there is none at `path`, it is damaged, or another version's."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -96,10 +93,9 @@ class Store:
     def _identity(self) -> list[tuple[int, int]]:
         """Device and inode of each file of the store."""
         try:
-            found = [file.stat() for file in self._files]
+            return [(found.st_dev, found.st_ino) for found in map(Path.stat, self._files)]
         except OSError as error:
             raise StoreGone(f"{error.filename} is gone ({error.strerror})") from None
-        return [(file.st_dev, file.st_ino) for file in found]
 
     def _stays(self) -> None:
         """Raises: StoreGone if the files that were opened are not those in their places now."""
@@ -120,10 +116,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """The connection in a transaction: on the disk when the block ends, or nothing of it.
-
-        Raises: StoreError. StoreGone: what was written may be on the disk, in a file that nobody
-        will open again.
-        """
+        Raises: StoreError; StoreGone where it may be in a file that nobody will open again."""
         with self._lock, errors():
             self._stays()
             self.db.execute("BEGIN IMMEDIATE")
@@ -165,14 +158,10 @@ class Store:
         from their names; a card that somebody has decided stays as it is."""
         if self.meta("second") == str(share):
             return
+        select = "SELECT id, name FROM cards WHERE doubtful AND stage = 'first'"
         with self.writing() as db:
-            cards = db.execute(
-                "SELECT id, name FROM cards WHERE doubtful AND stage = 'first'"
-            ).fetchall()
-            db.executemany(
-                "UPDATE cards SET second = ? WHERE id = ?",
-                ((_place(name) < share, card) for card, name in cards),
-            )
+            cards = [(_place(name) < share, card) for card, name in db.execute(select)]
+            db.executemany("UPDATE cards SET second = ? WHERE id = ?", cards)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('second', ?)", (str(share),))
 
     def card(self, number: int) -> Card | None:
@@ -196,9 +185,7 @@ class Store:
 
     def rows(self) -> Iterator[VinRow]:
         """The rows of vins.csv with what people decided, read beside what goes on meanwhile.
-
-        Raises: StoreError.
-        """
+        Raises: StoreError."""
         address = f"{self.path.absolute().as_uri()}?mode=ro"
         with errors(), closing(sqlite3.connect(address, uri=True)) as db:
             self._stays()

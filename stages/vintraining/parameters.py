@@ -1,8 +1,6 @@
 """`params.yaml`: what may stand in it, and the message when something else does.
 
-Every value that changes a result is declared once, with its type and range, here or where it is
-used; a stage calls `load()` and reads `parameters.train.epochs`. The comments beside the values in
-`params.yaml` say what each one does.
+The comments beside the values in `params.yaml` say what each one does.
 """
 
 from pathlib import Path
@@ -51,8 +49,8 @@ Url = Annotated[str, Field(pattern=r"^https?://")]
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML: no objects, no name twice in a section (the first would count for nothing), and
-    no aliases, with which a few lines can stand for billions."""
+    """Plain YAML: no name twice in a section, and no aliases, with which a few lines can stand for
+    billions."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -204,11 +202,7 @@ def _explain(error: ErrorDetails) -> str:
 
 
 def parse(text: str, where: str = "params.yaml") -> Parameters:
-    """Parameters from the text of a params.yaml.
-
-    Raises:
-        ParameterError: the text is not YAML, or a name, type or range is wrong.
-    """
+    """Parameters from the text of a params.yaml. Raises: ParameterError."""
     try:
         values = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -221,15 +215,10 @@ def parse(text: str, where: str = "params.yaml") -> Parameters:
 
 
 def load(path: Path = PARAMS_FILE) -> Parameters:
-    """Parameters of this workspace.
-
-    Raises:
-        ParameterError: the file is missing or unusable.
-    """
+    """Parameters of this workspace. Raises: ParameterError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(
             f"{path} cannot be read: {error}; run from the project folder"
         ) from None
-    return parse(text, str(path))

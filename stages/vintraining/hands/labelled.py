@@ -241,6 +241,7 @@ class Labelled:
 
     parts: characters as the network sees them. groups: by part, the number of each character's
     group (writer, card or image), int32 (N,), an index of `record`'s names where it has them.
+    record: SHA-256, counts, what was left out and why.
     """
 
     def __init__(self, folder: Path, how: LabelledFolder | CheckedCards | None):
@@ -255,40 +256,35 @@ class Labelled:
             part = [part_of[at] for at in group]
         elif how:
             part = _parts_of_batch(folder, rows, how)
-        usable, self._pixels, left, images = read_images(rows)
-        self._labels = np.array([rows[at].label for at in usable], np.uint8)
+        usable, pixels, left, images = read_images(rows)
+        labels = np.array([rows[at].label for at in usable], np.uint8)
+        self._characters = dataset.Characters(pixels, labels)
         self._group, self._part = group[usable], np.array(part, str)[usable]
         self._left_out = Counter(left)
         self._left_out["not checked by a person"] = int((self._part == UNCHECKED).sum())
-        self._counts: dict[str, dict[str, Any]] = {}
-        self._told: dict[str, Any] = {
+        self.record: dict[str, Any] = {
             "sha256": {"labels.csv": sha256(folder / "labels.csv"), "images": images},
             "rows": len(rows),
             "left_out": {},
             "share": how.share if how else 0.0,
-            "parts": self._counts,
+            "parts": {},
         } | ({CHECKED: True} if isinstance(how, CheckedCards) else {})
 
     def take(self, part: str, seen: set[bytes]) -> None:
         """The part's images that are not in another set; `seen` takes them up."""
         at = np.flatnonzero(self._part == part)
-        fresh = at[dataset.not_seen(self._pixels[at], seen)]
+        fresh = at[dataset.not_seen(self._characters.images[at], seen)]
         self._left_out["in another set"] += len(at) - len(fresh)
+        self.record["left_out"] = dict(sorted((+self._left_out).items()))
         if not len(fresh):
             return
         groups, number = np.unique(self._group[fresh], return_inverse=True)
         names = [self._names[group] for group in groups]
-        self.parts[part] = dataset.Characters(self._pixels[fresh], self._labels[fresh])
+        self.parts[part] = self._characters[fresh]
         self.groups[part] = number.astype(np.int32)
-        self._counts[part] = {"images": len(fresh), "groups": len(groups)} | (
-            {"names": names} if all(names) and CHECKED not in self._told else {}
-        )
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What metrics and model say of it: SHA-256, counts, what was left out and why."""
-        left_out = {reason: n for reason, n in sorted(self._left_out.items()) if n}
-        return self._told | {"left_out": left_out}
+        counts = {"images": len(fresh), "groups": len(groups)}
+        named = all(names) and CHECKED not in self.record
+        self.record["parts"][part] = counts | ({"names": names} if named else {})
 
     def __str__(self) -> str:
         parts = [f"{len(self.parts[part]):,} {part}" for part in PARTS if part in self.parts]
