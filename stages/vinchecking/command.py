@@ -86,10 +86,8 @@ def parse(argv: list[str], program: str) -> argparse.Namespace:
 
 
 def open_store(options: argparse.Namespace) -> Store:
-    """The store beside the tables; the folder is read if there is none.
-
-    Raises: UserError, OSError, StoreError; nothing was changed then.
-    """
+    """The store beside the tables; the folder is read if there is none. Raises: UserError, OSError,
+    StoreError; nothing was changed then."""
     path, vins = options.output.with_name(FILE), options.output.with_name(VINS)
     wal = path.with_name(f"{path.name}-wal")
     if wal.exists() and not path.exists():
@@ -158,9 +156,7 @@ def _record(output: Path) -> Path:
 
 def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> tuple[int, int]:
     """Read the folder into the tables and a store at `path`, with what persons have said of it.
-
-    Returns: as `take_over`.
-    """
+    Returns: as `take_over`."""
     from vinreader import provenance, reading, summary, writing  # not needed otherwise
 
     found = 0, 0

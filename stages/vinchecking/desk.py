@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vinchecking import events
-from vinchecking.answers import Outcome, outcome
+from vinchecking.answers import outcome
 from vinchecking.events import CLOSING, DECIDING, Event, EventError, clerk_name
 from vinchecking.store import Card, Store, append, events_of, find_card, picture, settle
 
@@ -203,7 +203,13 @@ class Desk:
         card = find_card(db, event["card"])
         assert card  # or it would not have been checked
         if event["kind"] == "planted":
-            _note_planted(db, event)
+            changed = db.execute(
+                "UPDATE plants SET found = :found WHERE token = :token AND card = :card "
+                "AND box = :box AND clerk = :clerk AND found IS NULL",
+                event,
+            )
+            if not changed.rowcount:
+                raise Refused("invalid", "no box was planted so, or it was answered before")
             append(db, event, self._now())
             return str(event["id"])
         self._refuse(db, card, event)
@@ -223,15 +229,22 @@ class Desk:
         holder = self._holder(db, card.id, clerk)
         if holder:
             raise Refused("leased", f"{holder[0]} has this card now", by=holder[0])
-        before = events_of(db, card.id)
+        before, second = events_of(db, card.id), card.keyed.second
         found = outcome(card.keyed, before)
+        state = found.state
         if kind == "undo":
-            _refuse_undo(db, event)
-            if outcome(card.keyed, [*before, event]).state == found.state:
+            select = "SELECT card, clerk, kind FROM events WHERE id = ?"
+            undone = db.execute(select, (event["undoes"],)).fetchone()
+            if not undone or undone[:2] != (card.id, clerk) or undone[2] == "planted":
+                raise Refused("invalid", "there is no such event of this clerk to take back")
+            if outcome(card.keyed, [*before, event]).state == state:
                 return
-        if found.stage == "decided" and found.state.by != clerk:
-            _refuse_unknowing(card, found, event)
-        elif card.keyed.second and found.stage != "decided" and event.get("over"):
+        if found.stage == "decided" and state.by != clerk:
+            knowing = event.get("over") == state.decision
+            if not knowing or (kind not in DECIDING and second):
+                now = {"by": state.by, "decision": state.decision, "reading": state.reading}
+                raise Refused("decided", f"{state.by} has decided this card", **now)
+        elif second and found.stage != "decided" and event.get("over"):
             raise Refused("invalid", "the decision to be replaced is not there any more")
 
     def _plant(
@@ -260,16 +273,6 @@ def _shown(card: int, box: int, confidence: float, image: bytes) -> dict[str, An
     return {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
 
 
-def _note_planted(db: sqlite3.Connection, event: Event) -> None:
-    changed = db.execute(
-        "UPDATE plants SET found = :found WHERE token = :token AND card = :card AND box = :box "
-        "AND clerk = :clerk AND found IS NULL",
-        event,
-    )
-    if not changed.rowcount:
-        raise Refused("invalid", "no box was planted so, or it was answered before")
-
-
 def _next(db: sqlite3.Connection, values: dict[str, Any]) -> int | None:
     free = (
         f"doubtful = 1 AND {_FREE.format('cards.id')} AND NOT EXISTS "
@@ -288,19 +291,3 @@ def _next(db: sqlite3.Connection, values: dict[str, Any]) -> int | None:
         if row := min(filter(None, found), default=None):
             return int(row[1])
     return None
-
-
-def _refuse_undo(db: sqlite3.Connection, event: Event) -> None:
-    undone = db.execute(
-        "SELECT card, clerk, kind FROM events WHERE id = ?", (event["undoes"],)
-    ).fetchone()
-    if not undone or undone[:2] != (event["card"], event["clerk"]) or undone[2] == "planted":
-        raise Refused("invalid", "there is no such event of this clerk to take back")
-
-
-def _refuse_unknowing(card: Card, found: Outcome, event: Event) -> None:
-    """Raises: Refused if an event would change what another clerk decided without naming it."""
-    state, why = found.state, f"{found.state.by} has decided this card"
-    knowing = event.get("over") == state.decision
-    if not knowing or (event["kind"] not in DECIDING and card.keyed.second):
-        raise Refused("decided", why, by=state.by, decision=state.decision, reading=state.reading)

@@ -147,10 +147,6 @@ def _are_boxes(value: object, count: int) -> bool:
     return all(_is_box(box, count) for box in value)
 
 
-def _are_characters(value: object, count: int) -> bool:
-    return isinstance(value, str) and len(value) == count and is_number(number(value))
-
-
 _FIELDS: dict[str, tuple[str, ...]] = {
     "box": ("box", "character", "view"),
     "confirm": ("boxes",),
@@ -170,7 +166,9 @@ _CHECKS: dict[str, Callable[[object, int], bool]] = {
     ),
     "view": lambda value, _: value in ("card", "mosaic"),
     "boxes": _are_boxes,
-    "vin": _are_characters,
+    "vin": lambda value, count: (
+        isinstance(value, str) and len(value) == count and is_number(number(value))
+    ),
     "undoes": _is_id,
     "over": _is_id,
     "found": lambda value, _: isinstance(value, bool),

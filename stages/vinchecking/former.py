@@ -24,10 +24,8 @@ CLERK = "from vins.csv"
 
 
 def decisions(path: Path) -> dict[str, Event]:
-    """The decided cards of a vins.csv by name, as events without the number of the card.
-
-    Raises: UserError if it is there and is no table of cards.
-    """
+    """The decided cards of a vins.csv by name, as events without the number of the card. Raises:
+    UserError if it is there and is no table of cards."""
     if not path.exists():
         return {}
     try:
@@ -100,10 +98,8 @@ def by_box(vin: str, reading: str) -> str:
 
 
 def upgrade(store: Store) -> None:
-    """Bring a store of the former format to the present one; its events stay as they are.
-
-    Raises: StoreError; the store is as it was then.
-    """
+    """Bring a store of the former format to the present one; its events stay as they are. Raises:
+    StoreError; the store is as it was then."""
     if store.format != FORMER:
         return
     with store.writing() as db:

@@ -44,10 +44,6 @@ def _lowercase_letters(text: str) -> str:
     return text
 
 
-Width = Annotated[int, Field(ge=1, le=1024)]
-Url = Annotated[str, Field(pattern=r"^https?://")]
-
-
 class _Loader(yaml.SafeLoader):
     """Plain YAML: no name twice in a section, and no aliases, with which a few lines can stand for
     billions."""
@@ -70,7 +66,7 @@ class Data(Section):
     source: Literal["auto", "emnist", "embedded"]
     split: Literal["byclass", "balanced"]
     archive: Annotated[str, Field(min_length=1)]
-    urls: Annotated[list[Url], Field(min_length=1)]
+    urls: Annotated[list[Annotated[str, Field(pattern=r"^https?://")]], Field(min_length=1)]
     require_official: bool
     embedded_per_class: Annotated[int, Field(ge=20, le=100_000)]
     embedded_writers: Annotated[int, Field(ge=10, le=100_000)]
@@ -97,7 +93,7 @@ class Split(Section):
 
 
 class Train(Section):
-    widths: Annotated[list[Width], Field(min_length=3, max_length=3)]
+    widths: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=3, max_length=3)]
     depths: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=3, max_length=3)]
     arithmetic: Arithmetic
     dropout: Annotated[Number, Field(ge=0, lt=1)]

@@ -46,10 +46,8 @@ Allographs = dict[str, list[Allograph]]
 
 @cache
 def load(path: str | Path = ALLOGRAPHS) -> Allographs:
-    """The forms of each of the 33 characters, at least one, from a file of allographs.
-
-    Raises: ValueError, naming the character (and allograph) that is missing or not well written.
-    """
+    """The forms of each of the 33 characters, at least one, from a file of allographs. Raises:
+    ValueError, naming the character (and allograph) that is missing or not well written."""
     with Path(path).open(encoding="utf-8") as file:
         try:
             forms = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -65,10 +65,8 @@ def _name(number: int) -> str:
 
 
 def save(files: dict[str, bytes], folder: Path) -> None:
-    """Write files (relative path -> bytes) into a folder, or none of them.
-
-    Raises: UserError where a file with other content is in the way.
-    """
+    """Write files (relative path -> bytes) into a folder, or none of them. Raises: UserError where
+    a file with other content is in the way."""
     for there, content in ((folder / path, content) for path, content in files.items()):
         if there.exists() and (there.is_dir() or there.read_bytes() != content):
             raise UserError(

@@ -85,9 +85,7 @@ def part_of(digest: str, share: float) -> str:
 
 def scans(folder: Path, wanted: set[str]) -> Iterator[Scan]:
     """The boxes of the cards of these names, as vins.csv has them, in a folder that was read.
-
-    Raises: BatchError where one no longer has 17 readable boxes.
-    """
+    Raises: BatchError where one no longer has 17 readable boxes."""
     if not folder.is_dir():
         raise BatchError(f"{folder}: no such folder; name the one that was read")
     files = {file_of(name) for name in wanted}
@@ -117,10 +115,8 @@ def _scan(scan: Opened, item: Card | Path) -> Scan:
 
 
 def read(folder: Path) -> dict[str, Kept]:
-    """The cards of a batch by name, in its order; none where there is no such folder.
-
-    Raises: DataError where labels.csv is no batch's, or rows are wrong.
-    """
+    """The cards of a batch by name, in its order; none where there is no such folder. Raises:
+    DataError where labels.csv is no batch's, or rows are wrong."""
     if not folder.exists():
         return {}
     if not labelled.is_batch(folder):
