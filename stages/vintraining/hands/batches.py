@@ -229,6 +229,11 @@ class Batch:
         if not self.numbers.exists() or self.numbers.read_bytes() != content.encode():
             write_text(self.numbers, content)
 
+    def counts(self) -> dict[str, int]:
+        """Cards by part."""
+        parts = [kept.part for kept in self.cards.values()]
+        return {part: parts.count(part) for part in (*PARTS, UNCHECKED)}
+
 
 def _table(batch: str, cards: Iterable[Kept]) -> str:
     text = io.StringIO()

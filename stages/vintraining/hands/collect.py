@@ -17,7 +17,7 @@ from vintraining.console import stage
 from vintraining.hands import batches, labelled
 from vintraining.hands.batches import Batch, BatchError, Checked
 from vintraining.hands.corrections import CheckedRow, read_table
-from vintraining.hands.labelled import MOST_TOLD, PARTS, UNCHECKED
+from vintraining.hands.labelled import MOST_TOLD, UNCHECKED
 from vintraining.numbers import statistics as number_statistics
 from vintraining.parameters import load
 
@@ -98,14 +98,12 @@ def checked_card(
 
 def told(batch: Batch, before: int, left: Counter[str]) -> str:
     """What was done, for people."""
-    cards = [kept.checked for kept in batch.cards.values()]
-    parts = [kept.part for kept in batch.cards.values()]
+    cards, parts = [kept.checked for kept in batch.cards.values()], batch.counts()
     corrected = sum(a != b for c in cards for a, b in zip(c.vin, c.read, strict=True))
     counts = {"cards": len(cards), "new": len(cards) - before, "boxes": BOXES * len(cards)}
     lines = [text("collected", folder=batch.folder, corrected=corrected, **counts)]
-    of_part = {part: parts.count(part) for part in PARTS}
-    lines.append(text("parts", numbers=batch.numbers, **of_part))
-    if free := parts.count(UNCHECKED):
+    lines.append(text("parts", numbers=batch.numbers, **parts))
+    if free := parts[UNCHECKED]:
         lines.append(text("free", cards=free))
     if batch.twice:
         left[text("same_scan")] = batch.twice
