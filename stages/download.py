@@ -38,9 +38,8 @@ def choose_source(data: Data) -> str:
 
 
 def write_embedded(data: Data, seed: int) -> list[str]:
-    """Embedded handwriting as `dataset.save` has it, and <part>-writers.npy, int32 (N,), with which
-    `split` keeps writers apart, too; those of the two parts differ. Gives the names of the files.
-    """
+    """Embedded handwriting, and <part>-writers.npy, int32 (N,), with which `split` keeps writers
+    apart, too; those of the two parts differ. Gives the names of the files."""
     writers = data.embedded_writers
     sizes = {"train": data.embedded_per_class, "test": max(1, data.embedded_per_class // 5)}
     for part, first in (("train", 0), ("test", writers)):

@@ -41,42 +41,35 @@ def main() -> None:
         }
         for part, of_part in sets.items()
     }
-    calibration = transfer.calibrate(said["validation"], how)
+    found = transfer.calibrate(said["validation"], how)
     read = {
-        part: {name: answers.read(calibration.temperature) for name, answers in of_part.items()}
+        part: {name: answers.read(found.temperature) for name, answers in of_part.items()}
         for part, of_part in said.items()
     }
     validation, test = (card_scores.written(own, part, sets) for part, sets in read.items())
     cards = card_scores.measure(validation, test, parameters)
-    write_json(
-        CALIBRATION,
-        {
-            "temperature": calibration.temperature,
-            "threshold": calibration.threshold,
-            "vin_threshold": cards.threshold,
-            "target_risk": how.target_risk,
-            "by_risk": {
-                f"{risk:g}": {"threshold": threshold, "vin_threshold": cards.by_risk[risk]}
-                for risk, threshold in sorted(calibration.by_risk.items())
-            },
-            "computed_on": {
-                "characters": {name: len(set_) for name, set_ in sets["validation"].items()},
-                "cards": cards.origins,
-            },
-        },
-    )
+    thresholds = {
+        risk: {"threshold": threshold, "vin_threshold": cards.by_risk[risk]}
+        for risk, threshold in sorted(found.by_risk.items())
+    }
+    characters = {name: len(set_) for name, set_ in sets["validation"].items()}
+    calibration = {
+        "temperature": found.temperature,
+        **thresholds[how.target_risk],
+        "target_risk": how.target_risk,
+        "by_risk": {f"{risk:g}": both for risk, both in thresholds.items()},
+        "computed_on": {"characters": characters, "cards": cards.origins},
+    }
+    write_json(CALIBRATION, calibration)
     write_json(report.METRICS / "vins.json", cards.figures)
-    charts.reliability(
-        report.METRICS / "vin-reliability.png",
-        cards.reliability(how.bins),
-        "Reliability of whole numbers",
-    )
+    picture = report.METRICS / "vin-reliability.png"
+    charts.reliability(picture, cards.reliability, "Reliability of whole numbers")
     frequencies = dataset.load(transfer.SPLIT, "train").counts()
     of_source = {part: of_part[own] for part, of_part in read.items()}
     headline = report.characters(
-        name, sets["test"][own], of_source, frequencies, calibration.threshold, parameters
+        name, sets["test"][own], of_source, frequencies, found.threshold, parameters
     )
-    table = report.sets(sets["test"], read["test"], calibration.threshold, parameters)
+    table = report.sets(sets["test"], read["test"], found.threshold, parameters)
     del table[own]
     report.summary(name, headline, table, cards.figures["all"])
 

@@ -61,12 +61,9 @@ def main() -> None:
         if part == "train":
             folded = codes[fresh] != CODES[characters.labels]
             save_array(FOLDER / "train-folded.npy", folded)
-            counts["folded"] = np.bincount(
-                characters.labels[folded], minlength=len(CHARACTERS)
-            ).tolist()
-        writers = RAW / f"{part}-writers.npy"
-        if part == "train" and writers.exists():
-            save_array(FOLDER / writers.name, np.load(writers)[kept][fresh])
+            counts["folded"] = characters[folded].counts().tolist()
+            if (writers := RAW / "train-writers.npy").exists():
+                save_array(FOLDER / writers.name, np.load(writers)[kept][fresh])
         print(f"{part}: {len(characters):,} characters, {len(images) - len(characters)} duplicates")
     write_csv(Path("metrics/characters.csv"), pd.DataFrame(counts))
 

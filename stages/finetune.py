@@ -3,7 +3,6 @@ EMNIST lacks: labelled folders, and cards that the archive has checked.
 
 data/hands has these as the network sees them, by folder and part; only the parts for training of
 the folders that `finetune.labelled` names, and of checked cards, are trained on.
-models/finetuned.keras is the network that then reads.
 """
 
 import sys
@@ -34,11 +33,11 @@ def seen() -> set[bytes]:
 
 def recalls(model: Any, sets: dict[str, dataset.Characters]) -> dict[str, float]:
     """Share of each set that a Keras network reads right, all classes alike."""
-    read = {name: network.logits(model, of.images).argmax(axis=1) for name, of in sets.items()}
-    return {
-        name: round(float(dataset.class_weights(of.labels) @ (read[name] == of.labels)), 5)
-        for name, of in sets.items()
-    }
+    found = {}
+    for name, of in sets.items():
+        right = network.logits(model, of.images).argmax(axis=1) == of.labels
+        found[name] = round(float(dataset.class_weights(of.labels) @ right), 5)
+    return found
 
 
 @stage
@@ -46,7 +45,7 @@ def main() -> None:
     parameters = load()
     how = parameters.finetune
     folders = labelled.read_all(how, seen())
-    if missing := labelled.missing(how.labelled, [folder.name for folder in folders]):
+    if missing := sorted(how.labelled.keys() - {folder.name for folder in folders}):
         print(
             f"WARNING: {labelled.FOLDER} lacks {', '.join(missing)}, named in finetune.labelled;\n"
             "WARNING: the network learns without, and will not be released",
@@ -63,16 +62,14 @@ def main() -> None:
     sources = learning.mixture(dataset.load(SPLIT, "train"), hands, checked, parameters.train, how)
     learning.finetune(model, sources, parameters)
     network.save(model, FINETUNED)
-    write_json(
-        METRICS,
-        {
-            "missing": missing,
-            "characters": sum(map(len, hands.values())),
-            "checked_boxes": len(checked) if checked else 0,
-            "validation_before": before,
-            "validation_balanced_accuracy": recalls(model, validation),
-        },
-    )
+    told = {
+        "missing": missing,
+        "characters": sum(map(len, hands.values())),
+        "checked_boxes": len(checked) if checked else 0,
+        "validation_before": before,
+        "validation_balanced_accuracy": recalls(model, validation),
+    }
+    write_json(METRICS, told)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """Stage: what vehicle numbers look like, as statistics from which no number can be read.
 
-The numbers of data/numbers/*.csv, column `vin`, are added to the released statistics, those of
-checked cards and of any other list; a list that the released statistics were learned from counts
-once. With `numbers.base: none` they are learned from these files alone. The result is
-models/vin-numbers.json; metrics/numbers.json says from how many numbers, and, of those learned from
-files alone, how many bits a number of a source that was held out has under what the others taught.
+The numbers of data/numbers/*.csv, column `vin`, are added to the released statistics; a list that
+these were learned from counts once. With `numbers.base: none` they are learned from the files
+alone, and metrics/numbers.json has how many bits a number of a source that was held out has under
+what the others taught.
 """
 
 import json
@@ -31,24 +30,20 @@ DRAWN = 2000  # numbers for the picture where there are no real ones
 
 
 def held_out(real: number_statistics.Real, how: Numbers) -> dict[str, np.ndarray]:
-    """float (N, 17): bits of the characters of each source's numbers, for sources that have at
-    least `how.fold` of them; the others are held out together."""
+    """float (N, 17): bits of the characters of each source's numbers; of sources that have fewer
+    than `how.fold`, together."""
     return {
         name: number_statistics.bits(prior.build(number_statistics.learn(taught, how)), held)
         for name, taught, held in number_statistics.folds(real, how.fold)
     }
 
 
-def write(table: dict[str, Any]) -> int:
-    """Writes the statistics; gives their size in bytes."""
-    content = json.dumps(table, separators=(",", ":")) + "\n"
-    write_text(MADE, content)
-    return len(content)
+def write(table: dict[str, Any]) -> None:
+    write_text(MADE, json.dumps(table, separators=(",", ":")) + "\n")
 
 
 def with_released(released: dict[str, Any], how: Numbers) -> None:
-    """The released statistics, and with them the numbers of those files that they do not know. The
-    picture is drawn from numbers of theirs."""
+    """The released statistics, and with them the numbers of those files that they do not know."""
     real = number_statistics.read(FOLDER, without=released.get("lists", ()))
     table, figures = released, {"from": "released", "numbers": released["numbers"]}
     if real.vins:
@@ -84,13 +79,14 @@ def main() -> None:
             f"the {len(real.vins):,} numbers of {FOLDER}/*.csv are too few to learn from alone; "
             "numbers.base: released adds them to the released statistics"
         ) from None
+    write(table)
     everyone = np.concatenate(list(bits.values())) if bits else np.zeros((0, BOXES))
     parts = {"all": everyone} | bits
     figures = {
         "from": "files",
         "numbers": len(real.vins),
         "refused": real.refused,
-        "bytes": write(table),
+        "bytes": MADE.stat().st_size,
         "bits_held_out": {n: round(float(b.sum(axis=1).mean()), 2) for n, b in parts.items()},
     }
     write_json(METRICS / "numbers.json", figures)

@@ -1,8 +1,7 @@
 """Stage 3: train, validation and test, no image in two of them: exactly what the network is given.
 
-Validation is taken from the training part, the same share of every class; the archive's test part
-stays the test set. A share of embedded handwriting joins the training characters. Every image goes
-through `boxes.normalise`, as every scan will. Labelled folders join later (`finetune.py`).
+Validation is taken from the training part, the same share of every class. Every image goes through
+`boxes.normalise`, as every scan will. Labelled folders join later (`finetune.py`).
 """
 
 from pathlib import Path

@@ -89,12 +89,12 @@ def view(card: Keyed, events: Sequence[Event], clerk: str) -> View:
 def _answers(card: Keyed, events: Sequence[Event]) -> dict[str, State]:
     void = voided(events)
     decided = (e for e in events if e["kind"] in DECIDING and e["id"] not in void)
-    clerks = dict.fromkeys(event["clerk"] for event in decided)
-    states = {
-        clerk: replay(card.blank, [event for event in events if event["clerk"] == clerk])
-        for clerk in clerks
-    }
-    return {clerk: state for clerk, state in states.items() if state.status != "open"}
+    answers = {}
+    for clerk in dict.fromkeys(event["clerk"] for event in decided):
+        state = replay(card.blank, [event for event in events if event["clerk"] == clerk])
+        if state.status != "open":
+            answers[clerk] = state
+    return answers
 
 
 def _agreed(answers: dict[str, State], events: Sequence[Event]) -> State | None:
@@ -104,6 +104,5 @@ def _agreed(answers: dict[str, State], events: Sequence[Event]) -> State | None:
     knowing = [by_event[e["id"]] for e in events if e.get("over") and e["id"] in by_event]
     if knowing:
         return knowing[-1]
-    if len(said) > 2 or (len(said) == 2 and said[0].answer == said[1].answer):
-        return said[-1]
-    return None
+    agreed = len(said) > 2 or (len(said) == 2 and said[0].answer == said[1].answer)
+    return said[-1] if agreed else None

@@ -1,8 +1,7 @@
 """The check station: the page of `review.html` served to several clerks, on top of `desk.py`.
 
 Answers only requests that name this machine as their host, come from its own page, and, where it
-listens on more than this machine, carry its token. Nothing of the machine is in an answer but
-the names of cards.
+listens on more than this machine, carry its token.
 """
 
 import asyncio
@@ -24,13 +23,13 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from vinchecking.desk import Desk
 from vinchecking.events import NAME_LENGTH, EventError
@@ -70,11 +69,11 @@ class Access:
         return bool(self.token) and secrets.compare_digest(token.encode(), self.token.encode())
 
 
-class Guard:
+class Guard(BaseHTTPMiddleware):
     """Refuses what does not come from this station's page; adds the headers of every answer."""
 
     def __init__(self, app: ASGIApp, access: Access, policy: str):
-        self.app = app
+        super().__init__(app)
         self.access = access
         self.headers = {
             "content-security-policy": policy,
@@ -86,18 +85,10 @@ class Guard:
             "cross-origin-opener-policy": "same-origin",
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self.headers)
-            await send(message)
-
-        app = self._refusal(Request(scope)) or self.app
-        await app(scope, receive, with_headers)
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        answer = self._refusal(request) or await call_next(request)
+        answer.headers.update(self.headers)
+        return answer
 
     def _refusal(self, request: Request) -> Response | None:
         headers, client = request.headers, request.client.host if request.client else "?"
@@ -138,8 +129,8 @@ class Guard:
 
 
 def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> Starlette:
-    """The application. write_tables: writes the tables from the store, if anything has changed, and
-    gives the path of vins.csv; called every now and then, when it is asked for, and at the end."""
+    """write_tables: writes the tables from the store, if anything has changed, and gives the path
+    of vins.csv; called every now and then, when it is asked for, and at the end."""
     station = _Station(desk, write_tables)
     counts = {"cards": desk.store.cards, "doubtful": sum(desk.store.tallies("status").values())}
     page = template.served_page(counts | {"served": True, "key": desk.store.meta("key") or ""})
@@ -154,7 +145,7 @@ def make_app(desk: Desk, access: Access, write_tables: Callable[[], Path]) -> St
             Route("/api/events", station.events, methods=["POST"]),
             Route("/api/sign-in", station.sign_in, methods=["POST"]),
             Route("/api/progress", station.progress),
-            Route("/api/report", station.report),
+            Route("/api/report", lambda _: JSONResponse(report(desk.store))),
             Route("/api/vins.csv", station.table),
         ],
         middleware=[Middleware(Guard, access=access, policy=policy(page))],
@@ -173,9 +164,7 @@ class _Station:
     """What is answered to each request."""
 
     def __init__(self, desk: Desk, write_tables: Callable[[], Path]):
-        self.desk = desk
-        self.store = desk.store
-        self.write_tables = write_tables
+        self.desk, self.store, self.write_tables = desk, desk.store, write_tables
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -212,21 +201,21 @@ class _Station:
         if card is None:
             raise _not_so(404, "missing")
         view = self.store.view(card, clerk)
-        entry = card.entry | {"doubtful": card.doubtful, "row": card.row._asdict()}
-        if view.blind:
-            entry |= {"reading": view.start, "confidences": [], "alternatives": [], "marked": []}
-            entry["row"] = VinRow(card.name)._asdict()
-        if view.answers:
-            entry["answers"] = [{"reading": s.reading, "status": s.status} for s in view.answers]
-        entry |= {
+        entry = card.entry | {
             "id": card.id,
             "position": card.turn,
+            "doubtful": card.doubtful,
+            "row": (VinRow(card.name) if view.blind else card.row)._asdict(),
             "boxes": self.store.pictures(card.id),
             "blind": view.blind,
             "start": view.start,
             "events": view.events,
             "state": asdict(view.state) | {"settled": sorted(view.state.settled)},
         }
+        if view.blind:
+            entry |= {"reading": view.start, "confidences": [], "alternatives": [], "marked": []}
+        if view.answers:
+            entry["answers"] = [{"reading": s.reading, "status": s.status} for s in view.answers]
         return JSONResponse(entry)
 
     def next(self, request: Request) -> Response:
@@ -270,10 +259,6 @@ class _Station:
 
     def progress(self, request: Request) -> Response:
         return JSONResponse(self.desk.progress(self._clerk(request)))
-
-    def report(self, _: Request) -> Response:
-        """How the work goes, for whoever leads it."""
-        return JSONResponse(report(self.store))
 
     def table(self, _: Request) -> Response:
         return FileResponse(self.write_tables(), media_type="text/csv", filename="vins.csv")
@@ -325,12 +310,11 @@ async def _body(request: Request) -> Any:
 
 
 def _refuse(request: Request, status: int, code: str, **values: object) -> JSONResponse:
-    """An answer that says in the clerk's language why there is no other."""
     return JSONResponse({"error": told(request, code, **values), "code": code}, status)
 
 
 def told(request: Request, code: str, **values: object) -> str:
-    """What a refusal says in the language of who asks."""
+    """What a refusal says, in the language of who asks."""
     asked = request.headers.get("x-language") or request.headers.get("accept-language", "")
     language = next((one for one in template.LANGUAGES if asked.startswith(one)), "en")
     said: str = template.texts(language)[f"refusal_{code}"]

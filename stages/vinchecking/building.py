@@ -157,10 +157,8 @@ class Building:
         self, path: Path, notes: Mapping[int, str] | None = None, blind: Collection[int] = ()
     ) -> None:
         """Finish the store. `notes` are added to messages, by the cards' places in vins.csv; the
-        cards at the places `blind` are to be keyed without what was read.
-
-        Raises: OSError if it cannot be written.
-        """
+        cards at the places `blind` are to be keyed without what was read. Raises: OSError if it
+        cannot be written."""
         assert path == self._path
         with errors():
             self._db.execute("CREATE UNIQUE INDEX boxes_place ON boxes (card, box)")

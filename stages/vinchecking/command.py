@@ -1,9 +1,7 @@
 """Serves the page on which clerks check cards, and keeps what they decide beside the tables.
 
-    vin-reader check FOLDER
-
-reads the folder of card images if that has not been done here, prints an address to be opened in
-a browser, and writes vins.csv with what was decided every now and then and at the end (Ctrl+C).
+The folder is read if that has not been done here; vins.csv is written with what was decided every
+now and then, and at the end (Ctrl+C).
 """
 
 import argparse
@@ -34,18 +32,8 @@ from vinreader.workbook import Workbook
 PORT = 8017
 MINUTE = 60.0
 log = logging.getLogger("vinchecking")
-READING = (
-    "--output",
-    "--model",
-    "--threshold",
-    "--rules",
-    "--known",
-    "--known-rate",
-    "--risk",
-    "--years",
-    "--audit",
-    "--jobs",
-)
+HOW = ["--model", "--threshold", "--rules", "--known", "--known-rate"]
+HOW += ["--risk", "--years", "--audit"]
 
 
 def port(text: str) -> int:
@@ -86,7 +74,7 @@ def parse(argv: list[str], program: str) -> argparse.Namespace:
     add("--report", action="store_true", help="write the tables, tell of the work, serve nothing")
     add("--language", **OPTIONS["--language"])
     reading = parser.add_argument_group("for a folder that has not been read")
-    for name in READING:
+    for name in ("--output", *HOW, "--jobs"):
         reading.add_argument(name, **OPTIONS[name])
     parser.set_defaults(engine="local", debug=None, format="csv", version=False)
     options = parser.parse_args(argv)
@@ -98,16 +86,12 @@ def parse(argv: list[str], program: str) -> argparse.Namespace:
 
 
 def open_store(options: argparse.Namespace) -> Store:
-    """The store beside the tables; the folder is read if there is none.
-
-    Raises: UserError, OSError, StoreError; nothing was changed then.
-    """
+    """The store beside the tables; the folder is read if there is none. Raises: UserError, OSError,
+    StoreError; nothing was changed then."""
     path, vins = options.output.with_name(FILE), options.output.with_name(VINS)
-    log = path.with_name(f"{path.name}-wal")
-    if log.exists() and not path.exists():
-        raise UserError(
-            f"{log} is there without {path.name}: put that back beside it, or remove it"
-        )
+    wal = path.with_name(f"{path.name}-wal")
+    if wal.exists() and not path.exists():
+        raise UserError(f"{wal} is there without {path.name}: put that back, or remove it")
     own = path.exists() and vins.is_file() and sha256(vins) == _recorded(vins, options.output)
     said = {} if own else decisions(vins)
     if path.exists():
@@ -131,13 +115,11 @@ def open_store(options: argparse.Namespace) -> Store:
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
-    """What was asked to be read, and how."""
-    given = {f"--{name.replace('_', '-')}": value for name, value in vars(options).items()}
-    asked = {name: given[name] for name in READING if name not in ("--output", "--jobs")}
+    """What was asked to be read, and how: as JSON has it."""
+    asked = {name: getattr(options, name[2:].replace("-", "_")) for name in HOW}
     asked["input"] = Path(options.input)
-    paths = {name: str(path.resolve()) for name, path in asked.items() if isinstance(path, Path)}
-    known: dict[str, Any] = json.loads(json.dumps(asked | paths))  # as it is read from the store
-    return known
+    found: dict[str, Any] = json.loads(json.dumps(asked, default=lambda path: str(path.resolve())))
+    return found
 
 
 def _refuse_another(store: Store, options: argparse.Namespace) -> None:
@@ -152,7 +134,7 @@ def _refuse_another(store: Store, options: argparse.Namespace) -> None:
                 "folder, or another --output for this one"
             )
         print(f"{store.path} was made of {was['input']}, which has been moved")
-    given = [name for name in READING if asked.get(name) not in (None, "auto")]
+    given = [name for name in HOW if asked[name] not in (None, "auto")]
     if other := [name for name in given if asked[name] != was[name]]:
         raise UserError(
             f"{store.path}: the folder has been read already, and with another "
@@ -162,8 +144,7 @@ def _refuse_another(store: Store, options: argparse.Namespace) -> None:
 
 
 def _recorded(vins: Path, output: Path) -> str:
-    """The SHA-256 of vins.csv as a reading or a station last wrote it, as far as the record says;
-    else ""."""
+    """The SHA-256 of vins.csv as it was last written, by the record of the reading; else ""."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads(_record(output).read_text("utf-8"))["tables"][vins.name])
     return ""
@@ -175,30 +156,24 @@ def _record(output: Path) -> Path:
 
 def _read(options: argparse.Namespace, path: Path, said: dict[str, Event]) -> tuple[int, int]:
     """Read the folder into the tables and a store at `path`, with what persons have said of it.
+    Returns: as `take_over`."""
+    from vinreader import provenance, reading, summary, writing  # not needed otherwise
 
-    Returns: as `take_over`.
-    """
-    from vinreader import provenance, reading  # what reads images is not needed otherwise
-
-    vins, found = options.output.with_name(VINS), (0, 0)
+    found = 0, 0
 
     def then(db: sqlite3.Connection) -> None:
         nonlocal found
-        found = take_over(db, said, vins)
+        found = take_over(db, said, options.output.with_name(VINS))
         db.execute("INSERT INTO meta VALUES ('reading', ?)", (json.dumps(_asked(options)),))
 
-    from vinreader.summary import Summary
-    from vinreader.writing import write_files
-
     reader = reading.open_reader(options)
-    summary = Summary(thresholds=reader.vin_thresholds)
+    counts = summary.Summary(thresholds=reader.vin_thresholds)
     print(reading.introduction(reader))
-    with closing(reading.read(reader, options, summary.found)) as results:
-        tables = write_files(
-            results, options.output, summary, options.audit or 0, Building(path, then)
-        )
-    provenance.write_record(reader, options.rules, tables, summary.record())
-    print(summary.lines())
+    with closing(reading.read(reader, options, counts.found)) as results:
+        building = Building(path, then)
+        tables = writing.write_files(results, options.output, counts, options.audit or 0, building)
+    provenance.write_record(reader, options.rules, tables, counts.record())
+    print(counts.lines())
     return found
 
 
@@ -235,11 +210,8 @@ class Tables:
         self._written = _recorded(self.path, output)
 
     def write(self) -> Path:
-        """Write vins.csv as it is decided now, and its SHA-256 into the record of the reading.
-        Returns its path.
-
-        Raises: OSError, StoreError.
-        """
+        """Write vins.csv as it is decided now, and its SHA-256 into the record of the reading;
+        gives its path. Raises: OSError, StoreError."""
         path = self.path
         with self._lock:
             events = self._store.count_events()
@@ -262,29 +234,20 @@ class Tables:
         return path
 
     def write_workbook(self, images: Path) -> None:
-        """Write vins.xlsx as it is decided now. images: the folder that was read.
-
-        Raises: OSError, StoreError.
-        """
+        """Write vins.xlsx. images: the folder that was read. Raises: OSError, StoreError."""
         with Workbook(self.path.with_name(WORKBOOK)) as book:
             for row in self._store.rows():
                 source = images / row.card.partition("#page=")[0]
                 book.add(row, str(source) if source.exists() else "")
 
 
-def can_serve() -> None:
-    """Raises: UserError where what serves the page is not installed."""
+def run(options: argparse.Namespace) -> int:
     missing = [name for name in ("starlette", "uvicorn") if not find_spec(name)]
-    if missing:
+    if missing and not options.report:
         raise UserError(
             f"{' and '.join(missing)} is not installed, and the check station needs it: "
             "pip install 'vinreader[check]', or pip install '.[check]' in the project's folder"
         )
-
-
-def run(options: argparse.Namespace) -> int:
-    if not options.report:
-        can_serve()
     with closing(open_store(options)) as store:
         tables = Tables(store, options.output)
         if options.second is not None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vinchecking import events
-from vinchecking.answers import Outcome, outcome
+from vinchecking.answers import outcome
 from vinchecking.events import CLOSING, DECIDING, Event, EventError, clerk_name
 from vinchecking.store import Card, Store, append, events_of, find_card, picture, settle
 
@@ -92,44 +92,37 @@ class Desk:
 
     def waiting(self, clerk: str) -> int:
         """How many cards only another clerk can go on with."""
-        with self.store.reading() as db:
-            row = db.execute(
-                "SELECT count(*) FROM answers JOIN cards ON id = card "
-                "WHERE answers.clerk = ? AND status = 'waiting'",
-                (clerk,),
-            ).fetchone()
-        return int(row[0])
+        count = "SELECT count(*) FROM answers JOIN cards ON id = card WHERE status = 'waiting'"
+        return int(self.store.value(f"{count} AND answers.clerk = ?", clerk))
 
     def take_in(self, sent: list[object]) -> dict[str, list[Any]]:
         """Keep events, in their order: on the disk when this returns. Gives the ids of those
         `accepted`; of those `refused` each one's id, a code, and why."""
-        accepted: list[str] = []
-        refused: list[dict[str, Any]] = []
+        answer: dict[str, list[Any]] = {"accepted": [], "refused": []}
         with self.store.writing() as db:
             for event in sent:
                 try:
-                    accepted.append(self._take_in(db, event))
+                    answer["accepted"].append(self._take_in(db, event))
                 except Refused as refusal:
                     said = event.get("id") if isinstance(event, dict) else None
                     said = said if isinstance(said, str) else None
-                    refused.append({"id": said, **refusal.answer})
+                    answer["refused"].append({"id": said, **refusal.answer})
                     db.execute(
                         "INSERT INTO refused (received, why, body) VALUES (?, ?, ?)",
                         (self._now(), str(refusal), json.dumps(event)[:4000]),
                     )
-        return {"accepted": accepted, "refused": refused}
+        return answer
 
     def mosaic(self, clerk: str, character: str, count: int, doubtful: bool) -> dict[str, Any]:
         """Boxes read as a character, the marked ones or the others, least sure first, reserved
         for a clerk; some are planted."""
         now = self._now()
         values = {"clerk": clerk, "now": now, "c": character, "n": count, "marked": doubtful}
-        free = _FREE.format("boxes.card")
         with self.store.writing() as db:
             rows = db.execute(
                 "SELECT card, box, confidence, image FROM boxes "
                 "WHERE use = 1 AND character = :c AND marked = :marked "
-                f"AND {free} AND NOT EXISTS (SELECT 1 FROM reserved "
+                f"AND {_FREE.format('boxes.card')} AND NOT EXISTS (SELECT 1 FROM reserved "
                 "WHERE reserved.card = boxes.card AND reserved.box = boxes.box "
                 "AND clerk != :clerk AND until > :now) "
                 "ORDER BY confidence, card, box LIMIT :n",
@@ -139,10 +132,7 @@ class Desk:
                 "INSERT OR REPLACE INTO reserved VALUES (?, ?, ?, ?)",
                 [(card, box, clerk, now + LEASE) for card, box, *_ in rows],
             )
-            shown = [
-                {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
-                for card, box, confidence, image in rows
-            ]
+            shown = [_shown(*row) for row in rows]
             self._plant(db, clerk, character, shown)
         left = self.store.tallies("doubtful" if doubtful else "to see")
         return {"left": left.get(character, 0), "boxes": shown}
@@ -150,41 +140,34 @@ class Desk:
     def list_cards(self, clerk: str, start: int, count: int, find: str) -> list[dict[str, Any]]:
         """Cards in the order of work; find: those whose name or number contains this, or that this
         clerk has decided. The number of a card that is keyed blind is not looked into."""
-        which, by = "turn >= :start AND turn < :start + :count", self._names.get(find.casefold())
+        values = {"clerk": clerk, "now": self._now(), "start": start, "count": count, "find": find}
+        which = "turn >= :start AND turn < :start + :count"
         if find:
+            values["by"] = self._names.get(find.casefold())
             which = (
                 "(instr(name, :find) OR cards.clerk = :by OR "
                 "NOT audit AND NOT second AND instr(reading, upper(:find)))"
             )
+        keys = "id", "name", "doubtful", "status", "leased_by"
         with self.store.reading() as db:
             rows = db.execute(
-                "SELECT id, name, doubtful, status, answers.clerk, leases.clerk "
+                "SELECT id, name, doubtful, "
+                "iif(status = 'waiting' AND answers.clerk IS NULL, 'open', status), leases.clerk "
                 "FROM cards LEFT JOIN answers ON answers.card = id AND answers.clerk = :clerk "
                 "LEFT JOIN leases ON leases.card = id AND until > :now AND leases.clerk != :clerk "
                 f"WHERE {which} ORDER BY turn LIMIT :count",
-                {"clerk": clerk, "now": self._now(), "start": start, "count": count}
-                | {"find": find, "by": by},
-            ).fetchall()
-        return [
-            {
-                "id": number,
-                "name": name,
-                "doubtful": bool(doubtful),
-                "status": "open" if status == "waiting" and not answered else status,
-                "leased_by": holder,
-            }
-            for number, name, doubtful, status, answered, holder in rows
-        ]
+                values,
+            )
+            found = [dict(zip(keys, row, strict=True)) for row in rows]
+        return [card | {"doubtful": bool(card["doubtful"])} for card in found]
 
     def progress(self, clerk: str) -> dict[str, Any]:
         """How many cards to be checked there are, and of each status; `clerk`: how many this one
         has `done`, and in the last hour (`per_hour`)."""
-        with self.store.reading() as db:
-            decided = "SELECT count(DISTINCT card) FROM events WHERE decides = 1"
-            (own,) = db.execute(f"{decided} AND clerk = ?", (clerk,)).fetchone()
-            (recent,) = db.execute(
-                f"{decided} AND received > ? AND +clerk = ?", (self._now() - HOUR, clerk)
-            ).fetchone()
+        decided = "SELECT count(DISTINCT card) FROM events WHERE decides = 1"
+        since = self._now() - HOUR
+        own = self.store.value(f"{decided} AND clerk = ?", clerk)
+        recent = self.store.value(f"{decided} AND received > ? AND +clerk = ?", since, clerk)
         cards = self.store.tallies("status")
         return {
             "total": sum(cards.values()),
@@ -220,7 +203,13 @@ class Desk:
         card = find_card(db, event["card"])
         assert card  # or it would not have been checked
         if event["kind"] == "planted":
-            _note_planted(db, event)
+            changed = db.execute(
+                "UPDATE plants SET found = :found WHERE token = :token AND card = :card "
+                "AND box = :box AND clerk = :clerk AND found IS NULL",
+                event,
+            )
+            if not changed.rowcount:
+                raise Refused("invalid", "no box was planted so, or it was answered before")
             append(db, event, self._now())
             return str(event["id"])
         self._refuse(db, card, event)
@@ -240,15 +229,22 @@ class Desk:
         holder = self._holder(db, card.id, clerk)
         if holder:
             raise Refused("leased", f"{holder[0]} has this card now", by=holder[0])
-        before = events_of(db, card.id)
+        before, second = events_of(db, card.id), card.keyed.second
         found = outcome(card.keyed, before)
+        state = found.state
         if kind == "undo":
-            _refuse_undo(db, event)
-            if outcome(card.keyed, [*before, event]).state == found.state:
+            select = "SELECT card, clerk, kind FROM events WHERE id = ?"
+            undone = db.execute(select, (event["undoes"],)).fetchone()
+            if not undone or undone[:2] != (card.id, clerk) or undone[2] == "planted":
+                raise Refused("invalid", "there is no such event of this clerk to take back")
+            if outcome(card.keyed, [*before, event]).state == state:
                 return
-        if found.stage == "decided" and found.state.by != clerk:
-            _refuse_unknowing(card, found, event)
-        elif card.keyed.second and found.stage != "decided" and event.get("over"):
+        if found.stage == "decided" and state.by != clerk:
+            knowing = event.get("over") == state.decision
+            if not knowing or (kind not in DECIDING and second):
+                now = {"by": state.by, "decision": state.decision, "reading": state.reading}
+                raise Refused("decided", f"{state.by} has decided this card", **now)
+        elif second and found.stage != "decided" and event.get("over"):
             raise Refused("invalid", "the decision to be replaced is not there any more")
 
     def _plant(
@@ -270,18 +266,11 @@ class Desk:
             )
             at = secrets.randbelow(len(shown) + 1)
             confidence = shown[min(at, len(shown) - 1)]["confidence"]
-            entry = {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
-            shown.insert(at, entry | {"planted": token})
+            shown.insert(at, _shown(card, box, confidence, image) | {"planted": token})
 
 
-def _note_planted(db: sqlite3.Connection, event: Event) -> None:
-    changed = db.execute(
-        "UPDATE plants SET found = :found WHERE token = :token AND card = :card AND box = :box "
-        "AND clerk = :clerk AND found IS NULL",
-        event,
-    )
-    if not changed.rowcount:
-        raise Refused("invalid", "no box was planted so, or it was answered before")
+def _shown(card: int, box: int, confidence: float, image: bytes) -> dict[str, Any]:
+    return {"card": card, "box": box, "confidence": confidence, "image": picture(image)}
 
 
 def _next(db: sqlite3.Connection, values: dict[str, Any]) -> int | None:
@@ -302,19 +291,3 @@ def _next(db: sqlite3.Connection, values: dict[str, Any]) -> int | None:
         if row := min(filter(None, found), default=None):
             return int(row[1])
     return None
-
-
-def _refuse_undo(db: sqlite3.Connection, event: Event) -> None:
-    undone = db.execute(
-        "SELECT card, clerk, kind FROM events WHERE id = ?", (event["undoes"],)
-    ).fetchone()
-    if not undone or undone[:2] != (event["card"], event["clerk"]) or undone[2] == "planted":
-        raise Refused("invalid", "there is no such event of this clerk to take back")
-
-
-def _refuse_unknowing(card: Card, found: Outcome, event: Event) -> None:
-    """Raises: Refused if an event would change what another clerk decided without naming it."""
-    state, why = found.state, f"{found.state.by} has decided this card"
-    knowing = event.get("over") == state.decision
-    if not knowing or (event["kind"] not in DECIDING and card.keyed.second):
-        raise Refused("decided", why, by=state.by, decision=state.decision, reading=state.reading)

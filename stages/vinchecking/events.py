@@ -42,11 +42,9 @@ class EventError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the events of a card come to.
-
-    status: one of `STATUSES`. reading: a character a box. by: who decided, with the event of the
-    id `decision`; None while the card is open. settled: boxes that a person looked at, from 0.
-    """
+    """What the events of a card come to. status: one of `STATUSES`. reading: a character a box. by:
+    who decided, with the event of the id `decision`; None while the card is open. settled: boxes
+    that a person looked at, from 0."""
 
     status: str
     reading: str
@@ -61,12 +59,8 @@ class State:
 
 
 def replay(start: str, events: Sequence[Event]) -> State:
-    """The state of a card.
-
-    Args:
-        start: its characters before anybody saw it, `-` for each box of one shown blind.
-        events: of this card, valid, in the order in which they arrived.
-    """
+    """The state of a card. start: its characters before anybody saw it, `-` for each box of one
+    shown blind; events: of this card, valid, in the order in which they arrived."""
     void = voided(events)
     valid = (event for event in events if event["id"] not in void)
     return reduce(_after, valid, State("open", start))
@@ -103,10 +97,7 @@ def number(reading: str) -> str:
 
 
 def clerk_name(text: object) -> str:
-    """A clerk's name, composed (NFC), without needless spaces.
-
-    Raises: EventError.
-    """
+    """A clerk's name, composed (NFC), without needless spaces. Raises: EventError."""
     name = " ".join(unicodedata.normalize("NFC", text).split()) if isinstance(text, str) else ""
     if not (0 < len(name) <= NAME_LENGTH and name.isprintable()):
         raise EventError(f"a clerk's name has 1 to {NAME_LENGTH} printable characters")
@@ -115,12 +106,7 @@ def clerk_name(text: object) -> str:
 
 def checked(event: object, boxes: Callable[[int], int | None]) -> Event:
     """An event as it is kept: the fields that its kind has, each of the right type and range.
-
-    Args:
-        boxes: how many boxes the card with a number has, None if there is none.
-
-    Raises: EventError.
-    """
+    boxes: how many boxes the card with a number has, None if there is none. Raises: EventError."""
     if not isinstance(event, dict):
         raise EventError("an event is a JSON object")
     kind = event.get("kind")
@@ -156,15 +142,9 @@ def _is_box(value: object, count: int) -> bool:
 
 
 def _are_boxes(value: object, count: int) -> bool:
-    return (
-        isinstance(value, list)
-        and 0 < len(value) <= count
-        and all(_is_box(box, count) for box in value)
-    )
-
-
-def _are_characters(value: object, count: int) -> bool:
-    return isinstance(value, str) and len(value) == count and is_number(number(value))
+    if not (isinstance(value, list) and 0 < len(value) <= count):
+        return False
+    return all(_is_box(box, count) for box in value)
 
 
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -186,7 +166,9 @@ _CHECKS: dict[str, Callable[[object, int], bool]] = {
     ),
     "view": lambda value, _: value in ("card", "mosaic"),
     "boxes": _are_boxes,
-    "vin": _are_characters,
+    "vin": lambda value, count: (
+        isinstance(value, str) and len(value) == count and is_number(number(value))
+    ),
     "undoes": _is_id,
     "over": _is_id,
     "found": lambda value, _: isinstance(value, bool),

@@ -9,7 +9,6 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
 from itertools import combinations
 from operator import eq
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from vinchecking.events import LEFT_OUT, Event, EventError, checked
 from vinchecking.store import FORMAT, FORMER, Store, append, as_json, find_card, settle
 from vinreader.decisions import as_column, read_vins
+from vinreader.files import sha256
 from vinreader.spec import UserError
 from vinreader.tables import ACCEPTED, VinRow
 
@@ -24,33 +24,29 @@ CLERK = "from vins.csv"
 
 
 def decisions(path: Path) -> dict[str, Event]:
-    """The decided cards of a vins.csv by name, as events without the number of the card.
-
-    Raises: UserError if it is there and is no table of cards.
-    """
+    """The decided cards of a vins.csv by name, as events without the number of the card. Raises:
+    UserError if it is there and is no table of cards."""
     if not path.exists():
         return {}
     try:
-        rows = read_vins(path)
-        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
+        rows = [row for _, row in read_vins(path) if row.decision]
     except UserError as error:
         raise UserError(f"{error}; or move it away") from None
+    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat().replace("+00:00", "Z")
     found: dict[str, Event] = {}
-    for _, row in rows:
-        if row.decision:
-            kind = "done" if row.decision in ACCEPTED else row.decision
-            at = row.decided_at or changed.replace("+00:00", "Z")
-            event = {"kind": kind, "clerk": row.clerk or CLERK, "at": at}
-            number = sha256("\0".join((row.card, kind, row.vin)).encode()).hexdigest()[:32]
-            found[row.card] = event | {"id": number} | ({"vin": row.vin} if kind == "done" else {})
+    for row in rows:
+        kind = "done" if row.decision in ACCEPTED else row.decision
+        number = sha256("\0".join((row.card, kind, row.vin)).encode())[:32]
+        event = {"id": number, "kind": kind, "clerk": row.clerk or CLERK}
+        event |= {"at": row.decided_at or changed} | ({"vin": row.vin} if kind == "done" else {})
+        found[row.card] = event
     return found
 
 
 def take_over(db: sqlite3.Connection, said: Mapping[str, Event], path: Path) -> tuple[int, int]:
-    """Let the store have decisions, in the transaction that its connection `db` is in.
+    """Let the store have decisions, in the transaction that `db` is in.
 
-    Args:
-        said: of `decisions`; path: where they are from, for messages.
+    said: of `decisions`; path: where they are from, for messages.
 
     Returns: how many came in, and of how many cards the store holds another one.
 
@@ -102,10 +98,8 @@ def by_box(vin: str, reading: str) -> str:
 
 
 def upgrade(store: Store) -> None:
-    """Bring a store of the former format to the present one; its events stay as they are.
-
-    Raises: StoreError; the store is as it was then.
-    """
+    """Bring a store of the former format to the present one; its events stay as they are. Raises:
+    StoreError; the store is as it was then."""
     if store.format != FORMER:
         return
     with store.writing() as db:

@@ -20,13 +20,11 @@ PAUSE = 120.0  # seconds without an event after which a clerk is taken to have l
 def report(store: Store) -> dict[str, Any]:
     """Figures of the work so far.
 
-    Returns:
-        `cards`: how many to be checked have which status. `clerks`: of each, `cards` decided (or
-        answered) at last, `hours` at work (gaps of up to `PAUSE` count), `keyed_twice` and
-        `agreed` (cards that he and another keyed, and of those the ones on which both say the
-        same), `decided_by_third` and `third_agreed`, `planted` wrong boxes shown and `found`,
-        `refused` events. `differ`: the first cards that wait for a third clerk.
-        `audit`: cards keyed without the reading, and how many of those differ from it.
+    `cards`: how many to be checked have which status. `clerks`: of each, `cards` decided at last,
+    `hours` at work (gaps of up to `PAUSE` count), `keyed_twice` and of these `agreed`,
+    `decided_by_third` and of these `third_agreed`, `planted` wrong boxes and of these `found`,
+    `refused` events. `differ`: the first cards that wait for a third clerk. `audit`: cards keyed
+    without the reading, and how many of those differ from it.
     """
     with store.reading() as db:
         clerks: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -45,32 +43,24 @@ def report(store: Store) -> dict[str, Any]:
             "SELECT count(*), coalesce(sum(reading != json_extract(row, '$[1]')), 0) "
             "FROM cards WHERE audit AND status = 'done'"
         ).fetchone()
-        differ = db.execute(
-            "SELECT id, name FROM cards WHERE doubtful = 1 AND stage = 'third' "
-            "ORDER BY turn LIMIT ?",
-            (MOST_DIFFER,),
-        ).fetchall()
+        third = "FROM cards WHERE doubtful = 1 AND stage = 'third' ORDER BY turn LIMIT ?"
+        differ = db.execute(f"SELECT id, name {third}", (MOST_DIFFER,)).fetchall()
     return {
         "cards": store.tallies("status"),
         "differ": [{"id": number, "name": name} for number, name in differ],
-        "clerks": {
-            clerk: {"hours": round(hours[clerk], 2), **counted}
-            for clerk, counted in sorted(clerks.items())
-        },
+        "clerks": {name: {"hours": hours[name], **clerks[name]} for name in sorted(clerks)},
         "audit": {"keyed": audit[0], "other than read": audit[1]},
     }
 
 
 def _agreement(db: sqlite3.Connection, clerks: defaultdict[str, Counter[str]]) -> None:
-    twice = db.execute(
-        "SELECT id FROM cards WHERE second AND "
-        "(SELECT count(*) FROM answers WHERE card = cards.id) > 1"
-    ).fetchall()
+    answers = "SELECT count(*) FROM answers WHERE card = cards.id"
+    twice = db.execute(f"SELECT id FROM cards WHERE second AND ({answers}) > 1").fetchall()
     for (number,) in twice:
         card = find_card(db, number)
         assert card
-        answers = list(outcome(card.keyed, events_of(db, number)).answers.items())
-        (first, one), (second, other), *third = answers[:3]
+        said = outcome(card.keyed, events_of(db, number)).answers
+        (first, one), (second, other), *third = list(said.items())[:3]
         for clerk, state in ((first, one), (second, other)):
             clerks[clerk]["keyed_twice"] += 1
             clerks[clerk]["agreed"] += one.answer == other.answer
@@ -82,7 +72,7 @@ def _agreement(db: sqlite3.Connection, clerks: defaultdict[str, Counter[str]]) -
 def _hours(db: sqlite3.Connection, clerk: str) -> float:
     found = db.execute("SELECT received FROM events WHERE clerk = ? ORDER BY seq", (clerk,))
     gaps = (after - before for (before,), (after,) in pairwise(found))
-    return float(sum(gap for gap in gaps if 0 < gap <= PAUSE) / 3600)
+    return round(sum((gap for gap in gaps if 0 < gap <= PAUSE), 0.0) / 3600, 2)
 
 
 def told(figures: dict[str, Any]) -> str:

@@ -76,10 +76,7 @@ class Connection(H11Protocol):
 
 
 def serve(store: Store, write_tables: Callable[[], Path], options: argparse.Namespace) -> None:
-    """Answers until it is told to stop.
-
-    Raises: UserError if the address cannot be had.
-    """
+    """Answers until it is told to stop. Raises: UserError if the address cannot be had."""
     listening = _listen(options.host, options.port)
     address, used = listening.getsockname()[:2]
     token = "" if ip_address(address).is_loopback else _token(store, options.new_token)

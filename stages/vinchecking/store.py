@@ -56,10 +56,7 @@ class Card(NamedTuple):
 
 class Store:
     """The store, opened. Its methods may be called from several threads.
-
-    Raises:
-        UserError: there is none at `path`, it is damaged, or another version's.
-    """
+    Raises: UserError if there is none at `path`, it is damaged, or another version's."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -96,10 +93,9 @@ class Store:
     def _identity(self) -> list[tuple[int, int]]:
         """Device and inode of each file of the store."""
         try:
-            found = [file.stat() for file in self._files]
+            return [(found.st_dev, found.st_ino) for found in map(Path.stat, self._files)]
         except OSError as error:
             raise StoreGone(f"{error.filename} is gone ({error.strerror})") from None
-        return [(file.st_dev, file.st_ino) for file in found]
 
     def _stays(self) -> None:
         """Raises: StoreGone if the files that were opened are not those in their places now."""
@@ -112,10 +108,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for reading.
-
-        Raises: StoreError.
-        """
+        """The connection, for reading. Raises: StoreError."""
         with self._lock, errors():
             self._stays()
             yield self.db
@@ -123,10 +116,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """The connection in a transaction: on the disk when the block ends, or nothing of it.
-
-        Raises: StoreError. StoreGone: what was written may be on the disk, in a file that nobody
-        will open again.
-        """
+        Raises: StoreError; StoreGone where it may be in a file that nobody will open again."""
         with self._lock, errors():
             self._stays()
             self.db.execute("BEGIN IMMEDIATE")
@@ -139,18 +129,21 @@ class Store:
                 raise
             self._stays()
 
-    def meta(self, key: str) -> str | None:
+    def value(self, select: str, *parameters: object) -> Any:
+        """The first value that a SELECT finds, None if it finds none."""
         with self.reading() as db:
-            found = db.execute("SELECT value FROM meta WHERE key = ?", (key,))
-            return next((value for (value,) in found), None)
+            return next(db.execute(select, parameters), (None,))[0]
+
+    def meta(self, key: str) -> str | None:
+        found: str | None = self.value("SELECT value FROM meta WHERE key = ?", key)
+        return found
 
     def set_meta(self, key: str, value: str) -> None:
         with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def count_events(self) -> int:
-        with self.reading() as db:
-            return int(db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+        return self.value("SELECT max(seq) FROM events") or 0
 
     def tallies(self, of: str) -> dict[str, int]:
         """Numbers that are kept as they change: of 'status', the cards to be checked; of 'to
@@ -165,14 +158,10 @@ class Store:
         from their names; a card that somebody has decided stays as it is."""
         if self.meta("second") == str(share):
             return
+        select = "SELECT id, name FROM cards WHERE doubtful AND stage = 'first'"
         with self.writing() as db:
-            cards = db.execute(
-                "SELECT id, name FROM cards WHERE doubtful AND stage = 'first'"
-            ).fetchall()
-            db.executemany(
-                "UPDATE cards SET second = ? WHERE id = ?",
-                ((_part(name) < share, card) for card, name in cards),
-            )
+            cards = [(_place(name) < share, card) for card, name in db.execute(select)]
+            db.executemany("UPDATE cards SET second = ? WHERE id = ?", cards)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('second', ?)", (str(share),))
 
     def card(self, number: int) -> Card | None:
@@ -181,9 +170,8 @@ class Store:
 
     def boxes(self, number: int) -> int | None:
         """How many boxes a card has, None if there is no such card."""
-        with self.reading() as db:
-            found = db.execute("SELECT length(reading) FROM cards WHERE id = ?", (number,))
-            return next((length for (length,) in found), None)
+        found: int | None = self.value("SELECT length(reading) FROM cards WHERE id = ?", number)
+        return found
 
     def pictures(self, number: int) -> list[str]:
         """The images of a card's boxes, as on the page."""
@@ -197,9 +185,7 @@ class Store:
 
     def rows(self) -> Iterator[VinRow]:
         """The rows of vins.csv with what people decided, read beside what goes on meanwhile.
-
-        Raises: StoreError.
-        """
+        Raises: StoreError."""
         address = f"{self.path.absolute().as_uri()}?mode=ro"
         with errors(), closing(sqlite3.connect(address, uri=True)) as db:
             self._stays()
@@ -242,15 +228,11 @@ def events_of(db: sqlite3.Connection, card: int) -> list[Event]:
 
 def append(db: sqlite3.Connection, event: Event, received: float | None = None) -> None:
     """Keep an event (see `events.checked`); `settle` its card afterwards."""
-    values = event | {
-        "decides": event["kind"] in CLOSING,
-        "received": time.time() if received is None else received,
-        "body": as_json(event),
-    }
+    received = time.time() if received is None else received
     db.execute(
         "INSERT INTO events (id, card, clerk, kind, decides, received, body) "
         "VALUES (:id, :card, :clerk, :kind, :decides, :received, :body)",
-        values,
+        event | {"decides": event["kind"] in CLOSING, "received": received, "body": as_json(event)},
     )
 
 
@@ -258,30 +240,27 @@ def settle(db: sqlite3.Connection, card: Card) -> None:
     """Write what the events of a card come to into the columns that follow from them."""
     events = events_of(db, card.id)
     found = outcome(card.keyed, events)
-    state = found.state
+    state, read = found.state, card.keyed.reading
     status = "waiting" if found.stage in ("second", "third") else state.status
-    reading = state.reading if status == "done" else card.keyed.reading
+    reading = state.reading if status == "done" else read
     db.execute(
         "UPDATE cards SET stage = ?, status = ?, reading = ?, clerk = ?, decision = ? WHERE id = ?",
         (found.stage, status, reading, state.by, state.decision, card.id),
     )
     db.execute("DELETE FROM answers WHERE card = ?", (card.id,))
-    db.executemany(
-        "INSERT INTO answers VALUES (?, ?)", ((card.id, clerk) for clerk in found.answers)
-    )
-    if not card.keyed.audit:
-        settled = replay(card.keyed.reading, events).settled
-        for box, character in enumerate(card.keyed.reading):
-            use = NOTHING
-            if status == "done" and reading[box] == character:
-                use = KNOWN
-            elif status == "open" and card.doubtful and box not in settled:
-                use = TO_SEE
-            if character in CHARACTERS:
-                values = use, card.id, box, use
-                db.execute(
-                    "UPDATE boxes SET use = ? WHERE card = ? AND box = ? AND use != ?", values
-                )
+    answers = ((card.id, clerk) for clerk in found.answers)
+    db.executemany("INSERT INTO answers VALUES (?, ?)", answers)
+    if card.keyed.audit:
+        return
+    settled = replay(read, events).settled
+    change = "UPDATE boxes SET use = :use WHERE card = :card AND box = :box AND use != :use"
+    for box in (box for box, character in enumerate(read) if character in CHARACTERS):
+        use = NOTHING
+        if status == "done" and reading[box] == read[box]:
+            use = KNOWN
+        elif status == "open" and card.doubtful and box not in settled:
+            use = TO_SEE
+        db.execute(change, {"use": use, "card": card.id, "box": box})
 
 
 def picture(image: bytes) -> str:
@@ -289,17 +268,14 @@ def picture(image: bytes) -> str:
     return PICTURE + base64.b64encode(image).decode() if image else ""
 
 
-def _part(name: str) -> float:
-    """A number from 0 to 1 that follows from a name, evenly spread."""
+def _place(name: str) -> float:
+    """From 0 to 1, evenly spread: follows from the name."""
     return int.from_bytes(sha256(name.encode()).digest()[:6]) / 2**48
 
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Gives what SQLite could not do the text for a person.
-
-    Raises: StoreError.
-    """
+    """Raises: StoreError with a text for a person, where SQLite could not do something."""
     try:
         yield
     except sqlite3.Error as error:

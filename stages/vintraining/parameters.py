@@ -1,8 +1,6 @@
 """`params.yaml`: what may stand in it, and the message when something else does.
 
-Every value that changes a result is declared once, with its type and range, here or where it is
-used; a stage calls `load()` and reads `parameters.train.epochs`. The comments beside the values in
-`params.yaml` say what each one does.
+The comments beside the values in `params.yaml` say what each one does.
 """
 
 from pathlib import Path
@@ -46,13 +44,9 @@ def _lowercase_letters(text: str) -> str:
     return text
 
 
-Width = Annotated[int, Field(ge=1, le=1024)]
-Url = Annotated[str, Field(pattern=r"^https?://")]
-
-
 class _Loader(yaml.SafeLoader):
-    """Plain YAML: no objects, no name twice in a section (the first would count for nothing), and
-    no aliases, with which a few lines can stand for billions."""
+    """Plain YAML: no name twice in a section, and no aliases, with which a few lines can stand for
+    billions."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -72,7 +66,7 @@ class Data(Section):
     source: Literal["auto", "emnist", "embedded"]
     split: Literal["byclass", "balanced"]
     archive: Annotated[str, Field(min_length=1)]
-    urls: Annotated[list[Url], Field(min_length=1)]
+    urls: Annotated[list[Annotated[str, Field(pattern=r"^https?://")]], Field(min_length=1)]
     require_official: bool
     embedded_per_class: Annotated[int, Field(ge=20, le=100_000)]
     embedded_writers: Annotated[int, Field(ge=10, le=100_000)]
@@ -99,7 +93,7 @@ class Split(Section):
 
 
 class Train(Section):
-    widths: Annotated[list[Width], Field(min_length=3, max_length=3)]
+    widths: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=3, max_length=3)]
     depths: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=3, max_length=3)]
     arithmetic: Arithmetic
     dropout: Annotated[Number, Field(ge=0, lt=1)]
@@ -205,11 +199,7 @@ def _explain(error: ErrorDetails) -> str:
 
 
 def parse(text: str, where: str = "params.yaml") -> Parameters:
-    """Parameters from the text of a params.yaml.
-
-    Raises:
-        ParameterError: the text is not YAML, or a name, type or range is wrong.
-    """
+    """Parameters from the text of a params.yaml. Raises: ParameterError."""
     try:
         values = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -222,15 +212,10 @@ def parse(text: str, where: str = "params.yaml") -> Parameters:
 
 
 def load(path: Path = PARAMS_FILE) -> Parameters:
-    """Parameters of this workspace.
-
-    Raises:
-        ParameterError: the file is missing or unusable.
-    """
+    """Parameters of this workspace. Raises: ParameterError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(
             f"{path} cannot be read: {error}; run from the project folder"
         ) from None
-    return parse(text, str(path))

@@ -1,13 +1,11 @@
 """The command `release`: makes the exported model the released one, which clerks read with.
 
-Refused, with the table, when the model was not trained on EMNIST, or when it reads a test set of
-data/split, or the archive's cards held out for testing, worse than the released one, beyond chance.
-A person may release it all the same, with --despite and a reason; its description has both.
+Refused when the model was not trained on EMNIST, or reads a test set worse than the released one,
+beyond chance (`gate.py`), unless a person gives a reason, --despite, which its description has.
 
 The reader is three files. The new ones are written whole beside the old ones and then take their
 names, one after the other; the description names the SHA-256 of the other two, so that a release
-interrupted between two names is refused by the reader, which tells how to put it right. The way
-back is git's: `make rollback`.
+interrupted between two names is refused by the reader. The way back is git's: `make rollback`.
 """
 
 import argparse
@@ -59,10 +57,7 @@ def main() -> None:
 
 
 def exported() -> Reader:
-    """The model of the last dvc repro.
-
-    Raises: UserError where it was not trained on EMNIST, or without a folder that was named.
-    """
+    """The model of the last dvc repro. Raises: UserError where it is none to be released."""
     reader = Reader(EXPORTED)
     source = reader.description["source"]
     if not source.startswith("emnist"):
@@ -79,10 +74,8 @@ def exported() -> Reader:
 
 
 def release(description: dict[str, Any] | None = None) -> None:
-    """Releases the exported model, with its own description or another.
-
-    Raises: OSError where a file is missing or cannot be written; the old reader stays.
-    """
+    """Releases the exported model, with its own description or another. Raises: OSError; the old
+    reader stays."""
     with ExitStack() as stack:
         for name in FILES:
             temporary = stack.enter_context(replacing(RELEASED.with_name(name)))

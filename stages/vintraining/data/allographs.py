@@ -27,11 +27,9 @@ DENSITY = 4  # points drawn for each point in the file
 class Allograph:
     """One form of a character.
 
-    Attributes:
-        paths: float64 (3, m, n): what to multiply the points with to get the m points of the pen's
-            path, drawn with straight lines, as a smooth curve, and with corners cut.
-        ends: float64 (n, n): times the points, a vector 10 long out of each stroke's two ends,
-            zero at the other points.
+    paths: float64 (3, m, n): what to multiply the points with to get the m points of the pen's
+    path, drawn with straight lines, as a smooth curve, and with corners cut. ends: float64 (n, n):
+    times the points, a vector 10 long out of each stroke's two ends, zero at the other points.
     """
 
     name: str  # as in the file
@@ -48,10 +46,8 @@ Allographs = dict[str, list[Allograph]]
 
 @cache
 def load(path: str | Path = ALLOGRAPHS) -> Allographs:
-    """The forms of each of the 33 characters, at least one, from a file of allographs.
-
-    Raises: ValueError, naming the character (and allograph) that is missing or not well written.
-    """
+    """The forms of each of the 33 characters, at least one, from a file of allographs. Raises:
+    ValueError, naming the character (and allograph) that is missing or not well written."""
     with Path(path).open(encoding="utf-8") as file:
         try:
             forms = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -152,10 +148,8 @@ def _stroke(text: Any) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _paths(corner: tuple[bool, ...]) -> np.ndarray:
-    """The matrices (3, m, n) from a stroke's n points to its path; see `Allograph.paths`.
-
-    `corner` says of each point whether the pen turns sharply there.
-    """
+    """The matrices from a stroke's n points to its path, `Allograph.paths`. corner: whether the pen
+    turns sharply at each."""
     count = len(corner)
     unit = np.eye(count)
     t = np.linspace(0, 1, DENSITY, endpoint=False)[:, None]
@@ -172,11 +166,8 @@ def _paths(corner: tuple[bool, ...]) -> np.ndarray:
 
 
 def _spline(corner: tuple[bool, ...]) -> np.ndarray:
-    """The matrix (m, n) to a smooth curve through the points: Catmull-Rom's.
-
-    The tangent at a point is parallel to the line between its neighbours; at a corner the curve
-    arrives and leaves as if the stroke ended and began there.
-    """
+    """The matrix (m, n) to a smooth curve through the points: Catmull-Rom's, for which a stroke
+    ends and begins at a corner."""
     count = len(corner)
     unit = np.eye(count)
     into, out = np.zeros((count, count)), np.zeros((count, count))

@@ -1,7 +1,7 @@
 """Where EMNIST's members come from: NIST over HTTP, a local archive, a folder, or the CSV pair.
 
 `copy_local` and `fetch` put the four members of a split and its mapping into a folder, byte for
-byte as published, so that everything after it is the same wherever they came from.
+byte as published.
 """
 
 import io
@@ -38,20 +38,13 @@ class NoRange(ArchiveError):
     """The server sends whole files only."""
 
 
-# --- a local archive, folder or CSV pair -------------------------------------------------------
-
-
 def copy_local(source: Path, split: str, folder: Path) -> str:
     """Members of `split` from a local source into `folder`.
 
-    Args:
-        source: NIST's archive (ZIP), a folder of its members, or a folder with the CSV pair.
+    Returns: what the source was: NIST's archive (ZIP, `archive`), a folder of its `members`, or a
+        folder with the `csv` pair.
 
-    Returns:
-        What the source was: `archive`, `members` or `csv`.
-
-    Raises:
-        ArchiveError: it is none of these, damaged, or lacks a member.
+    Raises: ArchiveError where it is none of these, damaged, or lacks a member.
     """
     names, mapping = emnist.members(split), emnist.mapping_member(split)
     csv = {part: source / f"emnist-{split}-{part}.csv" for part in emnist.PARTS}
@@ -88,8 +81,6 @@ def _extract(archive: Path, split: str, folder: Path) -> None:
                     raise ArchiveError(f"{archive} has no member {name}: not EMNIST's archive?")
                 _refuse_large(found[name])
                 write_bytes(folder / name, file.read(found[name]))
-    except ArchiveError:
-        raise
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ArchiveError(
             f"{archive} is damaged ({error}); delete it, or put a whole copy in its place"
@@ -112,9 +103,6 @@ def _convert_csv(path: Path, split: str, part: str, folder: Path) -> None:
     images = values[:, 1:].reshape(-1, emnist.SIDE, emnist.SIDE)
     write_bytes(folder / emnist.images_member(split, part), emnist.encode_idx(images))
     write_bytes(folder / emnist.labels_member(split, part), emnist.encode_idx(values[:, 0]))
-
-
-# --- NIST over HTTP ----------------------------------------------------------------------------
 
 
 def _get(url: str, wanted: range | None = None) -> requests.Response:
@@ -219,34 +207,19 @@ def _is_official(path: Path) -> bool:
     return path.is_file() and sha256(path) == emnist.OFFICIAL_SHA256[path.name]
 
 
-def _refuse_unofficial(path: Path) -> None:
-    if not _is_official(path):
-        digest = sha256(path)
-        path.unlink()
-        raise ArchiveError(
-            f"{path.name} is refused: its SHA-256 is {digest}, NIST's is "
-            f"{emnist.OFFICIAL_SHA256[path.name]}; it is deleted. Try again, or put a trusted "
-            "archive at data.archive"
-        )
-
-
 def fetch(
     urls: list[str], split: str, kept: Path, folder: Path, require_official: bool = True
 ) -> str:
-    """Members of `split` from the first of `urls` that gives them, into `folder`.
+    """Members of `split` from the first of `urls` that gives them, into `folder`; gives the URL.
 
     Only the members are transferred, by Range requests; a server that knows none sends the whole
-    archive. `kept` keeps finished members and begun parts, so a second call goes on where the
-    first one stopped, and asks no server when all are there.
+    archive. The folder `kept` keeps finished members and begun parts: a second call goes on where
+    the first one stopped, and asks no server when all are there, but gives "kept".
 
     Args:
         require_official: refuse (and delete) a member whose SHA-256 is not NIST's.
 
-    Returns:
-        The URL that was used; `kept` when none was needed.
-
-    Raises:
-        ArchiveError: no URL gave the data; the text lists each one's reason.
+    Raises: ArchiveError with each URL's reason.
     """
     kept.mkdir(parents=True, exist_ok=True)
     names, used = emnist.members(split), "kept"
@@ -263,8 +236,15 @@ def _first_that_gives(urls: list[str], split: str, kept: Path, require_official:
     for url in urls:
         try:
             _fetch_from(url, split, kept)
-            for name in emnist.members(split) if require_official else []:
-                _refuse_unofficial(kept / name)
+            for path in [kept / name for name in emnist.members(split) if require_official]:
+                if not _is_official(path):
+                    digest = sha256(path)
+                    path.unlink()
+                    raise ArchiveError(
+                        f"{path.name} is refused: its SHA-256 is {digest}, NIST's is "
+                        f"{emnist.OFFICIAL_SHA256[path.name]}; it is deleted. Try again, or put a "
+                        "trusted archive at data.archive"
+                    )
             return url
         except (ArchiveError, requests.RequestException, OSError) as error:
             if getattr(error, "errno", None) is not None:

@@ -68,12 +68,7 @@ def mapping_text(split: str) -> str:
 
 
 def parse_mapping(text: str, name: str = "mapping") -> dict[int, int]:
-    """Label -> ASCII code, from the text of a mapping file.
-
-    Raises:
-        EmnistError: a line is not two whole numbers from 0 to 255, a label stands twice, or it
-            is empty.
-    """
+    """Label -> ASCII code, 0 to 255, from the text of a mapping file. Raises: EmnistError."""
     mapping: dict[int, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -93,14 +88,10 @@ def parse_mapping(text: str, name: str = "mapping") -> dict[int, int]:
 
 
 def decode_idx(data: bytes, name: str = "IDX data") -> np.ndarray:
-    """Array of unsigned bytes from a gzip-compressed IDX file.
+    """uint8 (N,) of labels, or (N, 28, 28) of images, from a gzip-compressed IDX file.
 
-    Returns:
-        uint8, shape as the header says: (N,) for labels, (N, 28, 28) for images.
-
-    Raises:
-        EmnistError: not gzip, damaged, not IDX of bytes, longer or shorter than its header says,
-            or larger than `MOST_BYTES`.
+    Raises: EmnistError where it is damaged, no IDX of bytes, longer or shorter than its header
+        says, or larger than `MOST_BYTES`.
     """
     file = gzip.GzipFile(fileobj=io.BytesIO(data))
     try:

@@ -1,10 +1,10 @@
 """Draws vehicle cards: the VIN field of 17 printed boxes, filled in by one of the embedded writers.
 
-For examples and for tests of everything that reads cards. What is drawn follows from the seed. The
-writers write neatly; three cards of eight have a box that a reader is right to doubt.
+What is drawn follows from the seed. The writers write neatly; three cards of eight have a box that
+a reader is right to doubt.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vintraining.data.handwriting import Writer, draw_strokes
 from vintraining.drawing.paper import blank_card, cloud, exposed
@@ -57,13 +57,8 @@ class DrawnCard:
 
 
 def draw_cards(count: int, seed: int = 1981) -> list[DrawnCard]:
-    """Draw `count` (>= 1) cards, each by another writer.
-
-    The first eight show `SAMPLES`, the next ones the same with other serial numbers; the first
-    cards of a longer list are those of a shorter one.
-
-    Raises: ValueError where count or seed is out of range.
-    """
+    """Draw `count` (>= 1) cards, each by another writer: the first eight show `SAMPLES`, the next
+    ones the same with other serial numbers. Raises: ValueError."""
     if count < 1 or seed < 0:
         raise ValueError(f"count must be at least 1 and seed at least 0, not {count} and {seed}")
     return [draw_card(_sample(seed, number), seed, number) for number in range(count)]
@@ -73,15 +68,12 @@ def _sample(seed: int, number: int) -> Sample:
     sample = SAMPLES[number % len(SAMPLES)]
     if number < len(SAMPLES):
         return sample
-    vin = fresh(sample.vin, np.random.default_rng((seed, number)), SERIAL)
-    return Sample(vin, sample.flaw, sample.box)
+    return replace(sample, vin=fresh(sample.vin, np.random.default_rng((seed, number)), SERIAL))
 
 
 def draw_card(sample: Sample, seed: int = 1981, number: int = 0) -> DrawnCard:
     """Draw one card; cards of another number, >= 0, are by another writer on other paper.
-
-    Raises: ValueError where the number has not 17 characters, KeyError for one that no VIN holds.
-    """
+    Raises: ValueError where the VIN has not 17 characters, KeyError for one that no VIN holds."""
     if len(sample.vin) != BOXES:
         raise ValueError(f"a VIN has {BOXES} characters, {sample.vin!r} has {len(sample.vin)}")
     writer = _neat(Writer(seed, FIRST_WRITER + number))

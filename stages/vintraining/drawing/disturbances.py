@@ -130,7 +130,6 @@ def measure(
     """The table: disturbance, strength, unit, decent, accuracy, drop in points, review.
 
     Args:
-        model: an exported model.
         characters: as published, white ink on black.
         processes: which share the work, by default one a core; the result does not depend on it.
     """
@@ -144,16 +143,11 @@ def measure(
     )
     weights = dataset.class_weights(characters.labels)
     accuracy = (read == characters.labels) @ weights
-    return pd.DataFrame(
-        {
-            "disturbance": [case.disturbance for case in cases],
-            "strength": [case.strength for case in cases],
-            "unit": [case.unit for case in cases],
-            "decent": [case.decent for case in cases],
-            "accuracy": accuracy.round(5),
-            "drop": (100 * (accuracy[0] - accuracy)).round(3),
-            "review": (review @ weights).round(5),
-        }
+    columns = ["disturbance", "strength", "unit", "decent"]
+    return pd.DataFrame([vars(case) for case in cases], columns=columns).assign(
+        accuracy=accuracy.round(5),
+        drop=(100 * (accuracy[0] - accuracy)).round(3),
+        review=(review @ weights).round(5),
     )
 
 

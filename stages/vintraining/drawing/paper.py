@@ -1,7 +1,5 @@
 """Characters on paper and in printed boxes, as archives scan them: the one definition of paper.
 
-`scan` draws one character with any mixture of disturbances, `decent_scan` mixes them as a person
-would still call a decent scan.
 Everything follows from the numpy Generator that is passed in; a disturbance that is off draws no
 number from it, and the same one at another strength draws the same numbers.
 """
@@ -77,20 +75,14 @@ def decent_scan(rng: np.random.Generator) -> Scan:
 
 
 def scan(
-    character: np.ndarray,
-    how: Scan,
-    rng: np.random.Generator,
-    others: np.ndarray | None = None,
+    character: np.ndarray, how: Scan, rng: np.random.Generator, others: np.ndarray | None = None
 ) -> np.ndarray:
-    """Draw the scan of a character.
+    """The scan of a character, uint8 (height, width), dark ink on light paper unless inverted.
 
     Args:
         character: uint8 (height, width), white ink on black, as EMNIST's.
-        others: uint8 (N, height, width), N >= 1, among which neighbours are chosen; the character
-            itself is the neighbour when not given.
-
-    Returns:
-        uint8 (height, width), dark ink on light paper unless inverted.
+        others: uint8 (N, height, width), N >= 1, among which neighbours are chosen; by default
+            the character itself.
     """
     box = _Box(character.shape, how, rng)
     corner, lines = box.corner(), None
@@ -164,11 +156,10 @@ def exposed(rng: np.random.Generator, light: np.ndarray, blur: float, noise: flo
 class _Box:
     """The paper about one box while it is drawn; places are x, y in pixels of it.
 
-    Attributes:
-        grow: pixels for one of the character's image: a smaller scan is drawn full size and then
-            reduced. size: height and width of the box; shape: of the paper, which shows `beyond`
-            pixels of the boxes to either side. turn: of the paper, float (2, 3). outline: outer
-            edges of the printed box, left, top, right, bottom; sides: bool (4,), which are drawn.
+    grow: pixels for one of the character's image: a smaller scan is drawn full size and then
+    reduced. size: height and width of the box; shape: of the paper, which shows `beyond` pixels of
+    the boxes to either side. turn: of the paper, float (2, 3). outline: outer edges of the printed
+    box, left, top, right, bottom; sides: bool (4,), which are drawn.
     """
 
     def __init__(self, character: Shape, how: Scan, rng: np.random.Generator):

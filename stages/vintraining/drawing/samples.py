@@ -1,15 +1,9 @@
 """The command `samples`: draws vehicle cards to try readers with, and compares readers on them.
 
-    vin-reader samples input/ --cards 8 --seed 1981
-
-writes input/card-01/01.png … 17.png, one folder a card, and input/truth.csv (card,vin,flaw): the
-number on each card, and what in it a reader should doubt, if anything. Files which are there
-already and differ are never overwritten.
-
-    vin-reader samples input/ --compare
-
-prints how the released reader and the model of the last `dvc repro` read them, below what stands
-on each card; a wrong character is marked with ^ below it.
+`vin-reader samples input/` writes input/card-01/01.png … 17.png, one folder a card, and
+input/truth.csv (card,vin,flaw): the number on each card, and what in it a reader should doubt.
+Files which are there already and differ are never overwritten. With --compare it prints how the
+released reader and the model of the last `dvc repro` read them; a wrong character is marked with ^.
 """
 
 import argparse
@@ -21,7 +15,6 @@ from vintraining.console import stage
 from vintraining.drawing.cards import DrawnCard, draw_cards
 
 import cv2
-import numpy as np
 
 from vinreader.reader import RELEASED, Reader
 from vinreader.spec import ModelError, UserError
@@ -55,19 +48,16 @@ def main() -> None:
         print(f"to be doubted: {'; '.join(flaws)}")
 
 
-def card_files(cards: list[DrawnCard], whole: bool = False) -> dict[str, bytes]:
+def card_files(cards: list[DrawnCard], whole: bool) -> dict[str, bytes]:
     """The files of cards: relative path -> bytes. whole: one image a card."""
-    files, truth = {}, ["card,vin,flaw"]
+    files, truth = {}, "card,vin,flaw\n"
     for number, card in enumerate(cards, 1):
         name = _name(number)
-        truth.append(f"{name},{card.vin},{card.flaw}")
-        if whole:
-            files[f"{name}.png"] = _png(card.field)
-        else:
-            for box, image in enumerate(card.boxes, 1):
-                files[f"{name}/{box:02}.png"] = _png(image)
-    files["truth.csv"] = ("\n".join(truth) + "\n").encode()
-    return files
+        truth += f"{name},{card.vin},{card.flaw}\n"
+        images = {f"{name}/{box:02}.png": image for box, image in enumerate(card.boxes, 1)}
+        for path, image in ({f"{name}.png": card.field} if whole else images).items():
+            files[path] = cv2.imencode(".png", image)[1].tobytes()
+    return files | {"truth.csv": truth.encode()}
 
 
 def _name(number: int) -> str:
@@ -75,11 +65,8 @@ def _name(number: int) -> str:
 
 
 def save(files: dict[str, bytes], folder: Path) -> None:
-    """Write files (relative path -> bytes) into a folder.
-
-    Raises:
-        UserError: a file with other content is in the way; nothing has been written then.
-    """
+    """Write files (relative path -> bytes) into a folder, or none of them. Raises: UserError where
+    a file with other content is in the way."""
     for there, content in ((folder / path, content) for path, content in files.items()):
         if there.exists() and (there.is_dir() or there.read_bytes() != content):
             raise UserError(
@@ -90,15 +77,8 @@ def save(files: dict[str, bytes], folder: Path) -> None:
         (folder / path).write_bytes(content)
 
 
-def _png(image: np.ndarray) -> bytes:
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
 def compare(folder: Path) -> None:
-    """Prints both readers' readings of drawn cards.
-
-    Raises: UserError where the folder has none.
-    """
+    """Prints both readers' readings of drawn cards. Raises: UserError where there are none."""
     cards = read_table(folder / "truth.csv", ("card", "vin"))
     readers = {}
     for name, path in (("released", RELEASED), ("just made", releasing.EXPORTED)):

@@ -15,6 +15,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,8 @@ MOST_MORE = 1_000_000  # cards; what would need more is told as needing these
 
 @dataclass(frozen=True)
 class Audited:
-    """Accepted cards of one kind.
-
-    accepted: how many there are, where the tables tell; open: drawn, but not checked yet.
-    confidence: float (N,), wrong: bool (N,), of those that were checked.
-    """
+    """Accepted cards of one kind. accepted: how many there are; open: drawn, but not checked yet;
+    confidence: float (N,), wrong: bool (N,), of those that were checked."""
 
     accepted: int
     open: int
@@ -63,7 +61,6 @@ class Audited:
         return accepting.certain_threshold(self.confidence, self.wrong, promised, CERTAINTY)
 
     def figures(self, promised: float) -> dict[str, Any]:
-        """As they stand in audit.json."""
         checked, wrong = len(self.wrong), int(self.wrong.sum())
         return {
             "accepted": self.accepted,
@@ -77,8 +74,8 @@ class Audited:
 
 
 def audited(rows: Sequence[CheckedRow]) -> Audited:
-    """What rows of tables say together. Accepted are those that were read as `ok` and, as the page
-    turns what a person checked into `ok`, all that were drawn."""
+    """What rows say together. Accepted are those that were read as `ok` and, as the page turns
+    what a person checked into `ok`, all that were drawn."""
     drawn = [row for row in rows if row.drawn]
     checked = [row for row in drawn if row.decided]
     return Audited(
@@ -90,11 +87,8 @@ def audited(rows: Sequence[CheckedRow]) -> Audited:
 
 
 def report(tables: dict[str, list[CheckedRow]], promised: float) -> dict[str, Any]:
-    """audit.json: figures over all, and by region, maker and batch.
-
-    Args:
-        tables: rows by the name of their batch; promised: the share wrong among accepted cards.
-    """
+    """audit.json: figures over all, and by region, maker and batch. tables: rows by the name of
+    their batch; promised: the share wrong among accepted cards."""
     rows = [row for table in tables.values() for row in table]
     everything = audited(rows)
     threshold = everything.threshold(promised)
@@ -117,23 +111,20 @@ def _by(
     name_of: Callable[[CheckedRow], str], rows: list[CheckedRow], promised: float
 ) -> dict[str, Any]:
     """Figures of the rows of each name of which cards were drawn, the most drawn first."""
-    groups: dict[str, list[CheckedRow]] = {}
-    for row in rows:
-        groups.setdefault(name_of(row), []).append(row)
-    told = [(name, audited(group).figures(promised)) for name, group in sorted(groups.items())]
-    drawn = [(name, figures) for name, figures in told if figures["drawn"]]
+    groups = groupby(sorted(rows, key=name_of), name_of)
+    told = {name: audited(list(group)).figures(promised) for name, group in groups}
+    drawn = [item for item in told.items() if item[1]["drawn"]]
     return dict(sorted(drawn, key=lambda item: -item[1]["drawn"]))
 
 
 def warning(found: dict[str, Any]) -> str:
     """What to do where the promise is not shown to be kept."""
-    all_, promised = found["all"], found["promised"]
+    all_, promised, threshold = found["all"], found["promised"], found["threshold_that_keeps_it"]
     lines = [text("not_shown", promised=promised)]
     if all_["share_wrong"] > promised:
         lines.append(text("more_wrong"))
-    threshold, share = found["threshold_that_keeps_it"], found["accepted_with_it"]
     if threshold is not None:
-        lines.append(text("threshold", threshold=threshold, share=share))
+        lines.append(text("threshold", threshold=threshold, share=found["accepted_with_it"]))
     elif all_["wrong"]:
         lines.append(text("no_threshold"))
     lines.append(text("further_cards", more=all_["further_cards_without_error_needed"]))
@@ -148,9 +139,8 @@ def main() -> None:
     parser.add_argument("--language", **OPTIONS["--language"])
     options = parser.parse_args()
     choose(options.language)
-    found = report(
-        {str(path): read_table(path) for path in options.tables}, load().evaluate.target_risk
-    )
+    tables = {str(path): read_table(path) for path in options.tables}
+    found = report(tables, load().evaluate.target_risk)
     all_, picture = found["all"], options.output.with_suffix(".png")
     if not all_["drawn"]:
         raise UserError(text("none_drawn"))

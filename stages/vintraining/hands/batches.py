@@ -33,7 +33,6 @@ from vinreader.spec import BOXES, UserError
 from vinreader.tables import printable, read_table
 
 TEST, VALIDATION, TRAIN = PARTS
-NUMBERS = Path("data/numbers")
 NO_READING = "-"
 
 
@@ -69,10 +68,10 @@ class Checked:
 
 @dataclass(frozen=True)
 class Kept:
-    """A card of a batch."""
+    """A card of a batch. digest: of its images."""
 
     checked: Checked
-    digest: str  # of its images
+    digest: str
     files: tuple[str, ...]
     part: str
 
@@ -86,10 +85,7 @@ def part_of(digest: str, share: float) -> str:
 
 def scans(folder: Path, wanted: set[str]) -> Iterator[Scan]:
     """The boxes of the cards of these names, as vins.csv has them, in a folder that was read.
-
-    Raises:
-        BatchError: a card of the folder no longer has 17 readable boxes.
-    """
+    Raises: BatchError where one no longer has 17 readable boxes."""
     if not folder.is_dir():
         raise BatchError(f"{folder}: no such folder; name the one that was read")
     files = {file_of(name) for name in wanted}
@@ -119,11 +115,8 @@ def _scan(scan: Opened, item: Card | Path) -> Scan:
 
 
 def read(folder: Path) -> dict[str, Kept]:
-    """The cards of a batch by name, in its order; none where there is no such folder.
-
-    Raises:
-        DataError: labels.csv is no batch's, or rows are wrong.
-    """
+    """The cards of a batch by name, in its order; none where there is no such folder. Raises:
+    DataError where labels.csv is no batch's, or rows are wrong."""
     if not folder.exists():
         return {}
     if not labelled.is_batch(folder):
@@ -157,21 +150,19 @@ def _kept(folder: Path, name: str, rows: list[dict[str, str]]) -> Kept:
 
 
 class Batch:
-    """A batch in the making. A context manager: nothing is changed before `write`, and what was
-    put aside until then is gone at its end.
-
-    Args:
-        folder: data/checked/<batch>; share: of the cards kept from training.
+    """A batch, data/checked/<batch>, in the making; share: of the cards kept from training. A
+    context manager: nothing is changed before `write`, and what was put aside is gone at its end.
     """
 
     def __init__(self, folder: Path, share: float):
         self.folder, self.share = folder, share
+        self.numbers = folder.parents[1] / "numbers" / f"{folder.name}.csv"  # for training
         self.cards = read(folder)  # by name
         self.changed: list[str] = []  # what speaks against taking cards in, a line each
         self.twice = 0  # scans that another card has, too
         self._of_digest = {kept.digest: name for name, kept in self.cards.items()}
         # On the same disk, but nowhere where a stage looks.
-        self._aside = folder.parent.parent / f".collect-{folder.name}"
+        self._aside = folder.parents[1] / f".collect-{folder.name}"
 
     def __enter__(self) -> Self:
         shutil.rmtree(self._aside, ignore_errors=True)  # a killed process has left it
@@ -234,15 +225,9 @@ class Batch:
                 path.unlink()
         # What the cards kept from training say must stay unknown.
         vins = sorted({k.checked.vin for k in self.cards.values() if k.part == TRAIN})
-        rows = ("vin,batch", *(f"{vin},{self.folder.name}" for vin in vins))
-        content = "".join(f"{row}\n" for row in rows)
+        content = "vin,batch\n" + "".join(f"{vin},{self.folder.name}\n" for vin in vins)
         if not self.numbers.exists() or self.numbers.read_bytes() != content.encode():
             write_text(self.numbers, content)
-
-    @property
-    def numbers(self) -> Path:
-        """Where the numbers of its cards for training stand."""
-        return self.folder.parents[1] / NUMBERS.name / f"{self.folder.name}.csv"
 
     def counts(self) -> dict[str, int]:
         """Cards by part."""

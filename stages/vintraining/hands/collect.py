@@ -17,7 +17,7 @@ from vintraining.console import stage
 from vintraining.hands import batches, labelled
 from vintraining.hands.batches import Batch, BatchError, Checked
 from vintraining.hands.corrections import CheckedRow, read_table
-from vintraining.hands.labelled import MOST_TOLD
+from vintraining.hands.labelled import MOST_TOLD, UNCHECKED
 from vintraining.numbers import statistics as number_statistics
 from vintraining.parameters import load
 
@@ -29,16 +29,11 @@ from vinreader.options import OPTIONS
 from vinreader.reader import Reader
 from vinreader.spec import BOXES, UserError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
 
 def batch_name(given: str | None, folder: Path) -> str:
-    """The batch's name: the one given, or that of the folder of images.
-
-    Raises: BatchError where it is none for a folder.
-    """
+    """The name given, or one after the folder of images. Raises: BatchError."""
     name = given or re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-.")
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise BatchError(
             f"{name!r} is no name for a batch; give one of letters, digits, - _ and . with --batch"
         )
@@ -58,10 +53,7 @@ def to_take(
     rows: list[CheckedRow], table: Path, free: float
 ) -> tuple[dict[str, CheckedRow], Counter[str]]:
     """The rows of whole numbers that a person decided, by card, and why others are left out; with
-    `free` above 0 also those that are certain with this confidence.
-
-    Raises: BatchError where nobody has checked a card.
-    """
+    `free` above 0 also those that are certain with this confidence. Raises: BatchError if none."""
     wanted, left = {}, Counter[str]()
     prior = Reader().prior if free else None
     for row in rows:
@@ -78,9 +70,7 @@ def to_take(
 
 def confidences(path: Path | None, table: Path) -> dict[str, tuple[str, str]]:
     """What was read in each box and how surely, by its path; nothing where no file tells it.
-
-    Raises: TableError where the file that was named is no predictions.csv.
-    """
+    Raises: TableError, OSError."""
     chosen = path or table.with_name("predictions.csv")
     if path is None and not chosen.is_file():
         return {}
@@ -91,10 +81,8 @@ def confidences(path: Path | None, table: Path) -> dict[str, tuple[str, str]]:
 def checked_card(
     row: CheckedRow, paths: tuple[str, ...], said: dict[str, tuple[str, str]]
 ) -> Checked:
-    """The card as the batch keeps it; `paths` are its boxes' in predictions.csv.
-
-    Raises: BatchError where predictions.csv is of another reading than the table.
-    """
+    """The card as the batch keeps it; `paths` are its boxes' in predictions.csv. Raises: BatchError
+    where that is of another reading than the table."""
     raw = row.raw if len(row.raw) == BOXES else batches.NO_READING * BOXES
     card = Checked(row.card, row.vin, raw, free=not row.decided)
     if any(path not in said for path in paths):
@@ -110,21 +98,13 @@ def checked_card(
 
 def told(batch: Batch, before: int, left: Counter[str]) -> str:
     """What was done, for people."""
-    counts, cards = batch.counts(), [kept.checked for kept in batch.cards.values()]
+    cards, parts = [kept.checked for kept in batch.cards.values()], batch.counts()
     corrected = sum(a != b for c in cards for a, b in zip(c.vin, c.read, strict=True))
-    lines = [
-        text(
-            "collected",
-            folder=batch.folder,
-            cards=len(cards),
-            new=len(cards) - before,
-            corrected=corrected,
-            boxes=BOXES * len(cards),
-        ),
-        text("parts", numbers=batch.numbers, **counts),
-    ]
-    if counts["free"]:
-        lines.append(text("free", cards=counts["free"]))
+    counts = {"cards": len(cards), "new": len(cards) - before, "boxes": BOXES * len(cards)}
+    lines = [text("collected", folder=batch.folder, corrected=corrected, **counts)]
+    lines.append(text("parts", numbers=batch.numbers, **parts))
+    if free := parts[UNCHECKED]:
+        lines.append(text("free", cards=free))
     if batch.twice:
         left[text("same_scan")] = batch.twice
     if left:

@@ -27,7 +27,6 @@ class CheckedRow(VinRow):
 
     @property
     def drawn(self) -> bool:
-        """Whether the card was drawn for the audit."""
         return self.audit == DRAWN
 
     @property
@@ -37,11 +36,7 @@ class CheckedRow(VinRow):
 
 
 def read_table(path: Path) -> list[CheckedRow]:
-    """All rows of a vins.csv, in order.
-
-    Raises:
-        TableError: no such table, or rows are wrong; the text names their lines.
-    """
+    """All rows of a vins.csv, in order. Raises: TableError, naming the lines that are wrong."""
     try:
         found = [(line, CheckedRow(*row)) for line, row in read_vins(path)]
     except OSError as error:

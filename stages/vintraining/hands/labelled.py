@@ -2,7 +2,7 @@
 
 A folder holds labels.csv with the columns `file,character` and, where they are known, `writer` and
 `card`; others are ignored. The images are those of single boxes as a scanner makes them, named
-relative to the folder or to its images/, and go through `boxes.normalise` as all else does.
+relative to the folder or to its images/.
 
 data/labelled/<name> is trained on where `finetune.labelled` names it, else for testing only.
 data/checked/<batch> are cards that an archive has checked (`batches.py`), each in the part that the
@@ -14,7 +14,6 @@ network has seen.
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ class Row:
 
 
 def is_batch(folder: Path) -> bool:
-    """Whether a labelled folder is one that `vin-reader collect` has written."""
+    """Whether a folder is one that `vin-reader collect` has written."""
     try:
         with (folder / "labels.csv").open(encoding="utf-8-sig") as file:
             return file.readline().rstrip("\r\n") == ",".join(BATCH_COLUMNS)
@@ -63,26 +62,14 @@ def is_batch(folder: Path) -> bool:
         return False
 
 
-def folders(root: Path) -> list[Path]:
-    """Every folder under `root`, by name; none where there is no root."""
-    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-
-
-def missing(named: Iterable[str], there: Iterable[str]) -> list[str]:
-    """The labelled folders that are named for training and are not among those there, sorted."""
-    return sorted(set(named) - set(there))
-
-
 def read_rows(folder: Path) -> list[Row]:
     """The rows of a folder's labels.csv.
 
-    Raises:
-        DataError: the file is missing or no such table, or rows are wrong; the text names their
-            lines and says what to do.
+    Raises: DataError where it is missing or no such table, or naming the lines that are wrong.
     """
     table = folder / "labels.csv"
     for place in (folder, folder / "images"):
-        if place.is_symlink():  # DVC would not see what changes behind it
+        if place.is_symlink():
             raise dataset.DataError(
                 f"{place} is a link, which DVC does not follow; copy the folder"
             )
@@ -105,7 +92,7 @@ def read_rows(folder: Path) -> list[Row]:
 
 
 def first_of(wrong: list[str], table: Path) -> str:
-    """What is said of a table's wrong rows: how many there are, and the first of them."""
+    """How many rows of a table are wrong, and the first of them."""
     told = [f"{len(wrong)} wrong in {table}:", *wrong[:MOST_TOLD]]
     if len(wrong) > MOST_TOLD:
         told.append(f"and {len(wrong) - MOST_TOLD:,} more")
@@ -136,9 +123,8 @@ def _row(folder: Path, entry: dict[str, str], line_of: dict[Path, int], line: in
 def group_rows(rows: list[Row]) -> tuple[np.ndarray, list[str]]:
     """Which rows must stay together: those of one writer, and those of one card.
 
-    Returns:
-        The group of each row, int (N,), and what each group is called: its first writer, else its
-        first card; '' for an image of which neither is known, a group by itself.
+    Returns: the group of each row, int (N,), and what each group is called: its first writer, else
+        its first card; '' for an image of which neither is known, a group by itself.
     """
     owners = sorted({owner for row in rows for owner in row.owners})
     node = {owner: len(rows) + at for at, owner in enumerate(owners)}
@@ -156,13 +142,9 @@ def group_rows(rows: list[Row]) -> tuple[np.ndarray, list[str]]:
 def divide(
     rows: list[Row], group: np.ndarray, names: list[str], how: LabelledFolder, folder: Path
 ) -> list[str]:
-    """The part of each group.
-
-    Where `how.test` and `how.validation` are numbers, the groups stand in the order of their names'
-    SHA-256: the first ones are for testing, the next for validation, the others are trained on. So
-    chance decides, the same everywhere, and not the order of the rows. An image by itself goes by
-    its file. Where they are texts, all groups whose names begin so: whole laboratories, say.
-    """
+    """The part of each group. In the order of their names' SHA-256, the same chance everywhere,
+    `how.test` of them are for testing and the next `how.validation` for validation; where these
+    are texts, those whose names begin so. An image by itself goes by its file."""
     first = np.unique(group, return_index=True)[1]
     known = [
         name or rows[at].path.relative_to(folder).as_posix()
@@ -189,12 +171,10 @@ def divide(
 def read_images(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     """The images of rows, normalised.
 
-    Returns:
-        The rows that can be used, int (N,); their pixels, uint8 (N, 28, 28); why each other one
-        cannot (`blank`, `unreadable`); SHA-256 of all files' bytes one after the other.
+    Returns: the rows that can be used, int (N,); their pixels, uint8 (N, 28, 28); why each other
+        one cannot (`blank`, `unreadable`); SHA-256 of all files' bytes one after the other.
     """
-    kept, left, pixels = [], [], []
-    digest = hashlib.sha256()
+    pixels, left, digest = {}, [], hashlib.sha256()
     for at, row in enumerate(rows):
         content = row.path.read_bytes()
         digest.update(content)
@@ -205,17 +185,16 @@ def read_images(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[str], str
             continue
         if box.blank:
             left.append("blank")
-            continue
-        kept.append(at)
-        pixels.append(box.pixels)
-    stack = np.stack(pixels) if pixels else np.zeros((0, SIDE, SIDE), np.uint8)
-    return np.array(kept, int), stack, left, digest.hexdigest()
+        else:
+            pixels[at] = box.pixels
+    stack = np.array([*pixels.values()], np.uint8).reshape(-1, SIDE, SIDE)
+    return np.array([*pixels], int), stack, left, digest.hexdigest()
 
 
 def read_all(
     how: Finetune, seen: set[bytes], root: Path = FOLDER, checked: Path = BATCHES
 ) -> list["Labelled"]:
-    """Every labelled folder, then every batch of checked cards, by name; none when there is none.
+    """Every labelled folder, then every batch of checked cards, by name.
 
     An image that stands in several sets stays in one: in the EMNIST part that has it, else in a
     test, else in validation.
@@ -223,11 +202,13 @@ def read_all(
     Args:
         seen: digests of the characters that other sets have (`dataset.not_seen`); takes up these.
 
-    Raises:
-        DataError: a row is wrong, there are too few writers to divide, or a folder lies in the
-            wrong place; the text says where and what to do.
+    Raises: DataError where a row is wrong, there are too few writers to divide, or a folder lies
+        in the wrong place.
     """
-    labelled, batches = folders(root), folders(checked)
+    labelled, batches = (  # glob would take a folder that cannot be listed for an empty one
+        sorted(folder for folder in place.iterdir() if folder.is_dir()) if place.is_dir() else []
+        for place in (root, checked)
+    )
     if misplaced := [folder for folder in labelled if is_batch(folder)]:
         raise dataset.DataError(f"{misplaced[0]} holds checked cards: mv {misplaced[0]} {checked}/")
     names = [folder.name for folder in batches]
@@ -241,19 +222,8 @@ def read_all(
     return read
 
 
-def _parts(
-    folder: Path,
-    rows: list[Row],
-    group: np.ndarray,
-    names: list[str],
-    how: LabelledFolder | CheckedCards | None,
-) -> list[str]:
-    """The part of each row; of a batch's, the one it names."""
-    if isinstance(how, LabelledFolder):
-        part = divide(rows, group, names, how, folder)
-        return [part[at] for at in group]
-    if how is None:
-        return ["test"] * len(rows)
+def _parts_of_batch(folder: Path, rows: list[Row], how: CheckedCards) -> list[str]:
+    """The part of each row, which it names."""
     if not is_batch(folder):
         raise dataset.DataError(
             f"{folder} is no batch of checked cards; a folder that people have labelled belongs "
@@ -272,11 +242,9 @@ def _parts(
 class Labelled:
     """One folder or batch, read; its images find their places part by part (`take`).
 
-    Attributes:
-        parts: characters as the network sees them, by part; `test` only when the folder is for
-            testing only.
-        groups: by part, the number of each character's group (writer, card or image), int32 (N,),
-            within the part; where writers or cards are known, an index of `record`'s names.
+    parts: characters as the network sees them. groups: by part, the number of each character's
+    group (writer, card or image), int32 (N,), an index of `record`'s names where it has them.
+    record: SHA-256, counts, what was left out and why.
     """
 
     def __init__(self, folder: Path, how: LabelledFolder | CheckedCards | None):
@@ -285,41 +253,41 @@ class Labelled:
         self.groups: dict[str, np.ndarray] = {}
         rows = read_rows(folder)
         group, self._names = group_rows(rows)
-        part = np.array(_parts(folder, rows, group, self._names, how), str)
-        usable, self._pixels, left, images = read_images(rows)
-        self._labels = np.array([rows[at].label for at in usable], np.uint8)
-        self._group, self._part = group[usable], part[usable]
+        part = ["test"] * len(rows)
+        if isinstance(how, LabelledFolder):
+            part_of = divide(rows, group, self._names, how, folder)
+            part = [part_of[at] for at in group]
+        elif how:
+            part = _parts_of_batch(folder, rows, how)
+        usable, pixels, left, images = read_images(rows)
+        labels = np.array([rows[at].label for at in usable], np.uint8)
+        self._characters = dataset.Characters(pixels, labels)
+        self._group, self._part = group[usable], np.array(part, str)[usable]
         self._left_out = Counter(left)
         self._left_out["not checked by a person"] = int((self._part == UNCHECKED).sum())
-        self._counts: dict[str, dict[str, Any]] = {}
-        self._told: dict[str, Any] = {
+        self.record: dict[str, Any] = {
             "sha256": {"labels.csv": sha256(folder / "labels.csv"), "images": images},
             "rows": len(rows),
             "left_out": {},
             "share": how.share if how else 0.0,
-            "parts": self._counts,
+            "parts": {},
         } | ({CHECKED: True} if isinstance(how, CheckedCards) else {})
 
     def take(self, part: str, seen: set[bytes]) -> None:
         """The part's images that are not in another set; `seen` takes them up."""
         at = np.flatnonzero(self._part == part)
-        fresh = at[dataset.not_seen(self._pixels[at], seen)]
+        fresh = at[dataset.not_seen(self._characters.images[at], seen)]
         self._left_out["in another set"] += len(at) - len(fresh)
+        self.record["left_out"] = dict(sorted((+self._left_out).items()))
         if not len(fresh):
             return
         groups, number = np.unique(self._group[fresh], return_inverse=True)
         names = [self._names[group] for group in groups]
-        self.parts[part] = dataset.Characters(self._pixels[fresh], self._labels[fresh])
+        self.parts[part] = self._characters[fresh]
         self.groups[part] = number.astype(np.int32)
-        self._counts[part] = {"images": len(fresh), "groups": len(groups)} | (
-            {"names": names} if all(names) and CHECKED not in self._told else {}
-        )
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What metrics and model say of it: SHA-256, counts, what was left out and why."""
-        left_out = {reason: n for reason, n in sorted(self._left_out.items()) if n}
-        return self._told | {"left_out": left_out}
+        counts = {"images": len(fresh), "groups": len(groups)}
+        named = all(names) and CHECKED not in self.record
+        self.record["parts"][part] = counts | ({"names": names} if named else {})
 
     def __str__(self) -> str:
         parts = [f"{len(self.parts[part]):,} {part}" for part in PARTS if part in self.parts]
@@ -338,17 +306,12 @@ def save(folders: list[Labelled]) -> None:
 
 
 def load_record() -> dict[str, Any]:
-    """The `record` of every folder and batch by name, empty when there was none.
-
-    Raises:
-        DataError: there is no such file; the text says which stage makes it.
-    """
+    """The `record` of every folder and batch by name. Raises: DataError."""
     return dataset.load_json(HANDS / "labelled.json")
 
 
 def load(part: str) -> dict[str, dataset.Characters]:
-    """One part of every labelled folder that has it, by name, and of all batches together, under
-    the name `CHECKED`."""
+    """A part of every labelled folder that has it, by name, and of all batches as `CHECKED`."""
     record = load_record()
     sets = {
         name: dataset.load(HANDS / name, part)

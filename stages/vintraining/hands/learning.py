@@ -31,12 +31,8 @@ def mixture(
     train: Train,
     how: Finetune,
 ) -> list[Source]:
-    """What is trained on; the shares sum to 1.
-
-    Args:
-        rest: what the stage `train` trained on; takes the shares of what is not there.
-        hands: of the labelled folders, by name; checked: of all batches.
-    """
+    """What is trained on; the shares sum to 1. rest: what the stage `train` trained on, with the
+    share that is left; hands: of the labelled folders, by name; checked: of all batches."""
     sources = [Source(them, how.labelled[name].share) for name, them in hands.items()]
     if checked is not None:
         sources.append(Source(checked, checked_share(len(checked), how.checked, train, how.steps)))
@@ -49,10 +45,8 @@ def checked_share(boxes: int, how: CheckedCards, train: Train, steps: int) -> fl
 
 
 class _Batches:
-    """What each batch has of a source, augmented, with smoothed targets.
-
-    rates: float (33,), the class rates that the loss adjusts the logits by.
-    """
+    """What each batch has of a source, augmented, with smoothed targets. rates: float (33,), the
+    class rates that the loss adjusts the logits by."""
 
     def __init__(self, source: Source, parameters: Parameters, number: int):
         how = parameters.finetune
@@ -90,9 +84,6 @@ def finetune(model: keras.Model, sources: list[Source], parameters: Parameters) 
 
     What is augmented is drawn softer and larger than what is read; a network that sees, at last,
     characters as they are reads them better (He et al., arXiv 1909.09148).
-
-    Args:
-        sources: their shares sum to 1.
     """
     how = parameters.finetune
     parts = [_Batches(source, parameters, number) for number, source in enumerate(sources)]

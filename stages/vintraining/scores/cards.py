@@ -55,20 +55,14 @@ class Cards:
 
 @dataclass(frozen=True)
 class Scores:
-    """threshold: from which cards are accepted, 0 to 1.01; by_risk: the same for other shares of
-    errors. origins: how many cards of each it is
-    from, "" for those of many hands. figures: for metrics/vins.json. test: the cards behind."""
+    """by_risk: from which confidence cards are accepted, 0 to 1.01, for shares of errors; origins:
+    how many cards of each these are from, "" for those of many hands; figures: for
+    metrics/vins.json; reliability: of test cards, see `figures.reliability`."""
 
-    threshold: float
     by_risk: dict[float, float]
     origins: dict[str, int]
     figures: dict[str, Any]
-    test: Cards
-
-    def reliability(self, bins: int) -> list[dict[str, float]]:
-        """Confidence against accuracy of test cards; see `figures.reliability`."""
-        confidence, right = self.test.confidence, self.test.right
-        return figures.reliability(confidence, right, np.full(len(right), 1 / len(right)), bins)
+    reliability: list[dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -89,8 +83,7 @@ class Written:
 
 
 def written(source: str, part: str, read: dict[str, Read]) -> Written:
-    """What the cards of a part are written with: its characters, and the writers who wrote all
-    digits of each labelled folder. Of checked cards all hands are one."""
+    """What the cards of a part are written with. Of checked cards all hands are one."""
     hands = {
         name: [characters]
         if name == labelled.CHECKED
@@ -139,7 +132,9 @@ def measure(validation: Written, test: Written, parameters: Parameters) -> Score
         times = np.bincount(rng.choice(len(real.vins), how.cards), minlength=len(real.vins))
         part = _read([test.own], list(_numbers(parted, times, parameters.numbers, rng)), rng)
         told[name] = _figures(part, threshold)
-    return Scores(threshold, by_risk, origins, told, cards)
+    shares = np.full(len(cards.right), 1 / len(cards.right))
+    reliability = figures.reliability(cards.confidence, cards.right, shares, how.bins)
+    return Scores(by_risk, origins, told, reliability)
 
 
 def _threshold(read: dict[str, Cards], weigh: dict[str, float], target_risk: float) -> float:
@@ -176,12 +171,8 @@ def _read_all(
         pools = []
         for own_probabilities, own_labels in hands:
             rest = ~np.isin(labels, own_labels)  # what he did not write is by others
-            pools.append(
-                Read(
-                    np.concatenate([own_probabilities, probabilities[rest]]),
-                    np.concatenate([own_labels, labels[rest]]),
-                )
-            )
+            parts = (own_probabilities, probabilities[rest]), (own_labels, labels[rest])
+            pools.append(Read(*map(np.concatenate, parts)))
         if pools:
             read[name] = _read(pools, chosen, rng)
     return read
@@ -196,8 +187,7 @@ def _evenly(real: Real, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _otherwise_held_out(real: Real, rng: np.random.Generator) -> dict[str, Real]:
-    """The numbers as if each of `PARTS` was a source: numbers drawn at random, which are of the
-    same sources as those that taught, and all numbers of makers, of which nothing is known."""
+    """The numbers as if each of `PARTS` was a source: numbers drawn at random, or all of makers."""
     makers, maker_of = np.unique([vin[:3] for vin in real.vins], return_inverse=True)
     parts = {
         "numbers held out at random": rng.integers(PARTS, size=len(real.vins)),
@@ -250,10 +240,11 @@ def _read(
 
 def _figures(cards: Cards, threshold: float) -> dict[str, Any]:
     accepted = accepting.at(threshold, cards.confidence, ~cards.right, None, cards.cluster)
-    return {
-        "raw_exact_match": round(float(cards.raw_right.mean()), 5),
-        "decoded_exact_match": round(float(cards.right.mean()), 5),
-        "right_made_wrong": round(float((cards.raw_right & ~cards.right).mean()), 5),
-        "mean_confidence": round(float(cards.confidence.mean()), 5),
-        **accepted.figures(),
+    found = {
+        "raw_exact_match": cards.raw_right,
+        "decoded_exact_match": cards.right,
+        "right_made_wrong": cards.raw_right & ~cards.right,
+        "mean_confidence": cards.confidence,
     }
+    means = {name: round(float(of.mean()), 5) for name, of in found.items()}
+    return means | accepted.figures()

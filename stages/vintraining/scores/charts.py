@@ -21,7 +21,10 @@ from matplotlib.ticker import PercentFormatter
 matplotlib.rcParams.update({"font.family": "DejaVu Sans", "axes.grid": True, "grid.alpha": 0.3})
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path, pad: float | None = 1.08) -> None:
+    """pad: about the figure, in font sizes; None where its places stay as they are."""
+    if pad is not None:
+        figure.tight_layout(pad=pad)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, metadata={"Software": None})
     plt.close(figure)
@@ -39,10 +42,7 @@ def characters(
     path: Path, shown: Characters, probabilities: np.ndarray, rows: np.ndarray, title: str
 ) -> None:
     """A grid of characters, each with what it is and what was read; wrong readings in red.
-
-    Args:
-        probabilities: float (N, 33), of all characters; rows: int (M,), which of them to draw.
-    """
+    probabilities: float (N, 33), of all characters; rows: int (M,), which of them to draw."""
     columns = 12
     lines = max(1, -(-len(rows) // columns))
     figure, axes = _grid(lines, columns, (columns * 0.85, lines * 1.1 + 0.6))
@@ -57,7 +57,6 @@ def characters(
             color="black" if read == label else "crimson",
             pad=2,
         )
-    figure.tight_layout()
     _save(figure, path)
 
 
@@ -70,13 +69,8 @@ def card(
     sure: Sequence[bool],
     title: str,
 ) -> None:
-    """A card being read: its boxes, what the network sees of them, and what was read.
-
-    Args:
-        boxes: 17 grey images, uint8 (height, width); pixels: uint8 (17, 28, 28), normalised.
-        vin, confidences: what was read. sure: a box is green where it is, red where a person
-            should look.
-    """
+    """A card being read: its boxes, uint8 (height, width); what the network sees of them, uint8
+    (17, 28, 28); what was read, green where that is sure, red where a person should look."""
     figure, axes = _grid(3, len(boxes), (len(boxes) * 0.66, 2.6))
     columns = zip(axes.T, boxes, pixels, vin, confidences, sure, strict=True)
     for (above, below, under), box, image, character, confidence, is_sure in columns:
@@ -88,30 +82,25 @@ def card(
         under.text(0.5, 0.1, f"{confidence:.1%}", fontsize=7, **text)
     figure.suptitle(title, fontsize=9, y=0.09)
     figure.subplots_adjust(0.005, 0.13, 0.995, 0.99, wspace=0.06, hspace=0.06)
-    _save(figure, path)
+    _save(figure, path, None)
 
 
 def reliability(path: Path, rows: list[dict[str, float]], title: str) -> None:
     """Reliability diagram: accuracy against confidence, the share of characters behind it."""
-    confidence, accuracy, share = (
-        [row[k] for row in rows] for k in ("confidence", "accuracy", "share")
-    )
+    table = pd.DataFrame(rows, columns=["confidence", "accuracy", "share"])
     figure, axis = plt.subplots(figsize=(5, 5))
     axis.plot([0, 1], [0, 1], color="gray", linestyle="--", label="perfectly calibrated")
-    axis.plot(confidence, accuracy, marker="o", label="accuracy")
-    axis.bar(confidence, share, width=0.03, alpha=0.3, label="share of characters")
+    axis.plot(table["confidence"], table["accuracy"], marker="o", label="accuracy")
+    axis.bar(
+        table["confidence"], table["share"], width=0.03, alpha=0.3, label="share of characters"
+    )
     axis.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02), title=title)
     axis.legend()
-    figure.tight_layout()
     _save(figure, path)
 
 
 def coverage(
-    path: Path,
-    thresholds: np.ndarray,
-    accepted: np.ndarray,
-    error: np.ndarray,
-    deployed: float,
+    path: Path, thresholds: np.ndarray, accepted: np.ndarray, error: np.ndarray, deployed: float
 ) -> None:
     """Risk-coverage curve, as `figures.coverage` gives it, with the deployed threshold on it."""
     at = max(0, int((thresholds >= deployed).sum()) - 1)
@@ -126,16 +115,12 @@ def coverage(
         title="Test characters accepted, and errors among them",
     )
     axis.legend(loc="upper left")
-    figure.tight_layout()
     _save(figure, path)
 
 
 def transfer(path: Path, sets: dict[str, dict[str, Any]], target: float) -> None:
     """Sets of characters side by side: how many are read right, accepted, and accepted wrongly.
-
-    Args:
-        sets: by name, what `figures.figures` gives; target: the risk that acceptance promises.
-    """
+    sets: by name, what `figures.figures` gives; target: the risk that acceptance promises."""
     panels = {
         "right among 33": "balanced_accuracy",
         "right, kind known": "kind_known",
@@ -167,16 +152,12 @@ def transfer(path: Path, sets: dict[str, dict[str, Any]], target: float) -> None
         axis.tick_params(axis="x", labelsize=7)
         axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes[0, 0].invert_yaxis()
-    figure.tight_layout()
     _save(figure, path)
 
 
 def audit(path: Path, found: dict[str, Any]) -> None:
-    """Of each group of accepted cards the share found wrong and its bound, against the promise.
-
-    Args:
-        found: what `auditing.report` gives; of makers the first 20 are shown.
-    """
+    """Of each group of accepted cards the share found wrong and its bound, against the promise, by
+    what `audit.report` gives; of makers the first 20 are shown."""
     groups = [("all", found["all"])]
     for kind, most in (("region", None), ("maker", 20), ("batch", None)):
         groups += [(f"{kind} {name}", told) for name, told in list(found[kind].items())[:most]]
@@ -197,18 +178,13 @@ def audit(path: Path, found: dict[str, Any]) -> None:
     axis.invert_yaxis()
     axis.set_title("Accepted cards that are wrong, checked blind", fontsize=11)
     axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    figure.tight_layout()
     _save(figure, path)
 
 
 def robustness(path: Path, table: pd.DataFrame, target: float) -> None:
-    """A small chart for each disturbance: accuracy against strength.
-
-    Args:
-        table: columns disturbance, strength, unit, decent, accuracy; the first row holds the
-            undisturbed characters. Strengths that are no longer decent are drawn hollow.
-        target: points that may be lost; a band below the undisturbed accuracy.
-    """
+    """A small chart for each disturbance: accuracy against strength. table: `disturbances.measure`;
+    strengths that are no longer decent are drawn hollow. target: points that may be lost, a band
+    below the undisturbed accuracy."""
     plain = table["accuracy"].iloc[0]
     groups = list(table.iloc[1:].groupby("disturbance", sort=False))
     columns = 5
@@ -236,16 +212,12 @@ def robustness(path: Path, table: pd.DataFrame, target: float) -> None:
         axis.tick_params(axis="y", labelsize=7)
     axes[0, 0].set_ylim(max(0.0, float(table["accuracy"].min()) - 0.02), 1.0)
     axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    figure.tight_layout()
     _save(figure, path)
 
 
 def scans(path: Path, rows: list[tuple[str, list[tuple[str, np.ndarray]]]], title: str) -> None:
-    """Images of different sizes in named rows, each with a label.
-
-    Args:
-        rows: name of the row and its (label, uint8 (height, width) grey image) pairs.
-    """
+    """rows: the name of each and its (label, uint8 (height, width) grey image) pairs, of different
+    sizes."""
     columns = max(len(images) for _, images in rows)
     lines = -(-len(rows) // 2)  # two disturbances beside each other
     figure, axes = _grid(lines, 2 * columns + 2, (columns * 1.6 + 3, lines * 0.95 + 0.5))
@@ -257,8 +229,7 @@ def scans(path: Path, rows: list[tuple[str, list[tuple[str, np.ndarray]]]], titl
         for axis, (label, image) in zip(others, images, strict=False):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(label, fontsize=7, pad=2)
-    figure.tight_layout(pad=0.3)
-    _save(figure, path)
+    _save(figure, path, 0.3)
 
 
 def bits(path: Path, bits: np.ndarray) -> None:
@@ -276,5 +247,4 @@ def bits(path: Path, bits: np.ndarray) -> None:
     )
     axis.set_xticks(places)
     axis.legend(loc="lower right", fontsize=8)
-    figure.tight_layout()
     _save(figure, path)

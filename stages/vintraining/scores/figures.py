@@ -80,10 +80,8 @@ def calibration_error(read: Read, weights: np.ndarray, bins: int) -> float:
 
 
 def interval(predicted: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """95 % confidence interval of the mean recall, from the number of characters of each class.
-
-    Normal approximation for a mean over strata: every class that occurs is one.
-    """
+    """95 % confidence interval of the mean recall: normal approximation for a mean over strata, the
+    classes that occur."""
     counts = np.bincount(labels, minlength=len(CHARACTERS))
     shares = recall(predicted, labels)[counts > 0]
     counts = counts[counts > 0]
@@ -94,15 +92,10 @@ def interval(predicted: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 def coverage(
     confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The risk-coverage curve: readings accepted from the most confident down.
+    """The risk-coverage curve. confidence: float (N,); wrong: bool (N,).
 
-    Args:
-        confidence: float (N,); wrong: bool (N,), whether the reading is, or float (N,), how
-            probable that is.
-
-    Returns:
-        For each threshold that occurs, from high to low: the confidence from which readings are
-        accepted, the share accepted, and the share of wrong ones among these; float (M,) each.
+    Returns: for each threshold that occurs, from high to low: the confidence from which readings
+        are accepted, the share accepted, and the share of wrong ones among these; float (M,) each.
     """
     thresholds, accepted, errors, _ = accepting.from_the_top(confidence, wrong, weights)
     return thresholds, accepted, errors / accepted

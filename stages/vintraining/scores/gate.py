@@ -1,10 +1,9 @@
 """The gate before a release: the new reader against the released one, on what neither learned from.
 
-Each set is compared box by box, and the archive's held-out cards also as whole numbers, in two
-ways: what is read right, and what is accepted although it is wrong. McNemar's exact test counts
-only where the two differ; as there are many such tests, their p-values are corrected (Holm, 1979).
-Of a set that has digits alone, or letters, it counts which of these a character is: its paper tells
-the kind, which a card's does not.
+Each set is compared box by box, and the archive's held-out cards also as whole numbers: what is
+read right, and what is accepted although it is wrong, by McNemar's exact test, with Holm's
+correction (1979) for many tests. Of a set that has digits alone, or letters, it counts which of
+these a character is: its paper tells the kind, which a card's does not.
 Over all characters together it must also be shown that the new reader is not worse by more than
 `MARGIN` (non-inferiority), not only that no difference was found.
 """
@@ -37,9 +36,13 @@ class Outcome:
     of_kind: np.ndarray
 
     @property
+    def accepted_wrong(self) -> np.ndarray:
+        return np.asarray(self.accepted & ~self.right)
+
+    @property
     def share_wrong(self) -> float:
         """Among the accepted, 0 to 1; 0 where none is accepted."""
-        return float((self.accepted & ~self.right).sum() / max(self.accepted.sum(), 1))
+        return float(self.accepted_wrong.sum() / max(self.accepted.sum(), 1))
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,13 @@ class Line:
         no larger share of them: one that accepts more may have more of them."""
         if self.new.share_wrong <= max(self.old.share_wrong, self.promised):
             return 1.0
-        new, old = (outcome.accepted & ~outcome.right for outcome in (self.new, self.old))
-        return by_chance(new, old)
+        return by_chance(self.new.accepted_wrong, self.old.accepted_wrong)
 
     def __str__(self) -> str:
-        new, old = self.new, self.old
+        new, old, known = self.new, self.old, ""
         gained, lost = (new.of_kind & ~old.of_kind).sum(), (old.of_kind & ~new.of_kind).sum()
-        known = (
-            ""
-            if (new.of_kind == new.right).all()
-            else (f" ({old.of_kind.mean():.2%} -> {new.of_kind.mean():.2%} with the kind known)")
-        )
+        if (new.of_kind != new.right).any():
+            known = f" ({old.of_kind.mean():.2%} -> {new.of_kind.mean():.2%} with the kind known)"
         return (
             f"{self.name:16} {len(new.right):7,} {self.unit}: {old.right.mean():.2%} -> "
             f"{new.right.mean():.2%} right{known}, {gained} gained, {lost} lost; accepted "
@@ -106,8 +105,9 @@ def objections(table: list[Line]) -> list[str]:
 def certain_difference(lines: list[Line]) -> float:
     """How much more is read right by the new reader, at least, with a certainty of 95 %: a share of
     the characters of all sets, negative where it may be less; normal approximation for pairs."""
-    pairs = [line.new.of_kind.astype(float) - line.old.of_kind for line in lines]
-    difference = np.concatenate(pairs)
+    difference = np.concatenate(
+        [line.new.of_kind.astype(float) - line.old.of_kind for line in lines]
+    )
     return float(difference.mean() - 1.645 * difference.std() / np.sqrt(len(difference)))
 
 
@@ -121,8 +121,7 @@ def by_chance(new_wrong: np.ndarray, old_wrong: np.ndarray) -> float:
 def boxes(reader: Reader, test: dataset.Characters) -> Outcome:
     """What a reader makes of single characters."""
     read = Read(reader.probabilities(test.images), test.labels)
-    digits = IS_DIGIT[test.labels]
-    one_kind = digits.all() or not digits.any()
+    one_kind = len(np.unique(IS_DIGIT[test.labels])) == 1
     of_kind = right_of_kind(*read) if one_kind else read.right
     return Outcome(read.right, read.confidence >= reader.threshold, of_kind)
 
@@ -138,10 +137,7 @@ def cards(reader: Reader, test: dataset.Characters, rows: np.ndarray) -> Outcome
 
 
 def compare(new: Reader, old: Reader) -> list[Line]:
-    """The table of all sets that neither reader learned from.
-
-    Raises: DataError where data/split or data/hands is missing.
-    """
+    """The table of all sets that neither reader learned from. Raises: DataError."""
     promised = new.description["parameters"]["evaluate"]["target_risk"]
     sets = {"EMNIST": dataset.load(SPLIT, "test")} | labelled.load("test")
     table = [
@@ -149,6 +145,6 @@ def compare(new: Reader, old: Reader) -> list[Line]:
         for name, test in sets.items()
     ]
     if len(rows := labelled.whole_cards("test")):
-        outcomes = [cards(reader, sets[labelled.CHECKED], rows) for reader in (new, old)]
-        table.append(Line(labelled.CHECKED, "cards", outcomes[0], outcomes[1], promised))
+        news, olds = (cards(reader, sets[labelled.CHECKED], rows) for reader in (new, old))
+        table.append(Line(labelled.CHECKED, "cards", news, olds, promised))
     return table

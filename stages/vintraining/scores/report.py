@@ -28,20 +28,13 @@ def characters(
     threshold: float,
     parameters: Parameters,
 ) -> dict[str, Any]:
-    """evaluation.json, and tables and pictures of what test characters are taken for.
-
-    Args:
-        read: by part. frequencies: of the classes in training, (33,).
-
-    Returns: the figures of the test characters.
-    """
+    """evaluation.json, and tables and pictures of what test characters are taken for; gives their
+    figures. read: by part; frequencies: of the classes in training, (33,)."""
     how, told = parameters.evaluate, read["test"]
     found = {part: figures.headline(one, frequencies, threshold, how) for part, one in read.items()}
     recalls = figures.recall(told.predicted, told.labels).round(4).tolist()
-    further = {
-        "validation": found["validation"],
-        "recall": dict(zip(CHARACTERS, recalls, strict=True)),
-    }
+    recall = dict(zip(CHARACTERS, recalls, strict=True))
+    further = {"validation": found["validation"], "recall": recall}
     write_json(METRICS / "evaluation.json", {"source": source} | found["test"] | further)
     write_json(METRICS / "confusion.json", figures.pairs(told.predicted, told.labels, how.pairs))
     names = np.array(list(CHARACTERS))
@@ -53,26 +46,18 @@ def characters(
         PICTURES / "test.png", test, told.probabilities, np.concatenate(each), "Test characters"
     )
     weights = dataset.class_weights(told.labels)
-    charts.reliability(
-        METRICS / "reliability.png",
-        figures.reliability(told.confidence, told.right, weights, how.bins),
-        "Reliability on test characters",
-    )
-    charts.coverage(
-        METRICS / "coverage.png",
-        *figures.coverage(told.confidence, ~told.right, weights),
-        threshold,
-    )
+    reliability = figures.reliability(told.confidence, told.right, weights, how.bins)
+    charts.reliability(METRICS / "reliability.png", reliability, "Reliability on test characters")
+    coverage = figures.coverage(told.confidence, ~told.right, weights)
+    charts.coverage(METRICS / "coverage.png", *coverage, threshold)
     return found["test"]
 
 
 def sets(
     tests: dict[str, Characters], read: dict[str, Read], threshold: float, parameters: Parameters
 ) -> dict[str, Any]:
-    """transfer.json and its plot, and of each test set a picture of the most confident errors.
-
-    Returns: the table, by name of the set.
-    """
+    """transfer.json, its plot, and of each test set a picture of the surest errors; gives the table
+    by name of the set."""
     how, record, table = parameters.evaluate, labelled.load_record(), {}
     for name, one in read.items():
         folder = record.get(name)
@@ -86,13 +71,9 @@ def sets(
         if folder:
             table[name] |= {key: folder[key] for key in ("share", "rows", "sha256")}
             table[name]["groups"] = {part: n["groups"] for part, n in folder["parts"].items()}
-        charts.characters(
-            PICTURES / f"wrong-{name}.png",
-            tests[name],
-            one.probabilities,
-            figures.surest_errors(one)[:96],
-            f"{name}: the most confident errors",
-        )
+        picture, title = PICTURES / f"wrong-{name}.png", f"{name}: the most confident errors"
+        errors = figures.surest_errors(one)[:96]
+        charts.characters(picture, tests[name], one.probabilities, errors, title)
     write_json(METRICS / "transfer.json", {"threshold": threshold, "sets": table})
     charts.transfer(METRICS / "transfer.png", table, how.target_risk)
     return table

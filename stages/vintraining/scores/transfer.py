@@ -75,13 +75,8 @@ def evidence(boxes: Mapping[str, int], prior_cards: int) -> dict[str, float]:
 
 
 def calibrate(validation: dict[str, Answers], how: Evaluate) -> Calibration:
-    """Temperature and thresholds, from validation characters of every source.
-
-    Every source weighs as much as its `evidence`, and in a source every class that occurs the same.
-
-    Args:
-        validation: by source, at least one; none of them trained on.
-    """
+    """Temperature and thresholds, from validation characters by source, none of them trained on.
+    Every source weighs as much as its `evidence`, and in a source every class that occurs alike."""
     weights = {name: class_weights(answers.labels) for name, answers in validation.items()}
     weigh = evidence({name: len(each) for name, each in weights.items()}, how.prior_cards)
     temperature = figures.temperature(
