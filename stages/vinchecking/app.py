@@ -23,13 +23,13 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vinchecking.desk import Desk
 from vinchecking.events import NAME_LENGTH, EventError
@@ -69,12 +69,11 @@ class Access:
         return bool(self.token) and secrets.compare_digest(token.encode(), self.token.encode())
 
 
-class Guard(BaseHTTPMiddleware):
+class Guard:
     """Refuses what does not come from this station's page; adds the headers of every answer."""
 
     def __init__(self, app: ASGIApp, access: Access, policy: str):
-        super().__init__(app)
-        self.access = access
+        self.app, self.access = app, access
         self.headers = {
             "content-security-policy": policy,
             "x-content-type-options": "nosniff",
@@ -85,10 +84,18 @@ class Guard(BaseHTTPMiddleware):
             "cross-origin-opener-policy": "same-origin",
         }
 
-    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        answer = self._refusal(request) or await call_next(request)
-        answer.headers.update(self.headers)
-        return answer
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self.headers)
+            await send(message)
+
+        app = self._refusal(Request(scope)) or self.app
+        await app(scope, receive, with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
         headers, client = request.headers, request.client.host if request.client else "?"
