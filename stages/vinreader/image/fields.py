@@ -326,7 +326,7 @@ def _likely_places(rails: Floats, count: int, least: float) -> tuple[Floats, Flo
     slack = int(0.8 * (rough_right - rough_left) / count)
     covered = np.concatenate([[0], np.cumsum(rails)])
     # Cheap first: no comb spans more than all that is there, in fewer columns than these.
-    most = covered[-1] / (rough_right - rough_left - 2 * slack)
+    most = covered[-1] / max(rough_right - rough_left - 2 * slack, 1)
     if SPAN * min(most, 1) + 2 * END <= least:
         return (np.empty(0),) * 3
     lefts = np.arange(max(rough_left - slack, -4), rough_left + slack + 1, NEAR)
