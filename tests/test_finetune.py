@@ -154,22 +154,6 @@ def test_a_folder_that_is_named_and_missing_is_said_and_recorded(place):
     assert place.read_json("metrics/finetune.json")["missing"] == ["letters"]
 
 
-def test_a_source_need_not_teach_that_the_classes_it_lacks_are_absent(place):
-    """On digits of a source that has digits alone, letters lose what the mixture tells."""
-    written = dataset.load(Path("data/split"), "train")
-    is_digit = written.labels < 10
-    digits, letters = written[np.flatnonzero(is_digit)], written[np.flatnonzero(~is_digit)]
-    lead = {}
-    for prior in ("mixture", "source"):
-        place.set({"finetune.class_prior": prior, "finetune.steps": 400})
-        model = network.load(TRAINED)
-        sources = [learning.Source(digits, 0.5), learning.Source(letters, 0.5)]
-        learning.finetune(model, sources, load())
-        logits = np.exp(network.logits(model, digits.images).astype(float))
-        lead[prior] = np.log(logits[:, :10].sum(axis=1) / logits[:, 10:].sum(axis=1)).mean()
-    assert lead["source"] < lead["mixture"] - 0.1
-
-
 def test_shares_that_leave_no_room_are_refused(place):
     whole = {"share": 0.5, "validation": 1, "test": 1}
     place.set({"finetune.labelled": {"hands": whole, "others": dict(whole)}})

@@ -22,7 +22,10 @@ RENAMED = {
     "train.weight_average": "train.ema_share",
     "finetune.as_written": "finetune.unaugmented_share",
     "finetune.rate": "finetune.learning_rate, which is no longer a share of train.learning_rate",
-    "adapt": "finetune.checked: kept is holdout, free is pseudo_label_threshold",
+    "finetune.checked.pseudo_label_threshold": "nothing: cards that nobody checked do not teach",
+    "finetune.label_smoothing": "nothing: there is none",
+    "finetune.class_prior": "nothing: it is that of the whole mixture",
+    "adapt": "finetune.checked: kept is holdout",
     "numbers.least": "numbers.min_count",
     "evaluate.accepted_error": "evaluate.target_risk",
     "evaluate.certainty": "evaluate.target_risk alone",
@@ -123,7 +126,6 @@ class CheckedCards(Section):
     share: Annotated[Number, Field(gt=0, lt=1)]
     passes: Annotated[int, Field(ge=1, le=1000)]
     holdout: Annotated[Number, Field(gt=0, le=0.5)]
-    pseudo_label_threshold: Share
 
 
 class Finetune(Section):
@@ -132,8 +134,6 @@ class Finetune(Section):
     steps: Annotated[int, Field(ge=1, le=1_000_000)]
     learning_rate: Annotated[Number, Field(gt=0, le=1)]
     unaugmented_share: Share
-    label_smoothing: Annotated[Number, Field(ge=0, lt=1)]
-    class_prior: Literal["mixture", "source"]
 
 
 class Numbers(Section):

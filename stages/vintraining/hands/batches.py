@@ -4,8 +4,8 @@ data/checked/<batch>/labels.csv has a row a box, `labelled.BATCH_COLUMNS`: the i
 its character, the card and the box's number on it, what had been read there and how surely, and
 the `part` the card is in. That is decided by the SHA-256 of its images when it arrives and never
 changes: `train` is learned from, `validation` chooses temperature and thresholds, `test` is only
-measured on; `free` cards are for training, and vouched for by their check digit alone. The
-confirmed numbers of the cards for training stand in data/numbers/<batch>.csv, `vin,batch`.
+measured on. The confirmed numbers of the cards for training stand in data/numbers/<batch>.csv,
+`vin,batch`.
 
 labels.csv is written last and at once; an image that it does not name counts for nothing.
 """
@@ -21,7 +21,7 @@ from typing import Self
 
 from vintraining.data import dataset
 from vintraining.hands import labelled
-from vintraining.hands.labelled import PARTS, UNCHECKED
+from vintraining.hands.labelled import PARTS
 
 import cv2
 
@@ -63,7 +63,6 @@ class Checked:
     vin: str  # what a person confirmed, 17 characters
     read: str = NO_READING * BOXES  # what had been read box by box
     confidences: tuple[str, ...] = ("",) * BOXES  # how surely; empty where that is not known
-    free: bool = False  # nobody confirmed it, but the number is certain
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,6 @@ def _kept(folder: Path, name: str, rows: list[dict[str, str]]) -> Kept:
         "".join(row["character"] for row in rows),
         "".join(row["read"] or NO_READING for row in rows),
         tuple(row["confidence"] for row in rows),
-        parts == {UNCHECKED},
     )
     files = tuple(row["file"] for row in rows)
     return Kept(checked, Path(files[0]).name.partition("-")[0], files, parts.pop())
@@ -177,10 +175,6 @@ class Batch:
         digest = scan.digest
         part = part_of(digest, self.share)
         before = self.cards.get(checked.name)
-        if before and before.checked.free and not checked.free:
-            before = None  # what a person says takes the place of what was certain
-        if checked.free and (before or part != TRAIN):
-            return  # a person has said more, or it is one of those that are kept
         other = self._of_digest.get(digest, checked.name)
         if other != checked.name:
             self.twice += 1
@@ -202,9 +196,7 @@ class Batch:
         for file, (content, _) in zip(files, scan.files, strict=True):
             (self._aside / file).write_bytes(content)
         self._of_digest[digest] = checked.name
-        if checked.free:
-            part = UNCHECKED
-        elif before and before.digest == digest:
+        if before and before.digest == digest:
             part = before.part
         self.cards[checked.name] = Kept(checked, digest, files, part)
 
@@ -232,7 +224,7 @@ class Batch:
     def counts(self) -> dict[str, int]:
         """Cards by part."""
         parts = [kept.part for kept in self.cards.values()]
-        return {part: parts.count(part) for part in (*PARTS, UNCHECKED)}
+        return {part: parts.count(part) for part in PARTS}
 
 
 def _table(batch: str, cards: Iterable[Kept]) -> str:

@@ -17,16 +17,12 @@ from vintraining.console import stage
 from vintraining.hands import batches, labelled
 from vintraining.hands.batches import Batch, BatchError, Checked
 from vintraining.hands.corrections import CheckedRow, read_table
-from vintraining.hands.labelled import MOST_TOLD, UNCHECKED
-from vintraining.numbers import statistics as number_statistics
+from vintraining.hands.labelled import MOST_TOLD
 from vintraining.parameters import load
 
 from vinreader import tables
 from vinreader.console import choose, text
-from vinreader.number import decoding
-from vinreader.number.prior import Prior
 from vinreader.options import OPTIONS
-from vinreader.reader import Reader
 from vinreader.spec import BOXES, UserError
 
 
@@ -40,24 +36,12 @@ def batch_name(given: str | None, folder: Path) -> str:
     return name
 
 
-def is_certain(row: CheckedRow, prior: Prior, confidence: float) -> bool:
-    """Whether a number that nobody checked is certain: accepted with at least this confidence, and
-    by a check digit that its maker is known to use."""
-    if not row.whole or row.status != "ok" or float(row.confidence) < confidence:
-        return False
-    cell = int(prior.cells(number_statistics.indices([row.vin]))[0])
-    return decoding.evidence(prior, cell, row.vin) == decoding.KINDS[0]
-
-
-def to_take(
-    rows: list[CheckedRow], table: Path, free: float
-) -> tuple[dict[str, CheckedRow], Counter[str]]:
-    """The rows of whole numbers that a person decided, by card, and why others are left out; with
-    `free` above 0 also those that are certain with this confidence. Raises: BatchError if none."""
+def to_take(rows: list[CheckedRow], table: Path) -> tuple[dict[str, CheckedRow], Counter[str]]:
+    """The rows of whole numbers that a person decided, by card, and why others are left out.
+    Raises: BatchError if none."""
     wanted, left = {}, Counter[str]()
-    prior = Reader().prior if free else None
     for row in rows:
-        if not row.decided and not (prior and is_certain(row, prior, free)):
+        if not row.decided:
             left[text("not_checked")] += 1
         elif not row.whole:
             left[text("not_a_number")] += 1
@@ -84,7 +68,7 @@ def checked_card(
     """The card as the batch keeps it; `paths` are its boxes' in predictions.csv. Raises: BatchError
     where that is of another reading than the table."""
     raw = row.raw if len(row.raw) == BOXES else batches.NO_READING * BOXES
-    card = Checked(row.card, row.vin, raw, free=not row.decided)
+    card = Checked(row.card, row.vin, raw)
     if any(path not in said for path in paths):
         return card
     characters, sure = zip(*(said[path] for path in paths), strict=True)
@@ -103,8 +87,6 @@ def told(batch: Batch, before: int, left: Counter[str]) -> str:
     counts = {"cards": len(cards), "new": len(cards) - before, "boxes": BOXES * len(cards)}
     lines = [text("collected", folder=batch.folder, corrected=corrected, **counts)]
     lines.append(text("parts", numbers=batch.numbers, **parts))
-    if free := parts[UNCHECKED]:
-        lines.append(text("free", cards=free))
     if batch.twice:
         left[text("same_scan")] = batch.twice
     if left:
@@ -129,7 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     choose(options.language)
     how = load().finetune.checked
-    wanted, left = to_take(read_table(options.table), options.table, how.pseudo_label_threshold)
+    wanted, left = to_take(read_table(options.table), options.table)
     sure = confidences(options.predictions, options.table)
     folder = labelled.BATCHES / batch_name(options.batch, options.input)
     with Batch(folder, how.holdout) as batch:

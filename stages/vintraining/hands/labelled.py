@@ -36,7 +36,6 @@ BATCHES = Path("data/checked")
 HANDS = Path("data/hands")  # what has been read, as the network sees it
 CHECKED = "checked"  # what all batches together are called among the sets
 PARTS = ("test", "validation", "train")  # in the order in which an image finds its place
-UNCHECKED = "free"  # the part of a batch's cards that nobody checked: pseudo-labels
 COLUMNS = ("file", "character")
 OWNERS = ("writer", "card")  # columns whose rows stay together
 BATCH_COLUMNS = (*COLUMNS, "card", "box", "part", "read", "confidence", "batch")
@@ -222,16 +221,15 @@ def read_all(
     return read
 
 
-def _parts_of_batch(folder: Path, rows: list[Row], how: CheckedCards) -> list[str]:
+def _parts_of_batch(folder: Path, rows: list[Row]) -> list[str]:
     """The part of each row, which it names."""
     if not is_batch(folder):
         raise dataset.DataError(
             f"{folder} is no batch of checked cards; a folder that people have labelled belongs "
             f"into {FOLDER}: mv {folder} {FOLDER}/"
         )
-    pseudo = "train" if how.pseudo_label_threshold else UNCHECKED
-    parts = [pseudo if row.part == UNCHECKED else row.part for row in rows]
-    if strange := set(parts) - {*PARTS, UNCHECKED}:
+    parts = [row.part for row in rows]
+    if strange := set(parts) - {*PARTS}:
         raise dataset.DataError(
             f"{folder / 'labels.csv'}: part {min(strange)!r} is none of {', '.join(PARTS)}; "
             "collect these cards again"
@@ -258,13 +256,12 @@ class Labelled:
             part_of = divide(rows, group, self._names, how, folder)
             part = [part_of[at] for at in group]
         elif how:
-            part = _parts_of_batch(folder, rows, how)
+            part = _parts_of_batch(folder, rows)
         usable, pixels, left, images = read_images(rows)
         labels = np.array([rows[at].label for at in usable], np.uint8)
         self._characters = dataset.Characters(pixels, labels)
         self._group, self._part = group[usable], np.array(part, str)[usable]
         self._left_out = Counter(left)
-        self._left_out["not checked by a person"] = int((self._part == UNCHECKED).sum())
         self.record: dict[str, Any] = {
             "sha256": {"labels.csv": sha256(folder / "labels.csv"), "images": images},
             "rows": len(rows),

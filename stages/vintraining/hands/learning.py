@@ -45,53 +45,43 @@ def checked_share(boxes: int, how: CheckedCards, train: Train, steps: int) -> fl
 
 
 class _Batches:
-    """What each batch has of a source, augmented, with smoothed targets. rates: float (33,), the
-    class rates that the loss adjusts the logits by."""
+    """What each batch has of a source, augmented. rates: float (33,), its class rates."""
 
     def __init__(self, source: Source, parameters: Parameters, number: int):
-        how = parameters.finetune
         self.size = max(1, round(source.share * parameters.train.batch_size))
         sized = parameters.train.model_copy(update={"batch_size": self.size})
         self.batches = network.TrainingBatches(
-            source.characters, sized, parameters.seed + number, how.unaugmented_share
+            source.characters,
+            sized,
+            parameters.seed + number,
+            parameters.finetune.unaugmented_share,
         )
         self.rates = self.batches.rates
-        self.smoothing = how.label_smoothing
         self.steps = 0
 
-    def next(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images (B, SIDE, SIDE, 1), log rates of the classes (B, 33), targets (B, 33)."""
+    def next(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images (B, SIDE, SIDE, 1) and targets (B, 33)."""
         # Its last batch may be cut short, or to nothing: classes are drawn in whole numbers.
         at = self.steps % max(1, len(self.batches.rows) // self.size)
         if self.steps and not at:
             self.batches.on_epoch_end()
-        images, targets = self.batches[at]
         self.steps += 1
-        # Smoothed towards the classes as they occur here: one that does not is not to grow.
-        targets = (1 - self.smoothing) * targets + self.smoothing * self.rates
-        log_rates = np.log(np.maximum(self.rates, 1e-9)).astype(np.float32)
-        return images, np.repeat(log_rates[None], len(images), axis=0), targets
+        return self.batches[at]
 
 
 def finetune(model: keras.Model, sources: list[Source], parameters: Parameters) -> None:
     """Trains all layers further, in place.
 
-    The loss adds the log class rates to the logits (logit adjustment, Menon et al., arXiv
-    2007.07314), so that how often a class occurs is not learned. With `class_prior` "mixture" these
-    are the rates of all sources together: where a source holds digits alone, what is learned from
-    it is also that these are no letters. With "source" they are the source's own, and a class that
-    it lacks is not taught as absent.
+    The loss adds the log class rates of all sources together to the logits (logit adjustment, Menon
+    et al., arXiv 2007.07314), so that how often a class occurs is not learned.
 
     What is augmented is drawn softer and larger than what is read; a network that sees, at last,
     characters as they are reads them better (He et al., arXiv 1909.09148).
     """
     how = parameters.finetune
     parts = [_Batches(source, parameters, number) for number, source in enumerate(sources)]
-    if how.class_prior == "mixture":
-        sizes = [part.size for part in parts]
-        rates = np.average([part.rates for part in parts], axis=0, weights=sizes)
-        for part in parts:
-            part.rates = rates
+    rates = np.average([part.rates for part in parts], axis=0, weights=[p.size for p in parts])
+    log_rates = np.log(np.maximum(rates, 1e-9)).astype(np.float32)
     learning = network.for_training(model)
     shares = keras.Input(model.output_shape[1:])
     logits = keras.layers.Add()([learning.output, shares])
@@ -106,16 +96,14 @@ def finetune(model: keras.Model, sources: list[Source], parameters: Parameters) 
     with ThreadPoolExecutor(1) as drawing:  # the next batch, while the network learns this one
         coming = drawing.submit(_batch, parts)
         for step in progress(range(how.steps), "batches", how.steps):
-            images, log_rates, targets = coming.result()
+            images, targets = coming.result()
             if step + 1 < how.steps:
                 coming = drawing.submit(_batch, parts)
-            informed.train_on_batch([images, log_rates], targets)
+            informed.train_on_batch([images, np.tile(log_rates, (len(images), 1))], targets)
     model.set_weights(learning.get_weights())
 
 
-def _batch(parts: list[_Batches]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _batch(parts: list[_Batches]) -> tuple[np.ndarray, np.ndarray]:
     """The next batch of all sources together; see `_Batches.next`."""
-    images, log_rates, targets = (
-        np.concatenate(pair) for pair in zip(*(part.next() for part in parts), strict=True)
-    )
-    return images.astype(np.float32), log_rates, targets
+    images, targets = map(np.concatenate, zip(*(part.next() for part in parts), strict=True))
+    return images.astype(np.float32), targets
