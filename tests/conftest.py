@@ -16,10 +16,13 @@ import sys
 import threading
 import traceback
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from vintraining.data import emnist, handwriting
+from vintraining.drawing.cards import DrawnCard
 
+import cv2
 import hypothesis
 import numpy as np
 import pytest
@@ -28,7 +31,9 @@ import yaml
 
 from vinreader import __main__ as commands
 from vinreader import console
-from vinreader.spec import CHARACTERS
+from vinreader.number import prior
+from vinreader.reader import RELEASED
+from vinreader.spec import CHARACTERS, INDEX
 
 # What examples show depends neither on how long the machine takes for them nor on chance: they are
 # the same in every run.
@@ -46,14 +51,31 @@ DVC = Path(sys.executable).with_name("dvc")
 SHARED = PROJECT.parent / "shared"
 
 
-def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    """`predict.py`, run as a user runs it in the folder `cwd`."""
+def run_alone(
+    folder: Path, script: str, *arguments: object, **options
+) -> subprocess.CompletedProcess:
+    """A script of stages/, run as a user runs it in `folder`."""
+    command = [sys.executable, PROJECT / "stages" / script, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(command, cwd=folder, text=True, **{**pipes, **options})
+
+
+def run_code(
+    code: str, *arguments: object, cwd: Path = PROJECT / "stages"
+) -> subprocess.CompletedProcess:
+    """Python code, run in a process of its own that finds the project's packages."""
     return subprocess.run(
-        [sys.executable, PROJECT / "stages/predict.py", *map(str, arguments)],
+        [sys.executable, "-c", code, *map(str, arguments)],
         cwd=cwd,
+        env=unmeasured() | {"PYTHONPATH": str(PROJECT / "stages")},
         capture_output=True,
         text=True,
     )
+
+
+def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """`predict.py`, run as a user runs it in the folder `cwd`."""
+    return run_alone(cwd, "predict.py", *arguments)
 
 
 def run_here(folder: Path, script: str, *arguments: object) -> subprocess.CompletedProcess:
@@ -176,6 +198,32 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def write_rows(path: Path, columns: Iterable[str], table: Iterable[dict[str, str]]) -> Path:
+    """A CSV file of these columns; what a row lacks is empty in it."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(table)
+    return path
+
+
+def save_card(folder: Path, card: DrawnCard, numbers: Iterable[int] = range(1, 18)) -> None:
+    """Images of a drawn card's boxes, named by their numbers; number 18 is box 1 again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        cv2.imwrite(str(folder / f"{number:02}.png"), card.boxes[(number - 1) % 17])
+
+
+def reading(number: str, doubts=(), sure: float = 0.99) -> np.ndarray:
+    """(17, 33) log probabilities of a clear reading, but (position, character, probability)s."""
+    boxes = np.full((17, 33), (1 - sure) / 32)
+    boxes[np.arange(17), [INDEX[c] for c in number]] = sure
+    for position, character, probability in doubts:
+        boxes[position - 1] *= 1 - probability
+        boxes[position - 1, INDEX[character]] += probability
+    return np.log(boxes)
+
+
 def require(path: Path) -> Path:
     """`path`, or the test is skipped and says so."""
     if not path.exists():
@@ -212,6 +260,18 @@ def archive() -> Path:
 def scans() -> Path:
     """Folder of real scanned characters; labels.csv beside it says what they are."""
     return require(SHARED / "scans" / "images")
+
+
+@pytest.fixture(scope="session")
+def statistics() -> dict:
+    """The released statistics of numbers, as they stand in their file. Not to be changed."""
+    return json.loads(RELEASED.with_name(prior.FILE).read_text("utf-8"))
+
+
+@pytest.fixture(scope="session")
+def released(statistics) -> prior.Prior:
+    """What the released statistics expect."""
+    return prior.build(statistics)
 
 
 @pytest.fixture(scope="session")
@@ -328,13 +388,7 @@ class Workspace:
         path.write_text(yaml.safe_dump(values))
 
     def run(self, script: str, *arguments: object, **options) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, PROJECT / "stages" / script, *map(str, arguments)],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            **options,
-        )
+        return run_alone(self.folder, script, *arguments, **options)
 
     def run_here(self, script: str, *arguments: object) -> subprocess.CompletedProcess:
         """As `run`, in this process (see `run_here`)."""

@@ -1,8 +1,6 @@
 """Benchmarks whose figures the documents give: on hands that were drawn for the test."""
 
 import csv
-import subprocess
-import sys
 
 from vintraining.data import handwriting
 
@@ -12,7 +10,7 @@ import one_pen
 import pytest
 from PIL import Image
 
-from conftest import PROJECT
+from conftest import PROJECT, run_alone
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS, UserError
 
@@ -36,8 +34,7 @@ def folder(tmp_path_factory):
 
 
 def run(name, *arguments):
-    command = [sys.executable, PROJECT / "benchmarks" / name, *arguments]
-    result = subprocess.run([*map(str, command)], cwd=PROJECT, capture_output=True, text=True)
+    result = run_alone(PROJECT, f"../benchmarks/{name}", *arguments)
     return result.returncode, result.stdout, result.stderr
 
 

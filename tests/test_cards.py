@@ -1,20 +1,15 @@
 """Drawn cards: 17 boxes with the number that the truth says, and files that are never lost."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 from vintraining.drawing.cards import Sample, draw_card, draw_cards
 
 import cv2
 import numpy as np
 import pytest
 
+from conftest import PROJECT, run_alone, run_code
 from vinreader import Reader
 from vinreader.image import boxes
 from vinreader.number.vin import check_digit_required, check_digit_status
-
-STAGES = Path(__file__).parents[1] / "stages"
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +52,7 @@ def test_drawing_needs_only_what_reading_needs_and_yaml():
         "import sys; import vintraining.drawing.samples;"
         "print({'scipy', 'sklearn', 'pandas', 'matplotlib', 'tensorflow'} & set(sys.modules))"
     )
-    command = [sys.executable, "-c", code]
-    shown = subprocess.run(command, cwd=STAGES, capture_output=True, text=True, check=True).stdout
-    assert shown.strip() == "set()"
+    assert run_code(code).stdout.strip() == "set()"
 
 
 def test_every_box_holds_dark_ink_on_light_paper(cards):
@@ -113,8 +106,7 @@ def test_what_is_no_vin_is_refused():
 
 
 def run(*arguments):
-    command = [sys.executable, STAGES / "vinreader", "samples", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_alone(PROJECT, "vinreader", "samples", *arguments)
 
 
 def test_the_command_writes_folders_and_truth_and_overwrites_nothing(tmp_path):

@@ -13,9 +13,8 @@ from pathlib import Path
 from vintraining.drawing.cards import draw_cards
 
 import pytest
-from PIL import Image
 
-from conftest import PROJECT, predict
+from conftest import PROJECT, predict, save_card
 from vinreader import Reader
 from vinreader.spec import UserError
 
@@ -37,12 +36,9 @@ def memory_of_others_is_no_reason(monkeypatch):
 def images(tmp_path_factory) -> Path:
     """Images for three shards: many alike, a card, and a broken one."""
     folder = tmp_path_factory.mktemp("images")
-    card = draw_cards(1)[0]
-    (folder / "card").mkdir()
-    for number, box in enumerate(card.boxes, start=1):
-        Image.fromarray(box).save(folder / f"card/{number}.png")
+    save_card(folder / "card", draw_cards(1)[0])
     for number in range(2100):
-        (folder / f"{number}.png").hardlink_to(folder / f"card/{number % 17 + 1}.png")
+        (folder / f"{number}.png").hardlink_to(folder / f"card/{number % 17 + 1:02}.png")
     (folder / "broken.png").write_bytes(b"broken")
     return folder
 
@@ -150,9 +146,9 @@ def test_an_image_that_has_changed_since_the_start_is_not_read_as_if_it_had_not(
     from vinreader import cluster, folders
 
     folder, plan, read = shard
-    (folder / "images/card/5.png").write_bytes((folder / "images/card/6.png").read_bytes() + b"0")
+    (folder / "images/card/05.png").write_bytes((folder / "images/card/06.png").read_bytes() + b"0")
     rows = [row for result in read() for row in result.rows]
-    assert [row.path for row in rows if row.status == "error"] == ["card/5.png"]
+    assert [row.path for row in rows if row.status == "error"] == ["card/05.png"]
     assert "has changed since the reading began" in rows[4].message
     root = folder / "images"
     (now,) = cluster._plan(folders.find_items(root), root, "a")

@@ -1,6 +1,5 @@
 """Checked cards become a batch: what is taken in, what is refused; nothing is half done."""
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from vintraining.hands import batches
 import cv2
 import pytest
 
-from conftest import Workspace, killed_at, predict, rows
+from conftest import Workspace, killed_at, predict, rows, save_card, write_rows
 from vinreader.image.pages import open_pages
 from vinreader.tables import DRAWN, VinRow
 
@@ -27,11 +26,7 @@ def check(folder: Path, cards: dict[str, str], audited: tuple[str, ...] = ()) ->
         row["decision"] = "confirmed" if number == row["vin"] else "corrected"
         row["audit"] = DRAWN if row["card"] in audited else ""
         row["vin"], row["status"] = number, "ok"
-    with (folder / "checked.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, VinRow._fields)
-        writer.writeheader()
-        writer.writerows(table)
-    return folder / "checked.csv"
+    return write_rows(folder / "checked.csv", VinRow._fields, table)
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +36,9 @@ def read_once(tmp_path_factory) -> Path:
     for number, card in enumerate(draw_cards(8, seed=3), start=1):
         place = folder / f"input/year 1970/card-{number}"
         if number > 6:
-            place.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(f"{place}.png", card.field)
-            continue
-        place.mkdir(parents=True)
-        for box, image in enumerate(card.boxes, start=1):
-            cv2.imwrite(str(place / f"{box:02}.png"), image)
+        else:
+            save_card(place, card)
     assert predict("input", cwd=folder).returncode == 0
     return folder
 

@@ -9,8 +9,6 @@ import json
 import os
 import re
 import struct
-import subprocess
-import sys
 import time
 import tracemalloc
 import zipfile
@@ -26,7 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import PROJECT, archive_bytes, predict, rows, run_here
+from conftest import PROJECT, archive_bytes, predict, rows, run_code, run_here
 from vinreader.image import kinds, limits, pages
 
 
@@ -164,9 +162,7 @@ before = told("VmRSS")
 pages.open_pages(sys.argv[1])
 print(told("VmHWM") - before)
 """
-    environment = os.environ | {"PYTHONPATH": str(PROJECT / "stages")}
-    command = [sys.executable, "-c", code, path]
-    result = subprocess.run(command, env=environment, capture_output=True, check=True)
+    result = run_code(code, path)
     assert 25e6 * 4 < int(result.stdout) * 1024 < 25e6 * 5 + 20e6
 
 

@@ -4,33 +4,22 @@ import csv
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from vintraining.drawing.cards import draw_cards
 
 import pytest
 
-from conftest import PROJECT, run_here
+from conftest import PROJECT, run_alone, run_here, save_card
 from vinreader import provenance
 from vinreader.provenance import code_digest
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
 
 
-def run_alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, PROJECT / "stages" / arguments[0], *arguments[1:]]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    import cv2
-
-    for number, box in enumerate(draw_cards(1, seed=5)[0].boxes, start=1):
-        (tmp_path / "input").mkdir(exist_ok=True)
-        cv2.imwrite(str(tmp_path / f"input/{number:02}.png"), box)
+    save_card(tmp_path / "input", draw_cards(1, seed=5)[0])
     return tmp_path
 
 

@@ -5,12 +5,11 @@ import signal
 import time
 
 import pytest
-import requests
 
 from browsing import By, Keys, in_browser
 from conftest import rows
-from test_station import OTHER, READ, Station, build, card, done, linux, running
-from vinchecking.store import FILE, Store
+from test_station import OTHER, READ, Station, build, card, done, full_disk, linux, running
+from vinchecking.store import Store
 
 from selenium.webdriver.common.action_chains import ActionChains  # isort: skip
 
@@ -56,9 +55,8 @@ class Clerk:
 
     def undo(self):
         self.see()
-        ActionChains(self.browser).key_down(Keys.CONTROL).send_keys("z").key_up(
-            Keys.CONTROL
-        ).perform()
+        ActionChains(self.browser).key_down(Keys.CONTROL).send_keys("z").perform()
+        ActionChains(self.browser).key_up(Keys.CONTROL).perform()
         self.browser.execute_async_script("acting.then(() => arguments[0]())")
 
     @property
@@ -169,18 +167,13 @@ def test_a_station_killed_at_ten_moments_has_every_key_once(tmp_path, sits_down)
 
 @linux
 def test_what_a_full_disk_refuses_waits_at_the_page(tmp_path, sits_down):
-    import resource
-
     build(tmp_path, [card(f"card {number}", sure=0.9999) for number in range(3)])
     with running(tmp_path) as station:
         anna = sits_down(station.url, "Anna")
-        limit = resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE)
-        full = (tmp_path / f"{FILE}-wal").stat().st_size
-        resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, (full, limit[1]))
-        anna.see()
-        anna.press("X", Keys.ENTER, wait=False)
-        anna.until(WAITS)
-        resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, limit)
+        with full_disk(station):
+            anna.see()
+            anna.press("X", Keys.ENTER, wait=False)
+            anna.until(WAITS)
         anna.until("desk.card.name === 'card 1'")
         anna.until(CONNECTED)
     assert table(tmp_path)["card 0"]["vin"] == "X" + READ[1:]
@@ -197,9 +190,7 @@ def test_the_mosaic_settles_boxes_and_the_second_clerk_keys_blind(tmp_path, sits
         anna.press(Keys.ARROW_RIGHT, "2")
         anna.press(Keys.ENTER)
         assert anna.told("mosaic.character") != "Z"  # none is left, so another is shown
-        state = requests.get(
-            f"{station.url}/api/cards/0", headers={"X-Clerk": "Anna"}, timeout=30
-        ).json()["state"]
+        state = station.ask("/api/cards/0", clerk="Anna").json()["state"]
         assert state["status"] == "open" and state["reading"] == READ[:4] + "2" + READ[5:]
         station.send(done(0, clerk="Anna"))
         boris = sits_down(station.url.replace("127.0.0.1", "localhost"), "Boris")
@@ -212,4 +203,4 @@ def test_the_mosaic_settles_boxes_and_the_second_clerk_keys_blind(tmp_path, sits
         boris.press(Keys.ENTER)
         vera = station.ask("/api/cards/0", clerk="Vera").json()
         assert [answer["reading"] for answer in vera["answers"]] == [READ, OTHER]
-    assert (tmp_path / FILE).exists() and table(tmp_path)["card 0"]["status"] == "review"
+    assert table(tmp_path)["card 0"]["status"] == "review"
