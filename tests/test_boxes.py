@@ -79,10 +79,14 @@ def test_same_from_any_sheet(character):
     assert difference(expected, pixels(255 - image)) == 0
     shifted = np.roll(image, (3, -4), (0, 1))
     larger = np.pad(image, 20, constant_values=210)
+    far = np.roll(larger, (20, -20), (0, 1))
     doubled = np.kron(image, np.ones((2, 2), np.uint8))
     turned_down = (image // 3 + 20).astype(np.uint8)
-    for other in (shifted, larger, doubled, turned_down):
+    for other in (shifted, larger, far, doubled, turned_down):
         assert difference(expected, pixels(other)) < 0.25
+    fine = draw(character, side=160, scale=4, thickness=8)
+    for times in (2, 3):
+        assert difference(pixels(fine), pixels(fine.repeat(times, 0).repeat(times, 1))) == 0
 
 
 @pytest.mark.parametrize("character", CHARACTERS)
@@ -354,14 +358,13 @@ def test_blot():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (12, 12), (3, 400), (400, 3), (2000, 1500)])
 @pytest.mark.parametrize("filling", ["zeros", "white", "noise", "half"])
 def test_any_shape_ends_in_a_box(shape, filling):
+    half = np.zeros(shape, np.uint8)
+    half[shape[0] // 2 :] = 255
     image = {
         "zeros": np.zeros(shape, np.uint8),
         "white": np.full(shape, 255, np.uint8),
         "noise": np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8),
-        "half": np.repeat([[0], [255]], [shape[0] // 2, shape[0] - shape[0] // 2], 0).astype(
-            np.uint8
-        )
-        * np.ones((1, shape[1]), np.uint8),
+        "half": half,
     }[filling]
     box = normalise(image)
     assert box.pixels.shape == (SIDE, SIDE) and box.blank == (not box.pixels.any())

@@ -337,15 +337,6 @@ def test_no_cards_are_no_decodings(released):
     assert decoding.decode_batch(released, np.zeros((0, 17, 33))) == []
 
 
-def test_batch_and_single_readings_agree(released):
-    rng = np.random.default_rng(0)
-    cards = np.stack([reading(n) for n in (*VALID, *OTHERS)]) + rng.normal(0, 2, (7, 17, 33))
-    for card, found in zip(cards, decoding.decode_batch(released, cards), strict=True):
-        alone = decoding.decode(released, card)
-        assert (alone.vin, alone.changed) == (found.vin, found.changed)
-        assert alone.confidence == pytest.approx(found.confidence, abs=1e-5)
-
-
 def test_cards_are_decoded_for_themselves_in_whatever_company(released, monkeypatch):
     """More cards than are decoded at once; none is left out, moved, or read with another."""
     rng = np.random.default_rng(0)
@@ -354,7 +345,8 @@ def test_cards_are_decoded_for_themselves_in_whatever_company(released, monkeypa
     cards += rng.normal(0, 0.5, cards.shape)
     together = decoding.decode_batch(released, cards)
     monkeypatch.setattr(decoding, "BLOCK", 7)
-    apart = decoding.decode_batch(released, cards)
-    assert [one.vin for one in together] == [one.vin for one in apart]
-    confidence = [one.confidence for one in together]
-    assert confidence == pytest.approx([one.confidence for one in apart], abs=1e-5)
+    alone = [decoding.decode(released, card) for card in cards]
+    for apart in (decoding.decode_batch(released, cards), alone):
+        for one, other in zip(together, apart, strict=True):
+            assert (one.vin, one.changed) == (other.vin, other.changed)
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-5)

@@ -124,15 +124,6 @@ def test_an_empty_box_is_no_character(tmp_path):
     assert (row["character"], row["status"], row["message"]) == ("", "review", "no ink")
 
 
-def test_names_that_spreadsheets_would_run_are_defused(folder, tmp_path):
-    for name in ("=1+1.png", "a,b\n.png", 'quo"te.png'):
-        shutil.copy(folder / "a9.png", folder / name)
-    assert predict_here("input", cwd=tmp_path).returncode == 0
-    paths = {row["path"] for row in rows(tmp_path / "predictions.csv")}
-    assert {"./=1+1.png", "a,b\n.png", 'quo"te.png'} <= paths
-    assert all((folder / path).exists() for path in paths if "#" not in path)
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
