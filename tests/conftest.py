@@ -482,9 +482,12 @@ def small_run(tmp_path_factory, small_archive) -> Clone:
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory):
     """Chromium, for all tests that a process runs."""
-    from browsing import chromium  # skips where Selenium is not installed
+    pytest.importorskip("selenium", reason="needs selenium (requirements-dev.txt)")
+    from stations import browser
 
-    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+    home = tmp_path_factory.mktemp("browser")
+    with browser(home) as driver:
+        driver.downloads = home
         yield driver
 
 
