@@ -21,6 +21,7 @@ from pathlib import Path
 
 from vintraining.data import emnist, handwriting
 from vintraining.drawing.cards import DrawnCard
+from vintraining.hands import batches
 
 import cv2
 import hypothesis
@@ -212,6 +213,29 @@ def save_card(folder: Path, card: DrawnCard, numbers: Iterable[int] = range(1, 1
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         cv2.imwrite(str(folder / f"{number:02}.png"), card.boxes[(number - 1) % 17])
+
+
+def save_labelled(folder: Path, images: np.ndarray, labels: np.ndarray, writers: Iterable) -> Path:
+    """A labelled folder of characters, as dark ink on paper."""
+    (folder / "images").mkdir(parents=True)
+    table = []
+    for at, (image, label, writer) in enumerate(zip(images, labels, writers, strict=True)):
+        name = f"images/{at}.png"
+        cv2.imwrite(str(folder / name), 255 - image)
+        table.append({"file": name, "character": CHARACTERS[label], "writer": writer})
+    write_rows(folder / "labels.csv", table[0], table)
+    return folder
+
+
+def save_batch(folder: Path, cards: Iterable[DrawnCard]) -> batches.Batch:
+    """A batch of drawn cards as an archive has checked them; half of them held out."""
+    with batches.Batch(folder, 0.5) as batch:
+        for number, card in enumerate(cards):
+            files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
+            scan = batches.Scan(str(number), (), files)
+            batch.add(batches.Checked(scan.name, card.vin), scan)
+        batch.write()
+    return batch
 
 
 def reading(number: str, doubts=(), sure: float = 0.99) -> np.ndarray:

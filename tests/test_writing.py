@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import string
 from pathlib import Path
 
@@ -263,11 +264,8 @@ def test_both_languages_have_the_same_texts_and_placeholders():
     def fields(text: str) -> set[str | None]:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
-    english, ukrainian = texts("en"), texts("uk")
-    assert english.keys() == ukrainian.keys()
-    assert {k: fields(v) for k, v in english.items()} == {
-        k: fields(v) for k, v in ukrainian.items()
-    }
+    english, ukrainian = ({k: fields(v) for k, v in texts(one).items()} for one in ("en", "uk"))
+    assert english == ukrainian
 
 
 def test_every_text_is_used():
@@ -295,11 +293,10 @@ def test_the_console_speaks_the_system_s_language_or_the_one_named(
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
 def test_no_name_commands_the_terminal(tmp_path):
     name = "\x1b[31mred\udcff"
-    (tmp_path / name / "card").mkdir(parents=True)
-    box = cv2.imencode(".png", CARDS[0].boxes[0])[1].tobytes()
-    for number in range(1, 18):
-        (tmp_path / name / f"card/{number}.png").write_bytes(box)
-    (tmp_path / name / "box.png").write_bytes(cv2.imencode(".png", CARDS[0].boxes[0])[1])
+    save_card(tmp_path / "card", CARDS[0])
+    (tmp_path / name).mkdir()
+    (tmp_path / "card").rename(tmp_path / name / "card")
+    shutil.copy(tmp_path / name / "card/01.png", tmp_path / name / "box.png")
     (tmp_path / name / "x.\x1b[2J").write_bytes(b"text")
     for arguments in ([name], [name, "--output", "vins.csv"], [f"{name}-missing"]):
         result = predict_here(*arguments, cwd=tmp_path)
