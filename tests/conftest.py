@@ -333,13 +333,7 @@ class Server:
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_HEAD(self):
-                self.reply(body=False)
-
             def do_GET(self):
-                self.reply(body=True)
-
-            def reply(self, body: bool):
                 agent = self.headers.get("User-Agent", "")
                 server.agents.add(agent)
                 if server.status or agent.lower().startswith("python"):
@@ -359,13 +353,15 @@ class Server:
                 data = server.content[start:end]
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                if not body:
+                if self.command == "HEAD":
                     return
                 if server.cuts > 0 and len(data) > 1000:
                     server.cuts -= 1
                     data = data[: len(data) // 2]
                 self.wfile.write(data)
                 server.sent += len(data)
+
+            do_HEAD = do_GET
 
             def log_message(self, *_):
                 pass
@@ -455,10 +451,8 @@ class Clone(Workspace):
         return unmeasured() | {
             "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
-            "GIT_AUTHOR_NAME": "test",
-            "GIT_AUTHOR_EMAIL": "test@example.org",
-            "GIT_COMMITTER_NAME": "test",
-            "GIT_COMMITTER_EMAIL": "test@example.org",
+            **{f"GIT_{who}_NAME": "test" for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_EMAIL": "test@example.org" for who in ("AUTHOR", "COMMITTER")},
         }
 
     def call(self, *command: object, cwd: Path | None = None) -> subprocess.CompletedProcess:

@@ -253,12 +253,6 @@ def test_idx_is_unpacked_no_further_than_its_header_says():
             emnist.decode_idx(data, "x.gz")
 
 
-@pytest.mark.parametrize("text", ["256 48\n", "-1 48\n", "0 256\n", "0 -1\n", "\ufffd 48\n"])
-def test_a_mapping_holds_bytes_only(text):
-    with pytest.raises(emnist.EmnistError, match="line 1"):
-        emnist.parse_mapping(text)
-
-
 def repacked(content: bytes, rename) -> bytes:
     """An archive with its members under other names."""
     buffer = io.BytesIO()

@@ -40,6 +40,7 @@ def test_files_of_a_format_are_known_by_ending_and_by_beginning(format):
 BOX = np.full((60, 44), 205, np.uint8)
 cv2.putText(BOX, "R", (7, 46), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 40, 3, cv2.LINE_AA)
 PAGE = Image.fromarray(BOX)
+COLOUR, BITS = PAGE.convert("RGB"), PAGE.convert("1", dither=0)
 # How a picture is stored that EXIF's orientation turns into the one that is seen.
 STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,7 +81,7 @@ def run_length_bmp():
 
 def lab():
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    return ImageCms.profileToProfile(PAGE.convert("RGB"), *profiles, outputMode="LAB")
+    return ImageCms.profileToProfile(COLOUR, *profiles, outputMode="LAB")
 
 
 def noted(png, kind, content):
@@ -92,6 +93,8 @@ def noted(png, kind, content):
 
 
 XMP = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="8"/>'
+LYING = PAGE.rotate(-90, expand=True)
+LOSSY = {"irreversible": True, "quality_mode": "dB", "quality_layers": [40]}
 PREVIEW = Image.new("L", (22, 30), 90)
 REDUCED, MASK = PREVIEW.copy(), PREVIEW.copy()
 REDUCED.encoderinfo, MASK.encoderinfo = {"tiffinfo": {254: 1}}, {"tiffinfo": {254: 4}}
@@ -102,32 +105,26 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SAME, CLOSE, LOOK = 0, 4, None
 ENCODINGS = {
     "PNG grey": (file_of(PAGE, "PNG"), SAME),
-    "PNG 1 bit": (file_of(PAGE.convert("1", dither=0), "PNG"), LOOK),
+    "PNG 1 bit": (file_of(BITS, "PNG"), LOOK),
     "PNG palette": (file_of(PAGE.convert("P"), "PNG"), SAME),
     "PNG grey and alpha": (file_of(PAGE.convert("LA"), "PNG"), SAME),
-    "PNG colour": (file_of(PAGE.convert("RGB"), "PNG"), SAME),
+    "PNG colour": (file_of(COLOUR, "PNG"), SAME),
     "PNG colour and alpha": (file_of(PAGE.convert("RGBA"), "PNG"), SAME),
     "PNG 16 bits": (file_of(DEEP, "PNG"), SAME),
     "PNG 12 of 16 bits": (file_of(Image.fromarray(BOX.astype(np.uint16) * 16), "PNG"), CLOSE),
     "PNG paper transparent": (file_of(PAGE, "PNG", transparency=205), LOOK),
     "PNG turned": (turned(6, "PNG"), SAME),
-    "PNG turned after its pixels": (
-        noted(file_of(PAGE.rotate(-90, expand=True), "PNG"), b"iTXt", XMP),
-        SAME,
-    ),
+    "PNG turned after its pixels": (noted(file_of(LYING, "PNG"), b"iTXt", XMP), SAME),
     "PNG with ICC": (file_of(PAGE, "PNG", icc_profile=ICC), SAME),
     "JPEG grey": (file_of(PAGE, "JPEG"), CLOSE),
-    "JPEG colour": (file_of(PAGE.convert("RGB"), "JPEG"), CLOSE),
+    "JPEG colour": (file_of(COLOUR, "JPEG"), CLOSE),
     "JPEG CMYK": (file_of(PAGE.convert("CMYK"), "JPEG"), CLOSE),
-    "JPEG progressive": (file_of(PAGE.convert("RGB"), "JPEG", progressive=True), CLOSE),
+    "JPEG progressive": (file_of(COLOUR, "JPEG", progressive=True), CLOSE),
     "JPEG turned": (turned(8, "JPEG"), CLOSE),
-    "JPEG with ICC": (file_of(PAGE.convert("RGB"), "JPEG", icc_profile=ICC), CLOSE),
-    "MPO with a preview": (
-        file_of(PAGE, "MPO", save_all=True, append_images=[PREVIEW]),
-        CLOSE,
-    ),
+    "JPEG with ICC": (file_of(COLOUR, "JPEG", icc_profile=ICC), CLOSE),
+    "MPO with a preview": (file_of(PAGE, "MPO", save_all=True, append_images=[PREVIEW]), CLOSE),
     "TIFF grey": (file_of(PAGE, "TIFF"), SAME),
-    "TIFF colour": (file_of(PAGE.convert("RGB"), "TIFF"), SAME),
+    "TIFF colour": (file_of(COLOUR, "TIFF"), SAME),
     "TIFF colour and alpha": (file_of(PAGE.convert("RGBA"), "TIFF"), SAME),
     "TIFF grey and alpha": (file_of(PAGE.convert("LA"), "TIFF"), SAME),
     "TIFF CMYK": (file_of(PAGE.convert("CMYK"), "TIFF"), CLOSE),
@@ -136,37 +133,31 @@ ENCODINGS = {
     "TIFF 16 bits": (file_of(DEEP, "TIFF"), SAME),
     "TIFF 32 bits": (file_of(PAGE.convert("I"), "TIFF"), SAME),
     "TIFF float": (file_of(Image.fromarray(BOX.astype(np.float32) / 255), "TIFF"), SAME),
-    "TIFF 1 bit": (file_of(PAGE.convert("1", dither=0), "TIFF"), LOOK),
-    "TIFF fax 3": (file_of(PAGE.convert("1", dither=0), "TIFF", compression="group3"), LOOK),
-    "TIFF fax 4": (file_of(PAGE.convert("1", dither=0), "TIFF", compression="group4"), LOOK),
+    "TIFF 1 bit": (file_of(BITS, "TIFF"), LOOK),
+    "TIFF fax 3": (file_of(BITS, "TIFF", compression="group3"), LOOK),
+    "TIFF fax 4": (file_of(BITS, "TIFF", compression="group4"), LOOK),
     "TIFF white is 0": (file_of(PAGE, "TIFF", tiffinfo={262: 0}), SAME),
-    "TIFF 1 bit, white is 0": (
-        file_of(PAGE.convert("1", dither=0), "TIFF", tiffinfo={262: 0}),
-        LOOK,
-    ),
+    "TIFF 1 bit, white is 0": (file_of(BITS, "TIFF", tiffinfo={262: 0}), LOOK),
     "TIFF LZW": (file_of(PAGE, "TIFF", compression="tiff_lzw"), SAME),
     "TIFF deflate": (file_of(PAGE, "TIFF", compression="tiff_adobe_deflate"), SAME),
     "TIFF PackBits": (file_of(PAGE, "TIFF", compression="packbits"), SAME),
-    "TIFF JPEG": (file_of(PAGE.convert("RGB"), "TIFF", compression="jpeg"), CLOSE),
+    "TIFF JPEG": (file_of(COLOUR, "TIFF", compression="jpeg"), CLOSE),
     "TIFF in strips": (file_of(PAGE, "TIFF", compression="tiff_lzw", strip_size=500), SAME),
     "BigTIFF": (file_of(PAGE, "TIFF", big_tiff=True), SAME),
     "TIFF with a preview and a mask": (file_of(PAGE, "TIFF", **WITH_PREVIEWS), SAME),
     "BMP grey": (file_of(PAGE, "BMP"), SAME),
-    "BMP colour": (file_of(PAGE.convert("RGB"), "BMP"), SAME),
-    "BMP 1 bit": (file_of(PAGE.convert("1", dither=0), "BMP"), LOOK),
+    "BMP colour": (file_of(COLOUR, "BMP"), SAME),
+    "BMP 1 bit": (file_of(BITS, "BMP"), LOOK),
     "BMP run lengths": (run_length_bmp(), SAME),
-    "WEBP": (file_of(PAGE.convert("RGB"), "WEBP"), CLOSE),
-    "WEBP lossless": (file_of(PAGE.convert("RGB"), "WEBP", lossless=True), SAME),
+    "WEBP": (file_of(COLOUR, "WEBP"), CLOSE),
+    "WEBP lossless": (file_of(COLOUR, "WEBP", lossless=True), SAME),
     "GIF": (file_of(PAGE, "GIF"), SAME),
     "GIF paper transparent": (file_of(PAGE, "GIF", transparency=205), LOOK),
     "JPEG 2000": (file_of(PAGE, "JPEG2000"), SAME),
-    "JPEG 2000 colour": (file_of(PAGE.convert("RGB"), "JPEG2000"), SAME),
-    "JPEG 2000 lossy": (
-        file_of(PAGE, "JPEG2000", irreversible=True, quality_mode="dB", quality_layers=[40]),
-        CLOSE,
-    ),
+    "JPEG 2000 colour": (file_of(COLOUR, "JPEG2000"), SAME),
+    "JPEG 2000 lossy": (file_of(PAGE, "JPEG2000", **LOSSY), CLOSE),
     "JPEG 2000 codestream": (file_of(PAGE, "JPEG2000", no_jp2=True), SAME),
-    "AVIF": (file_of(PAGE.convert("RGB"), "AVIF", quality=80), CLOSE),
+    "AVIF": (file_of(COLOUR, "AVIF", quality=80), CLOSE),
     "AVIF turned": (turned(6, "AVIF"), CLOSE),
 } | {
     f"TIFF {mode} turned by {orientation}": (turned(orientation, "TIFF", mode, **options), SAME)

@@ -39,11 +39,11 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits")
 numbers = itertools.count(1)
 
 
-def card(name, status="review", message="", sure=0.5):
-    boxes = [review.picture(np.full((20, 15), 9 * at, np.uint8)) for at in range(17)]
-    likely = [[(character, sure), ("S", 1 - sure)] for character in READ]
+def card(name, status="review", message="", sure=0.5, reading=READ):
+    boxes = [review.picture(np.full((20, 15), 9 * at, np.uint8)) for at in range(len(reading))]
+    likely = [[(character, sure), ("S", 1 - sure)] for character in reading]
     row = VinRow(name, READ, READ, "0.5000", "not required", status, message=message)
-    return review.ReviewCard(boxes, READ, [sure] * 17, likely, row)
+    return review.ReviewCard(boxes, reading, [sure] * len(reading), likely, row)
 
 
 def build(folder, cards, blind=()):
@@ -753,12 +753,7 @@ def test_a_name_is_one_browser_s_until_it_is_taken(tmp_path):
 
 @pytest.mark.parametrize("vin", [READ[:16], READ + "1", "-" * 17, READ[:16] + "O", ""])
 def test_only_a_number_can_be_accepted(desk, vin, tmp_path):
-    shown = card("a")
-    reading = (vin.replace("O", "0") or "-").ljust(17, "1")[: max(len(vin), 1)]
-    likely = [[(one, 0.5)] for one in reading]
-    boxes = shown.boxes[:1] * len(reading)
-    shown = review.ReviewCard(boxes, reading, [0.5] * len(reading), likely, shown.row)
-    at = desk([shown])
+    at = desk([card("a", reading=vin.replace("O", "0") or "-")])
     assert at.take_in([done(0, vin)])["refused"]
     table_from_disk(tmp_path, ("a", vin, "confirmed"))
     with pytest.raises(UserError, match="17 characters"), at.store.writing() as db:
@@ -767,10 +762,8 @@ def test_only_a_number_can_be_accepted(desk, vin, tmp_path):
 
 
 def test_a_box_too_many_is_left_out(desk):
-    shown = card("a")
     more = READ[:3] + "7" + READ[3:]
-    likely = [[(one, 0.5)] for one in more]
-    at = desk([review.ReviewCard(shown.boxes[:1] * 18, more, [0.5] * 18, likely, shown.row)])
+    at = desk([card("a", reading=more)])
     assert at.take_in([done(0, more)])["refused"]
     assert at.take_in([done(0, READ[:3] + "_" + READ[3:])])["accepted"]
     (row,) = at.store.rows()
