@@ -19,9 +19,6 @@ VALID = ("1G4AH59H45G118341", NUMBER, "5GZCZ43D13S812715")
 OTHERS = ("WVWZZZ1JZ3W386752", "XTA210930Y2712345", "VF1BA0F0516123456", "ZFA18800001234567")
 
 
-# Against brute force
-
-
 def random_table(rng, alphabet):
     """A table of random counts after random beginnings of a few characters."""
     beginnings = {""}
@@ -186,9 +183,6 @@ def test_the_prior_is_what_the_table_says_and_sums_to_one(seed):
     np.testing.assert_allclose(marginals.sum(axis=2), 1, atol=1e-5)
     expected = row(table, "", 1)
     np.testing.assert_allclose(marginals[0, 0], expected, atol=1e-5)
-
-
-# Under the released statistics
 
 
 @pytest.mark.parametrize("number", [*VALID, *OTHERS, "XTA21S930Y2712345"])

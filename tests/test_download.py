@@ -168,9 +168,6 @@ def test_a_full_disk_is_one_clear_error_and_keeps_what_there_is(serve, small_arc
     assert result.returncode == 0, result.stderr
 
 
-# --- local sources -----------------------------------------------------------------------------
-
-
 def test_a_local_archive_is_preferred_and_marked_unofficial(workspace, small_archive):
     workspace.set({"data.archive": str(small_archive)})
     result = workspace.run_here("download.py")

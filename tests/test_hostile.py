@@ -39,9 +39,6 @@ def little_memory():
         tracemalloc.stop()
 
 
-# --- images ------------------------------------------------------------------------------------
-
-
 def test_every_damaged_image_has_a_row_that_reads_it_or_says_why(tmp_path):
     names = set()
     for kind in kinds.PILLOW:
@@ -191,9 +188,6 @@ def test_a_page_is_as_grey_in_pieces_as_in_one(tmp_path, monkeypatch):
     assert np.array_equal(whole, np.rint(values * (255 / 4095)).astype(np.uint8))
 
 
-# --- folders and names -------------------------------------------------------------------------
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
 def test_names_of_every_kind_are_rows_and_can_be_mapped_back(tmp_path):
     good = io.BytesIO()
@@ -240,9 +234,6 @@ def test_names_of_every_kind_are_rows_and_can_be_mapped_back(tmp_path):
     lines = predict("input", "--format", "ascii", cwd=tmp_path).stdout.splitlines()
     assert len(lines) == sum(bool(row["character"]) for row in table)
     assert all(re.fullmatch(r"\d{3}, .+", line) and "\x1b" not in line for line in lines)
-
-
-# --- archives ----------------------------------------------------------------------------------
 
 
 def test_idx_is_unpacked_no_further_than_its_header_says():
@@ -321,9 +312,6 @@ def test_a_damaged_archive_is_whole_or_refused(tmp_path, sound):
         else:
             assert all((tmp_path / "raw" / n).read_bytes() == d for n, d in members.items())
     assert 75 < refused < 150
-
-
-# --- models and parameters ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 from conftest import PROJECT, run_code
 
 READING = sorted((PROJECT / "stages/vinreader").rglob("*.py"))
-TRAINING = sorted((PROJECT / "stages/vintraining").glob("*.py"))
 
 
 def imports(path) -> set[str]:

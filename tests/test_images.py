@@ -35,8 +35,6 @@ def test_files_of_a_format_are_known_by_ending_and_by_beginning(format):
     assert kinds.kind_of(bytes(4) + start[4:]) != format
 
 
-# --- one box in every encoding --------------------------------------------------------------------
-
 BOX = np.full((60, 44), 205, np.uint8)
 cv2.putText(BOX, "R", (7, 46), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 40, 3, cv2.LINE_AA)
 PAGE = Image.fromarray(BOX)

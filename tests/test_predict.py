@@ -205,9 +205,6 @@ def test_real_scans_are_read(scans, tmp_path):
     assert np.mean([row["character"] == truth[row["path"]] for row in table]) >= 0.88
 
 
-# --- whole cards -------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def drawn() -> list:
     return draw_cards(4, seed=5)

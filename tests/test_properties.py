@@ -26,13 +26,7 @@ from vinreader.tables import printable, read_table
 PRIOR = numbers.build(json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8")))
 
 # 49 CFR 565.15, table III, written down once more.
-VALUES = dict(
-    zip(
-        "0123456789ABCDEFGHJKLMNPRSTUVWXYZ",
-        map(int, "012345678912345678123457923456789"),
-        strict=True,
-    )
-)
+VALUES = dict(zip(CHARACTERS, map(int, "012345678912345678123457923456789"), strict=True))
 WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 text = st.text(CHARACTERS, min_size=17, max_size=17)
 

@@ -155,9 +155,6 @@ def desk(tmp_path):
         store.close()
 
 
-# Who has which card
-
-
 def test_two_clerks_get_other_cards_and_a_lease_ends_by_itself(desk):
     at = desk([card("a"), card("b"), card("sure", "ok")])
     assert (at.next("anna"), at.next("boris"), at.next("vera")) == (0, 1, None)
@@ -226,9 +223,6 @@ def test_events_can_only_be_appended(desk):
     assert at.store.count_events() == 1
 
 
-# Second keying and audit
-
-
 def test_a_card_keyed_twice_goes_to_a_second_and_to_a_third_clerk(desk):
     at = desk([card("a")], second=1)
     assert at.next("anna") == 0
@@ -272,9 +266,6 @@ def test_audit_cards_stand_among_the_doubtful_ones_and_come_blind(tmp_path):
     assert (found["a0"]["decision"], found["a0"]["read_as"]) == ("corrected", READ)
 
 
-# The mosaic
-
-
 def test_the_mosaic_shows_the_least_sure_first_to_one_clerk_and_forgets_what_is_settled(desk):
     at = desk([card("a", sure=0.9), card("b", sure=0.4), card("c", sure=0.6)])
     zs = [box for box, character in enumerate(READ) if character == "Z"]
@@ -309,9 +300,6 @@ def test_wrong_boxes_are_planted_and_who_misses_them_is_told(desk):
     assert at.take_in([again])["refused"]
     anna = report.report(at.store)["clerks"]["anna"]
     assert (anna["planted"], anna["found"]) == (3, 2)
-
-
-# As a service
 
 
 def test_a_folder_is_read_served_and_opened_again(tmp_path):
@@ -567,9 +555,6 @@ def test_on_other_addresses_a_token_is_needed_and_stays(tmp_path):
         assert station.token != token
 
 
-# What a user is told
-
-
 def check(folder, *arguments):
     return run_alone(folder, "vinreader", "check", *arguments, timeout=600)
 
@@ -651,9 +636,6 @@ def test_another_version_s_store_is_named(tmp_path):
         db.commit()
     with pytest.raises(UserError, match="another version"):
         Store(path)
-
-
-# What was broken by attack
 
 
 @pytest.mark.parametrize("how", ["moved", "deleted", "replaced", "log moved"])

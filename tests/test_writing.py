@@ -182,9 +182,6 @@ def test_names_that_can_be_taken_for_each_other_are_refused_with_both():
         assert [row.card for row, _ in cards.rows({})] == ["a/b", "a_b", "a b"]
 
 
-# --- tables ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("start", ["\ufeff", ""])
 def test_a_table_comes_back_as_it_was(tmp_path, start):
     cells = ["-ABC", "=1", "065", 'say "x"', "a\nb", "", "@x", "plain"]
@@ -250,9 +247,6 @@ def test_a_workbook_that_cannot_be_written_is_an_error_of_the_disk(tmp_path, mon
     with pytest.raises(OSError, match="No space"), Workbook(tmp_path / "x.xlsx") as book:
         book.add(VinRow("1"), "")
     assert not list(tmp_path.iterdir())
-
-
-# --- what is said ------------------------------------------------------------------------------
 
 
 def texts(language: str) -> dict[str, str]:
