@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from vintraining.data import emnist, handwriting
+from vintraining.data import dataset, emnist, handwriting
 from vintraining.drawing.cards import DrawnCard
 from vintraining.hands import batches
 
@@ -50,6 +50,7 @@ os.environ["LC_ALL"] = "C.UTF-8"  # the tests read what is said in English
 PROJECT = Path(__file__).parents[1]
 DVC = Path(sys.executable).with_name("dvc")
 SHARED = PROJECT.parent / "shared"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits and capabilities")
 
 
 def run_alone(
@@ -236,6 +237,10 @@ def save_batch(folder: Path, cards: Iterable[DrawnCard]) -> batches.Batch:
             batch.add(batches.Checked(scan.name, card.vin), scan)
         batch.write()
     return batch
+
+
+def pixels(characters: dataset.Characters) -> set[bytes]:
+    return {image.tobytes() for image in characters.images}
 
 
 def reading(number: str, doubts=(), sure: float = 0.99) -> np.ndarray:

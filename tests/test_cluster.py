@@ -15,11 +15,13 @@ import psutil
 import pytest
 
 from conftest import PROJECT, predict, save_card
-from vinreader import Reader
+from vinreader import Reader, folders
+from vinreader.pipeline import read_chunk
 from vinreader.spec import UserError
 
 pytest.importorskip("ray", reason="needs Ray (requirements-dev.txt)")
 pytest.importorskip("upath", reason="needs universal-pathlib (requirements-dev.txt)")
+from vinreader import cluster
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
 OUTPUTS = ("predictions.csv", "vins.csv", "review.html")
@@ -114,8 +116,6 @@ def test_ray_writes_what_the_local_engine_writes_though_a_worker_is_killed(
 
 def read_shard(reader, plan, root, shards) -> list:
     """Reads a shard as a worker of Ray's does, and what it has saved."""
-    from vinreader import cluster
-
     model = str(RELEASED), reader.threshold, reader.description["sha256"]
     work = pickle.dumps((model, plan, root, "auto", shards))
     cluster._read_shard({"name": plan.name, "work": work})
@@ -126,8 +126,6 @@ def read_shard(reader, plan, root, shards) -> list:
 @pytest.fixture
 def shard(images, tmp_path):
     """A shard with a card, read and saved, and how it is read anew."""
-    from vinreader import cluster, folders
-
     root = tmp_path / "images"
     shutil.copytree(images / "card", root / "card")
     reader = Reader(RELEASED)
@@ -140,8 +138,6 @@ def shard(images, tmp_path):
 
 
 def test_an_image_that_has_changed_since_the_start_is_not_read_as_if_it_had_not(shard):
-    from vinreader import cluster, folders
-
     folder, plan, read = shard
     (folder / "images/card/05.png").write_bytes((folder / "images/card/06.png").read_bytes() + b"0")
     rows = [row for result in read() for row in result.rows]
@@ -157,8 +153,6 @@ def test_an_image_that_has_changed_since_the_start_is_not_read_as_if_it_had_not(
 @pytest.mark.parametrize("table", ["predictions", "vins", "review"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "other bits"])
 def test_a_shard_that_is_not_whole_is_read_again(shard, table, damage):
-    from vinreader import cluster
-
     folder, plan, read = shard
     expected = read()
     assert expected[1].vin_row
@@ -183,9 +177,6 @@ def test_a_url_of_an_unknown_kind_is_refused(tmp_path):
 
 def test_a_store_of_objects_is_read_and_written(images, s3, tmp_path, monkeypatch):
     """A bucket as cloud providers have them, here served by this machine."""
-    from vinreader import cluster, folders
-    from vinreader.pipeline import read_chunk
-
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
     some = [*images.glob("card/*"), *images.glob("1?.png"), images / "broken.png"]
     root = cluster.location("s3://vin/cards")

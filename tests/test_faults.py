@@ -18,6 +18,7 @@ import pytest
 from conftest import (
     PROJECT,
     killed_at,
+    linux,
     no_file_over,
     rows,
     run_alone,
@@ -29,7 +30,6 @@ from vinreader.files import LEFT, write_text
 from vinreader.tables import Row
 
 RESULTS = ("predictions.csv", "vins.csv", "review.html", "predictions.csv.json")
-linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits and capabilities")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from vintraining.parameters import load
 import numpy as np
 import pytest
 
-from conftest import PROJECT, Workspace, save_batch, save_labelled
+from conftest import PROJECT, Workspace, pixels, save_batch, save_labelled
 from vinreader.image.boxes import normalise_batch
 
 PARAMETERS = load(PROJECT / "params.yaml")
@@ -52,10 +52,6 @@ def finetune(place: Workspace, run=Workspace.run_here) -> str:
     result = run(place, "finetune.py")
     assert result.returncode == 0, result.stderr
     return result.stdout
-
-
-def pixels(characters: dataset.Characters) -> set[bytes]:
-    return {image.tobytes() for image in characters.images}
 
 
 def test_folders_for_testing_only_are_not_trained_on(place):

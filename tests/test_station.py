@@ -22,7 +22,17 @@ import pytest
 import requests
 from PIL import Image
 
-from conftest import PROJECT, predict, rows, run_alone, run_here, save_card, unmeasured, write_rows
+from conftest import (
+    PROJECT,
+    linux,
+    predict,
+    rows,
+    run_alone,
+    run_here,
+    save_card,
+    unmeasured,
+    write_rows,
+)
 from vinchecking import command, former, report
 from vinchecking.building import Building
 from vinchecking.command import Seldom
@@ -35,7 +45,6 @@ from vinreader.tables import DRAWN, VinRow
 
 READ = "WVWZZZ1JZ3W386752"
 OTHER = "WVWZZZ1JZ3W386753"
-linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits")
 numbers = itertools.count(1)
 
 

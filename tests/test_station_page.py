@@ -7,8 +7,8 @@ import time
 import pytest
 
 from browsing import Keys, Page, in_browser
-from conftest import rows
-from test_station import OTHER, READ, Station, build, card, done, full_disk, linux, running
+from conftest import linux, rows
+from test_station import OTHER, READ, Station, build, card, done, full_disk, running
 from vinchecking.store import Store
 
 from selenium.webdriver.common.action_chains import ActionChains  # isort: skip
