@@ -27,6 +27,7 @@ from project import PROJECT, call
 from vintraining.console import stage
 from vintraining.data import handwriting
 from vintraining.drawing.cards import draw_cards
+from vintraining.drawing.samples import card_files, save
 
 import numpy as np
 import psutil
@@ -84,11 +85,7 @@ def link(paths: list[Path], folder: Path, count: int) -> Path:
 
 def write_cards(folder: Path, count: int) -> Path:
     drawn = draw_cards(min(count, 50))
-    for number in range(count):
-        place = folder / f"card-{number:04}"
-        place.mkdir(parents=True)
-        for box, image in enumerate(drawn[number % len(drawn)].boxes, start=1):
-            Image.fromarray(image).save(place / f"{box:02}.png")
+    save(card_files([drawn[number % len(drawn)] for number in range(count)]), folder)
     return folder
 
 

@@ -41,6 +41,9 @@ from vinreader.tables import VinRow
 Event = dict[str, Any]
 KEYS, OPENED = 300, 5  # times that a key is pressed, and a store is opened
 PAUSE = 10.0  # seconds that the other clerks take for a card
+# Of Chromium; containers make the shared memory too small for a page.
+OFF = ("gpu", "dev-shm-usage", "quic", "background-networking", "component-update", "sync")
+FLAGS = ("headless", "no-sandbox", "no-first-run", "lang=en", "window-size=1366,900")
 # From a key until the frame with what it changed has been drawn, in milliseconds.
 WATCH = """
 window.shown = [];
@@ -137,11 +140,11 @@ class Client:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[webdriver.Chrome]:
+    """Chromium, whose profile and downloads are in a folder."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1366,900"):
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={folder / 'profile'}")
+    for flag in (*FLAGS, *(f"disable-{name}" for name in OFF), f"user-data-dir={folder}/profile"):
+        options.add_argument(f"--{flag}")
     service = webdriver.ChromeService(shutil.which("chromedriver") or "")
     driver = webdriver.Chrome(options=options, service=service)
     driver.set_script_timeout(60)

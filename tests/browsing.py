@@ -1,53 +1,21 @@
 """Chromium as the tests of the page use it, and the page as a clerk does: with keys and eyes."""
 
-import contextlib
 import shutil
 
 import pytest
 
 from conftest import rows
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (requirements-dev)")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402, F401
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+pytest.importorskip("selenium.webdriver", reason="needs selenium (requirements-dev)")
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys  # noqa: F401
+from selenium.webdriver.support.ui import WebDriverWait
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 in_browser = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
-)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",  # which containers make too small for a page
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="needs Debian's chromium and chromium-driver",
 )
 SECONDS = 60  # after which what a page was to show will not come
-
-
-@contextlib.contextmanager
-def chromium(home):
-    """A browser whose profile and downloads are in the folder `home`."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, "--lang=en", f"--user-data-dir={home / 'profile'}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_script_timeout(SECONDS)
-    driver.downloads = home / "downloads"
-    driver.downloads.mkdir()
-    driver.execute_cdp_cmd(
-        "Browser.setDownloadBehavior",
-        {"behavior": "allow", "downloadPath": str(driver.downloads)},
-    )
-    yield driver
-    driver.quit()
 
 
 def emulate(browser, width=1366, height=768, scale=1, language="en", scheme="light"):

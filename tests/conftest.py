@@ -16,10 +16,14 @@ import sys
 import threading
 import traceback
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from vintraining.data import emnist, handwriting
+from vintraining.data import dataset, emnist, handwriting
+from vintraining.drawing.cards import DrawnCard
+from vintraining.hands import batches
 
+import cv2
 import hypothesis
 import numpy as np
 import pytest
@@ -28,7 +32,9 @@ import yaml
 
 from vinreader import __main__ as commands
 from vinreader import console
-from vinreader.spec import CHARACTERS
+from vinreader.number import prior
+from vinreader.reader import RELEASED
+from vinreader.spec import CHARACTERS, INDEX
 
 # What examples show depends neither on how long the machine takes for them nor on chance: they are
 # the same in every run.
@@ -44,16 +50,34 @@ os.environ["LC_ALL"] = "C.UTF-8"  # the tests read what is said in English
 PROJECT = Path(__file__).parents[1]
 DVC = Path(sys.executable).with_name("dvc")
 SHARED = PROJECT.parent / "shared"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits and capabilities")
+
+
+def run_alone(
+    folder: Path, script: str, *arguments: object, **options
+) -> subprocess.CompletedProcess:
+    """A script of stages/, run as a user runs it in `folder`."""
+    command = [sys.executable, PROJECT / "stages" / script, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(command, cwd=folder, text=True, **{**pipes, **options})
+
+
+def run_code(
+    code: str, *arguments: object, cwd: Path = PROJECT / "stages"
+) -> subprocess.CompletedProcess:
+    """Python code, run in a process of its own that finds the project's packages."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=cwd,
+        env=unmeasured() | {"PYTHONPATH": str(PROJECT / "stages")},
+        capture_output=True,
+        text=True,
+    )
 
 
 def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
     """`predict.py`, run as a user runs it in the folder `cwd`."""
-    return subprocess.run(
-        [sys.executable, PROJECT / "stages/predict.py", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-    )
+    return run_alone(cwd, "predict.py", *arguments)
 
 
 def run_here(folder: Path, script: str, *arguments: object) -> subprocess.CompletedProcess:
@@ -176,6 +200,59 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def write_rows(path: Path, columns: Iterable[str], table: Iterable[dict[str, str]]) -> Path:
+    """A CSV file of these columns; what a row lacks is empty in it."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(table)
+    return path
+
+
+def save_card(folder: Path, card: DrawnCard, numbers: Iterable[int] = range(1, 18)) -> None:
+    """Images of a drawn card's boxes, named by their numbers; number 18 is box 1 again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        cv2.imwrite(str(folder / f"{number:02}.png"), card.boxes[(number - 1) % 17])
+
+
+def save_labelled(folder: Path, images: np.ndarray, labels: np.ndarray, writers: Iterable) -> Path:
+    """A labelled folder of characters, as dark ink on paper."""
+    (folder / "images").mkdir(parents=True)
+    table = []
+    for at, (image, label, writer) in enumerate(zip(images, labels, writers, strict=True)):
+        name = f"images/{at}.png"
+        cv2.imwrite(str(folder / name), 255 - image)
+        table.append({"file": name, "character": CHARACTERS[label], "writer": writer})
+    write_rows(folder / "labels.csv", table[0], table)
+    return folder
+
+
+def save_batch(folder: Path, cards: Iterable[DrawnCard]) -> batches.Batch:
+    """A batch of drawn cards as an archive has checked them; half of them held out."""
+    with batches.Batch(folder, 0.5) as batch:
+        for number, card in enumerate(cards):
+            files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
+            scan = batches.Scan(str(number), (), files)
+            batch.add(batches.Checked(scan.name, card.vin), scan)
+        batch.write()
+    return batch
+
+
+def pixels(characters: dataset.Characters) -> set[bytes]:
+    return {image.tobytes() for image in characters.images}
+
+
+def reading(number: str, doubts=(), sure: float = 0.99) -> np.ndarray:
+    """(17, 33) log probabilities of a clear reading, but (position, character, probability)s."""
+    boxes = np.full((17, 33), (1 - sure) / 32)
+    boxes[np.arange(17), [INDEX[c] for c in number]] = sure
+    for position, character, probability in doubts:
+        boxes[position - 1] *= 1 - probability
+        boxes[position - 1, INDEX[character]] += probability
+    return np.log(boxes)
+
+
 def require(path: Path) -> Path:
     """`path`, or the test is skipped and says so."""
     if not path.exists():
@@ -215,6 +292,18 @@ def scans() -> Path:
 
 
 @pytest.fixture(scope="session")
+def statistics() -> dict:
+    """The released statistics of numbers, as they stand in their file. Not to be changed."""
+    return json.loads(RELEASED.with_name(prior.FILE).read_text("utf-8"))
+
+
+@pytest.fixture(scope="session")
+def released(statistics) -> prior.Prior:
+    """What the released statistics expect."""
+    return prior.build(statistics)
+
+
+@pytest.fixture(scope="session")
 def small_archive(tmp_path_factory) -> Path:
     """An archive in NIST's layout, both splits, of embedded handwriting."""
     path = tmp_path_factory.mktemp("archive") / "gzip.zip"
@@ -249,13 +338,7 @@ class Server:
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_HEAD(self):
-                self.reply(body=False)
-
             def do_GET(self):
-                self.reply(body=True)
-
-            def reply(self, body: bool):
                 agent = self.headers.get("User-Agent", "")
                 server.agents.add(agent)
                 if server.status or agent.lower().startswith("python"):
@@ -275,13 +358,15 @@ class Server:
                 data = server.content[start:end]
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                if not body:
+                if self.command == "HEAD":
                     return
                 if server.cuts > 0 and len(data) > 1000:
                     server.cuts -= 1
                     data = data[: len(data) // 2]
                 self.wfile.write(data)
                 server.sent += len(data)
+
+            do_HEAD = do_GET
 
             def log_message(self, *_):
                 pass
@@ -328,13 +413,7 @@ class Workspace:
         path.write_text(yaml.safe_dump(values))
 
     def run(self, script: str, *arguments: object, **options) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, PROJECT / "stages" / script, *map(str, arguments)],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            **options,
-        )
+        return run_alone(self.folder, script, *arguments, **options)
 
     def run_here(self, script: str, *arguments: object) -> subprocess.CompletedProcess:
         """As `run`, in this process (see `run_here`)."""
@@ -377,10 +456,8 @@ class Clone(Workspace):
         return unmeasured() | {
             "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
-            "GIT_AUTHOR_NAME": "test",
-            "GIT_AUTHOR_EMAIL": "test@example.org",
-            "GIT_COMMITTER_NAME": "test",
-            "GIT_COMMITTER_EMAIL": "test@example.org",
+            **{f"GIT_{who}_NAME": "test" for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_EMAIL": "test@example.org" for who in ("AUTHOR", "COMMITTER")},
         }
 
     def call(self, *command: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -428,9 +505,12 @@ def small_run(tmp_path_factory, small_archive) -> Clone:
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory):
     """Chromium, for all tests that a process runs."""
-    from browsing import chromium  # skips where Selenium is not installed
+    pytest.importorskip("selenium", reason="needs selenium (requirements-dev.txt)")
+    from stations import browser
 
-    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+    home = tmp_path_factory.mktemp("browser")
+    with browser(home) as driver:
+        driver.downloads = home
         yield driver
 
 

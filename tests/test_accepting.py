@@ -99,15 +99,11 @@ def test_weights_say_how_much_each_reading_counts():
     assert (even, accepting.threshold([heavy], 0.01)) == (0.999, 0.95)
 
 
-@pytest.mark.parametrize("rule", ["expected", "certain"])
-def test_where_nothing_can_be_accepted_the_threshold_is_above_every_confidence(rule):
+def test_where_nothing_can_be_accepted_the_threshold_is_above_every_confidence():
     for confidence, wrong in ((np.full(20, 0.9), np.full(20, False)), (np.zeros(0), np.zeros(0))):
-        found = (
-            accepting.threshold([accepting.Readings(confidence, wrong)], 0.005)
-            if rule == "expected"
-            else accepting.certain_threshold(confidence, wrong, 0.005, 0.9)
-        )
-        assert found == accepting.NOTHING
+        expected = accepting.threshold([accepting.Readings(confidence, wrong)], 0.005)
+        certain = accepting.certain_threshold(confidence, wrong, 0.005, 0.9)
+        assert expected == certain == accepting.NOTHING
     nothing = accepting.at(accepting.NOTHING, np.full(20, 0.999), np.full(20, False))
     assert (nothing.accepted, nothing.wrong, nothing.interval) == (0, 0, (0, 1))
 

@@ -1,6 +1,5 @@
 """Accepted cards drawn at random and checked blind: what is drawn, shown, and concluded."""
 
-import csv
 import itertools
 import json
 from pathlib import Path
@@ -12,9 +11,7 @@ from vintraining.hands.corrections import read_table
 import cv2
 import pytest
 
-from browsing import Page, in_browser
-from conftest import predict, rows
-from test_review import browser  # noqa: F401 (a fixture)
+from conftest import predict, rows, save_card, write_rows
 from vinreader.tables import DRAWN, VinRow
 from vinreader.writing import Cards
 
@@ -33,11 +30,8 @@ def row(card: int, confidence: float = 0.99, vin: str = VIN, **person: str) -> V
     )
 
 
-def write(path: Path, table: list[VinRow]) -> Path:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([VinRow._fields, *table])
-    return path
+def written(path: Path, table: list[VinRow]) -> Path:
+    return write_rows(path, VinRow._fields, (line._asdict() for line in table))
 
 
 OPEN = {"audit": DRAWN}
@@ -48,7 +42,7 @@ WRONG = {**OPEN, "decision": "corrected", "read_as": VIN[:16] + "8"}
 def found(tmp_path, right: int, wrong: int, sure_of_wrong: float = 0.99) -> Audited:
     table = [row(n, **RIGHT) for n in range(right)]
     table += [row(right + n, sure_of_wrong, **WRONG) for n in range(wrong)]
-    return audited(read_table(write(tmp_path / "vins.csv", table)))
+    return audited(read_table(written(tmp_path / "vins.csv", table)))
 
 
 @pytest.mark.parametrize(
@@ -75,17 +69,12 @@ def test_the_threshold_that_keeps_the_promise_leaves_out_the_wrong_ones(tmp_path
 def test_the_report_tells_region_maker_and_batch_apart(tmp_path):
     one = [row(n, **RIGHT) for n in range(5)] + [row(9), row(10, **OPEN)]
     two = [row(n, **WRONG)._replace(region="Asia", manufacturer="") for n in range(2)]
-    tables = {
-        name: read_table(write(tmp_path / f"{name}.csv", table))
-        for name, table in (("one", one), ("two", two))
-    }
-    told = report(tables, 0.005)
+    one, two = (read_table(written(tmp_path / "x.csv", table)) for table in (one, two))
+    told = report({"one": one, "two": two}, 0.005)
     assert (told["all"]["checked"], told["all"]["wrong"], told["all"]["drawn"]) == (7, 2, 8)
     assert told["all"]["accepted"] == 9
-    assert {name: group["wrong"] for name, group in told["region"].items()} == {
-        "Europe": 0,
-        "Asia": 2,
-    }
+    wrong = {name: group["wrong"] for name, group in told["region"].items()}
+    assert wrong == {"Europe": 0, "Asia": 2}
     assert list(told["maker"]) == ["Volkswagen", "WVW"]
     assert [told["batch"][name]["share_wrong"] for name in ("one", "two")] == [0, 1]
 
@@ -109,47 +98,24 @@ def test_the_sample_is_random_and_follows_from_the_rows():
 def read_once(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("audit")
     for number, card in enumerate(draw_cards(4, seed=2), start=1):
-        (folder / f"input/{number}").mkdir(parents=True)
-        for box, image in enumerate(card.boxes, start=1):
-            cv2.imwrite(str(folder / f"input/{number}/{box:02}.png"), image)
+        save_card(folder / f"input/{number}", card)
     result = predict("input", "--audit", "2", cwd=folder)
     assert result.returncode == 0 and "2 of those read to be checked blind" in result.stdout
     return folder
 
 
-def test_drawn_cards_say_so_in_the_table(read_once):
+def test_drawn_cards_say_so_in_the_table_and_are_blind_on_the_page(read_once):
     table = rows(read_once / "vins.csv")
-    drawn = [line for line in table if line["audit"] == DRAWN]
-    assert len(drawn) == 2 and all(line["status"] == "ok" for line in drawn)
-
-
-@in_browser
-def test_a_drawn_card_is_typed_without_what_was_read(read_once, browser):  # noqa: F811
-    browser.get((read_once / "review.html").as_uri())
-    page = Page(browser)
-    table = {line["card"]: line for line in rows(read_once / "vins.csv")}
-    while table[page.text("name")]["audit"] != DRAWN:
-        page.press("\ue00f")  # page down
-    line = table[page.text("name")]
-    assert page.number == "·" * 17 and page.text("check") == ""
-    assert line["vin"] not in page.browser.find_element("tag name", "body").text
-    assert not page.browser.find_elements("css selector", "#choices button, .box.doubt")
-    page.press("\ue007")  # enter
-    assert page.text("said") == "Box 1 is not typed yet."
-    wrong = "2" if line["vin"][-1] != "2" else "3"
-    page.press(*line["vin"][:-1], wrong, "\ue007")
-    if line["check_digit"] == "ok":  # the typed one fails where it is required: asked once more
-        assert "check digit" in page.text("said")
-        page.press("\ue007")
-    (checked,) = [told for told in page.download() if told["card"] == line["card"]]
-    assert checked["vin"] == line["vin"][:-1] + wrong
-    assert (checked["decision"], checked["read_as"]) == ("corrected", line["vin"])
+    drawn = [place for place, line in enumerate(table) if line["audit"] == DRAWN]
+    assert len(drawn) == 2 and all(table[place]["status"] == "ok" for place in drawn)
+    page = (read_once / "review.html").read_text("utf-8")
+    assert f'"blind":{json.dumps(drawn, separators=(",", ":"))}' in page
 
 
 def test_the_audit_writes_its_report_and_warns_loudly(workspace):
     table = [row(n, **RIGHT) for n in range(700)]
     table += [row(n + 700, 0.96, **WRONG) for n in range(20)]
-    write(workspace.folder / "vins.csv", table)
+    written(workspace.folder / "vins.csv", table)
     result = workspace.run_here("vinreader", "audit", "vins.csv")
     assert result.returncode == 0, result.stderr
     assert "720 of 720 accepted cards checked blind: 20 wrong (2.78%)" in result.stdout
@@ -157,7 +123,7 @@ def test_the_audit_writes_its_report_and_warns_loudly(workspace):
     told = json.loads((workspace.folder / "audit.json").read_text())
     assert told["threshold_that_keeps_it"] == 0.99 and not told["kept"]
     assert cv2.imread(str(workspace.folder / "audit.png")).shape[1] > 500
-    write(workspace.folder / "vins.csv", [row(n, **RIGHT) for n in range(600)])
+    written(workspace.folder / "vins.csv", [row(n, **RIGHT) for n in range(600)])
     result = workspace.run_here("vinreader", "audit", "vins.csv")
     assert result.returncode == 0 and result.stderr == ""
 
@@ -171,7 +137,7 @@ def test_the_audit_writes_its_report_and_warns_loudly(workspace):
     ],
 )
 def test_tables_without_an_audit_are_refused(workspace, table, says):
-    write(workspace.folder / "vins.csv", table)
+    written(workspace.folder / "vins.csv", table)
     result = workspace.run_here("vinreader", "audit", "vins.csv")
     assert result.returncode == 1 and says in result.stderr and "Traceback" not in result.stderr
     assert not (workspace.folder / "audit.json").exists()

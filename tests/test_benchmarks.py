@@ -1,18 +1,13 @@
 """Benchmarks whose figures the documents give: on hands that were drawn for the test."""
 
-import csv
-import subprocess
-import sys
-
 from vintraining.data import handwriting
 
 import hands
 import numpy as np
 import one_pen
 import pytest
-from PIL import Image
 
-from conftest import PROJECT
+from conftest import PROJECT, run_alone, save_labelled
 from vinreader.reader import Reader
 from vinreader.spec import CHARACTERS, UserError
 
@@ -22,22 +17,13 @@ NUMBERS = ("WBAVA31070NL12345", "TMBJJ7NE8E0123456", "VF1LM1B0H36123456", "XTA21
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two writers, of two laboratories, who each wrote every character twice."""
-    place = tmp_path_factory.mktemp("labelled") / "drawn"
-    (place / "images").mkdir(parents=True)
     images, labels, writers = handwriting.write(4, writers=2, progress=False)
-    with (place / "labels.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(("file", "character", "writer"))
-        for number, (image, label, writer) in enumerate(zip(images, labels, writers, strict=True)):
-            Image.fromarray(255 - image).resize((56, 56)).save(place / f"images/{number}.png")
-            name = f"lab{writer % 2}-{writer}"
-            table.writerow((f"images/{number}.png", CHARACTERS[label], name))
-    return place
+    names = [f"lab{writer % 2}-{writer}" for writer in writers]
+    return save_labelled(tmp_path_factory.mktemp("labelled") / "drawn", images, labels, names)
 
 
 def run(name, *arguments):
-    command = [sys.executable, PROJECT / "benchmarks" / name, *arguments]
-    result = subprocess.run([*map(str, command)], cwd=PROJECT, capture_output=True, text=True)
+    result = run_alone(PROJECT, f"../benchmarks/{name}", *arguments)
     return result.returncode, result.stdout, result.stderr
 
 

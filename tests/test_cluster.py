@@ -1,26 +1,27 @@
 """Reading with Ray, for real: on a cluster of this machine alone."""
 
-import os
 import pickle
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from vintraining.drawing.cards import draw_cards
 
+import psutil
 import pytest
-from PIL import Image
 
-from conftest import PROJECT, predict
-from vinreader import Reader
+from conftest import PROJECT, predict, save_card
+from vinreader import Reader, folders
+from vinreader.pipeline import read_chunk
 from vinreader.spec import UserError
 
 pytest.importorskip("ray", reason="needs Ray (requirements-dev.txt)")
 pytest.importorskip("upath", reason="needs universal-pathlib (requirements-dev.txt)")
+from vinreader import cluster
 
 RELEASED = PROJECT / "models/released/vin-reader.tflite"
 OUTPUTS = ("predictions.csv", "vins.csv", "review.html")
@@ -37,12 +38,9 @@ def memory_of_others_is_no_reason(monkeypatch):
 def images(tmp_path_factory) -> Path:
     """Images for three shards: many alike, a card, and a broken one."""
     folder = tmp_path_factory.mktemp("images")
-    card = draw_cards(1)[0]
-    (folder / "card").mkdir()
-    for number, box in enumerate(card.boxes, start=1):
-        Image.fromarray(box).save(folder / f"card/{number}.png")
+    save_card(folder / "card", draw_cards(1)[0])
     for number in range(2100):
-        (folder / f"{number}.png").hardlink_to(folder / f"card/{number % 17 + 1}.png")
+        (folder / f"{number}.png").hardlink_to(folder / f"card/{number % 17 + 1:02}.png")
     (folder / "broken.png").write_bytes(b"broken")
     return folder
 
@@ -58,24 +56,13 @@ def expected(images, tmp_path_factory) -> dict[str, bytes]:
 def kill_a_worker(of: subprocess.Popen) -> bool:
     """Kills a process of Ray's that is reading for this run; False if none ever was."""
     while of.poll() is None:
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                reading = place.joinpath("cmdline").read_bytes().startswith(b"ray::Map(_read_shard")
-                if reading and of.pid in ancestors(int(place.name)):
-                    os.kill(int(place.name), signal.SIGKILL)
+        with suppress(psutil.Error):  # it ended while it was looked at
+            for process in psutil.Process(of.pid).children(recursive=True):
+                if "".join(process.cmdline()).startswith("ray::Map(_read_shard"):
+                    process.kill()
                     return True
-            except OSError:
-                continue  # it ended while it was looked at
         time.sleep(0.01)
     return False
-
-
-def ancestors(pid: int) -> list[int]:
-    found = []
-    while pid > 1:
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        found.append(pid)
-    return found
 
 
 def begun(read: Callable[[], subprocess.CompletedProcess]) -> subprocess.CompletedProcess:
@@ -127,32 +114,34 @@ def test_ray_writes_what_the_local_engine_writes_though_a_worker_is_killed(
     assert refused.returncode == 2 and "another folder with --shards" in refused.stderr
 
 
+def read_shard(reader, plan, root, shards) -> list:
+    """Reads a shard as a worker of Ray's does, and what it has saved."""
+    model = str(RELEASED), reader.threshold, reader.description["sha256"]
+    work = pickle.dumps((model, plan, root, "auto", shards))
+    cluster._read_shard({"name": plan.name, "work": work})
+    assert cluster._done(shards, [plan]) == {plan.name}
+    return list(cluster._load(shards, plan.name))
+
+
 @pytest.fixture
 def shard(images, tmp_path):
     """A shard with a card, read and saved, and how it is read anew."""
-    from vinreader import cluster, folders
-
     root = tmp_path / "images"
     shutil.copytree(images / "card", root / "card")
     reader = Reader(RELEASED)
     (plan,) = cluster._plan(folders.find_items(root), root, "a")
-    model = str(RELEASED), reader.threshold, reader.description["sha256"]
 
     def read():
-        work = pickle.dumps((model, plan, root, "auto", tmp_path))
-        cluster._read_shard({"name": plan.name, "work": work})
-        return list(cluster._load(tmp_path, plan.name))
+        return read_shard(reader, plan, root, tmp_path)
 
     return tmp_path, plan, read
 
 
 def test_an_image_that_has_changed_since_the_start_is_not_read_as_if_it_had_not(shard):
-    from vinreader import cluster, folders
-
     folder, plan, read = shard
-    (folder / "images/card/5.png").write_bytes((folder / "images/card/6.png").read_bytes() + b"0")
+    (folder / "images/card/05.png").write_bytes((folder / "images/card/06.png").read_bytes() + b"0")
     rows = [row for result in read() for row in result.rows]
-    assert [row.path for row in rows if row.status == "error"] == ["card/5.png"]
+    assert [row.path for row in rows if row.status == "error"] == ["card/05.png"]
     assert "has changed since the reading began" in rows[4].message
     root = folder / "images"
     (now,) = cluster._plan(folders.find_items(root), root, "a")
@@ -164,11 +153,9 @@ def test_an_image_that_has_changed_since_the_start_is_not_read_as_if_it_had_not(
 @pytest.mark.parametrize("table", ["predictions", "vins", "review"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "other bits"])
 def test_a_shard_that_is_not_whole_is_read_again(shard, table, damage):
-    from vinreader import cluster
-
     folder, plan, read = shard
     expected = read()
-    assert cluster._done(folder, [plan]) == {plan.name} and expected[1].vin_row
+    assert expected[1].vin_row
     file = folder / table / f"{plan.name}.parquet"
     content = file.read_bytes()
     file.unlink()
@@ -190,9 +177,6 @@ def test_a_url_of_an_unknown_kind_is_refused(tmp_path):
 
 def test_a_store_of_objects_is_read_and_written(images, s3, tmp_path, monkeypatch):
     """A bucket as cloud providers have them, here served by this machine."""
-    from vinreader import cluster, folders
-    from vinreader.pipeline import read_chunk
-
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
     some = [*images.glob("card/*"), *images.glob("1?.png"), images / "broken.png"]
     root = cluster.location("s3://vin/cards")
@@ -204,11 +188,7 @@ def test_a_store_of_objects_is_read_and_written(images, s3, tmp_path, monkeypatc
     reader = Reader(RELEASED)
     shards = cluster.location("s3://vin/read")
     (shard,) = cluster._plan(folders.find_items(root), root, "a")
-    model = str(RELEASED), reader.threshold, reader.description["sha256"]
-    work = pickle.dumps((model, shard, root, "auto", shards))
-    cluster._read_shard({"name": shard.name, "work": work})
-    assert cluster._done(shards, [shard]) == {shard.name}
-    results = list(cluster._load(shards, shard.name))
+    results = read_shard(reader, shard, root, shards)
     expected = read_chunk(reader, list(folders.find_items(tmp_path)), tmp_path)
     assert [row for r in results for row in r.rows] == [row for r in expected for row in r.rows]
     vins = [[r.vin_row for r in found if r.vin_row] for found in (results, expected)]

@@ -1,6 +1,5 @@
 """Checked cards become a batch: what is taken in, what is refused; nothing is half done."""
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from vintraining.hands import batches
 import cv2
 import pytest
 
-from conftest import Workspace, killed_at, predict, rows
+from conftest import Workspace, killed_at, predict, rows, save_card, write_rows
 from vinreader.image.pages import open_pages
 from vinreader.tables import DRAWN, VinRow
 
@@ -27,11 +26,7 @@ def check(folder: Path, cards: dict[str, str], audited: tuple[str, ...] = ()) ->
         row["decision"] = "confirmed" if number == row["vin"] else "corrected"
         row["audit"] = DRAWN if row["card"] in audited else ""
         row["vin"], row["status"] = number, "ok"
-    with (folder / "checked.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, VinRow._fields)
-        writer.writeheader()
-        writer.writerows(table)
-    return folder / "checked.csv"
+    return write_rows(folder / "checked.csv", VinRow._fields, table)
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +36,9 @@ def read_once(tmp_path_factory) -> Path:
     for number, card in enumerate(draw_cards(8, seed=3), start=1):
         place = folder / f"input/year 1970/card-{number}"
         if number > 6:
-            place.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(f"{place}.png", card.field)
-            continue
-        place.mkdir(parents=True)
-        for box, image in enumerate(card.boxes, start=1):
-            cv2.imwrite(str(place / f"{box:02}.png"), image)
+        else:
+            save_card(place, card)
     assert predict("input", cwd=folder).returncode == 0
     return folder
 
@@ -74,7 +66,10 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def collect(archive: Workspace, *arguments: object) -> str:
+def collect(archive: Workspace, cards: dict[str, str] | None = None, *arguments: object) -> str:
+    """What `collect` says of these cards, checked, or of those that were checked before."""
+    if cards:
+        check(archive.folder, cards)
     result = archive.run_here("vinreader", "collect", "input", "checked.csv", *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -90,8 +85,7 @@ def refused(archive: Workspace, *arguments: object) -> str:
 
 
 def test_checked_cards_are_taken_in_as_they_were_scanned(archive):
-    check(archive.folder, numbered(1, 2, 3, 7, 8))
-    said = collect(archive)
+    said = collect(archive, numbered(1, 2, 3, 7, 8))
     assert "5 cards, 5 of them new" in said and "left out: 3 not checked" in said
     folder = archive.folder / "data/checked/input"
     boxes = rows(folder / "labels.csv")
@@ -108,17 +102,13 @@ def test_checked_cards_are_taken_in_as_they_were_scanned(archive):
         was = read[f"{name(7)}#box={number}"]
         assert (row["read"], row["confidence"]) == (was["character"], was["confidence"])
         assert open_pages(folder / row["file"])[0].shape[0] > 40
-    assert {part for kept in batches.read(folder).values() for part in [kept.part]} <= {
-        "train",
-        "validation",
-        "test",
-    }
+    parts = {kept.part for kept in batches.read(folder).values()}
+    assert parts <= {"train", "validation", "test"}
 
 
 def test_only_numbers_that_are_learned_from_are_told_to_the_statistics(archive):
     archive.set({"finetune.checked.holdout": 0.5})
-    check(archive.folder, numbered(*range(1, 9)))
-    collect(archive, "--batch", "spring")
+    collect(archive, numbered(*range(1, 9)), "--batch", "spring")
     kept = batches.read(archive.folder / "data/checked/spring")
     learned = sorted(k.checked.vin for k in kept.values() if k.part == "train")
     assert 0 < len(learned) < 8
@@ -127,12 +117,10 @@ def test_only_numbers_that_are_learned_from_are_told_to_the_statistics(archive):
 
 
 def test_the_part_of_a_card_follows_from_its_images_and_stays(archive):
-    check(archive.folder, numbered(1, 2, 3, 4))
-    collect(archive)
+    collect(archive, numbered(1, 2, 3, 4))
     before = {n: k.part for n, k in batches.read(archive.folder / "data/checked/input").items()}
     archive.set({"finetune.checked.holdout": 0.5})  # for what comes later
-    check(archive.folder, numbered(*range(1, 9)))
-    collect(archive)
+    collect(archive, numbered(*range(1, 9)))
     after = {n: k.part for n, k in batches.read(archive.folder / "data/checked/input").items()}
     assert {card: after[card] for card in before} == before
 
@@ -145,21 +133,17 @@ def test_a_tenth_of_the_cards_is_kept_from_training():
 
 
 def test_the_same_again_changes_nothing_and_new_cards_join(archive):
-    check(archive.folder, numbered(1, 2))
-    collect(archive)
+    collect(archive, numbered(1, 2))
     before = tree(archive.folder)
     assert "0 of them new" in collect(archive)
     assert tree(archive.folder) == before
-    check(archive.folder, numbered(1, 2, 3))
-    assert "3 cards, 1 of them new" in collect(archive)
-    assert before.items() - tree(archive.folder).items() <= {
-        (name, content) for name, content in before.items() if name.endswith(".csv")
-    }
+    assert "3 cards, 1 of them new" in collect(archive, numbered(1, 2, 3))
+    changed = before.items() - tree(archive.folder).items()
+    assert all(name.endswith(".csv") for name, _ in changed)
 
 
 def test_a_card_that_has_changed_says_so(archive):
-    check(archive.folder, numbered(1, 2, 3))
-    collect(archive)
+    collect(archive, numbered(1, 2, 3))
     other = TRUTH[0][:-1] + ("1" if TRUTH[0][-1] != "1" else "2")
     check(archive.folder, numbered(2) | {name(1): other})
     said = refused(archive)
@@ -169,7 +153,7 @@ def test_a_card_that_has_changed_says_so(archive):
     cv2.imwrite(str(image), 255 - open_pages(image)[0])
     check(archive.folder, numbered(2, 3))
     assert f"card {name(3)}: its images are others" in refused(archive)
-    collect(archive, "--replace")
+    collect(archive, None, "--replace")
     folder = archive.folder / "data/checked/input"
     named = {row["file"] for row in rows(folder / "labels.csv")}
     assert {f"images/{path.name}" for path in (folder / "images").iterdir()} == named
@@ -179,8 +163,8 @@ def test_the_same_scan_under_two_names_is_taken_once(archive):
     shutil.rmtree(archive.folder / f"input/{name(2)}")
     shutil.copytree(archive.folder / f"input/{name(1)}", archive.folder / f"input/{name(2)}")
     assert predict("input", cwd=archive.folder).returncode == 0
-    check(archive.folder, {name(1): TRUTH[0], name(2): TRUTH[0]})
-    assert "1 the same scan as another card" in collect(archive)
+    twice = {name(1): TRUTH[0], name(2): TRUTH[0]}
+    assert "1 the same scan as another card" in collect(archive, twice)
     check(archive.folder, {name(1): TRUTH[0], name(2): TRUTH[1]})
     assert f"checked as {TRUTH[1]}, the other as {TRUTH[0]}" in refused(archive)
 
@@ -207,9 +191,8 @@ def test_a_wrong_table_is_refused(archive, damage, says):
 
 def test_missing_images_and_moved_folders_are_named(archive):
     check(archive.folder, numbered(1, 2))
-    assert "input/year 1970 does not hold 2 of the checked cards" in refused(
-        archive, "input/year 1970", "checked.csv"
-    )
+    said = refused(archive, "input/year 1970", "checked.csv")
+    assert "input/year 1970 does not hold 2 of the checked cards" in said
     assert "no such folder" in refused(archive, "elsewhere", "checked.csv")
     assert "vins.csv that the page gave back" in refused(archive, "input", "elsewhere.csv")
     image = archive.folder / f"input/{name(2)}/05.png"
@@ -242,17 +225,16 @@ def test_what_is_no_batch_is_left_alone(archive):
     numbers = archive.folder / "data/numbers/spring.csv"
     numbers.parent.mkdir()
     numbers.write_text("vin\n1M8GDM9AXKP042788\n")
-    said = refused(archive, "input", "checked.csv", "--batch", "spring")
-    assert "spring.csv is there already" in said
-    assert "no name for a batch" in refused(
-        archive, "input", "checked.csv", "--batch", "../elsewhere"
-    )
+    for batch, says in (
+        ("spring", "spring.csv is there already"),
+        ("../elsewhere", "no name for a batch"),
+    ):
+        assert says in refused(archive, "input", "checked.csv", "--batch", batch)
 
 
 def test_killed_at_any_moment_the_batch_is_the_old_or_the_new_one(archive):
     folder = archive.folder
-    check(folder, numbered(1, 7))
-    collect(archive)
+    collect(archive, numbered(1, 7))
     labels = folder / "data/checked/input/labels.csv"
     old, before = labels.read_bytes(), folder / "before"
     shutil.copytree(folder / "data", before)

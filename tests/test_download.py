@@ -1,5 +1,6 @@
 """The download stage: NIST over HTTP, played by a local server, and local sources."""
 
+import io
 import json
 import socket
 import zipfile
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import archive_bytes, no_file_over
+from conftest import Server, archive_bytes, no_file_over
 from vinreader.files import sha256
 
 
@@ -37,6 +38,12 @@ def folders(tmp_path) -> tuple[Path, Path]:
     return tmp_path / "kept", tmp_path / "raw"
 
 
+@pytest.fixture
+def server(serve, small_archive, official) -> Server:
+    """Has the small archive, of which it is said that it is NIST's."""
+    return serve(small_archive.read_bytes())
+
+
 def dead_url() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -50,9 +57,8 @@ def assert_whole(folder: Path, digests: dict[str, str], split: str = "balanced")
 
 
 def test_only_the_members_and_the_directory_are_transferred(
-    serve, small_archive, official, folders
+    server, small_archive, official, folders
 ):
-    server = serve(small_archive.read_bytes())
     assert source.fetch([server.url], "balanced", *folders) == server.url
     assert_whole(folders[1], official)
     with zipfile.ZipFile(small_archive) as file:
@@ -77,8 +83,7 @@ def test_deflated_members_are_unpacked(serve, official, folders):
     assert_whole(folders[1], official, "byclass")
 
 
-def test_a_cut_connection_is_resumed_where_it_broke(serve, small_archive, official, folders):
-    server = serve(small_archive.read_bytes())
+def test_a_cut_connection_is_resumed_where_it_broke(server, small_archive, official, folders):
     server.cuts = 2
     source.fetch([server.url], "balanced", *folders)
     assert_whole(folders[1], official)
@@ -87,8 +92,7 @@ def test_a_cut_connection_is_resumed_where_it_broke(serve, small_archive, offici
     assert server.sent < 1.2 * members + 10_000  # no byte of the images twice
 
 
-def test_a_second_run_goes_on_with_what_the_first_one_kept(serve, small_archive, official, folders):
-    server = serve(small_archive.read_bytes())
+def test_a_second_run_goes_on_with_what_the_first_one_kept(server, official, folders):
     server.cuts = 10**6
     with pytest.raises(source.ArchiveError, match=r"connection|Connection|IncompleteRead"):
         source.fetch([server.url], "balanced", *folders)
@@ -103,24 +107,21 @@ def test_a_second_run_goes_on_with_what_the_first_one_kept(serve, small_archive,
     assert server.sent == first
 
 
-def test_a_server_without_ranges_sends_the_whole_archive(serve, small_archive, official, folders):
-    server = serve(small_archive.read_bytes())
+def test_a_server_without_ranges_sends_the_whole_archive(server, official, folders):
     server.ranges = False
     source.fetch([server.url], "balanced", *folders)
     assert_whole(folders[1], official)
     assert not (folders[0] / "whole.zip").exists()
 
 
-def test_the_second_url_is_used_when_the_first_is_dead(serve, small_archive, official, folders):
-    server = serve(small_archive.read_bytes())
+def test_the_second_url_is_used_when_the_first_is_dead(server, official, folders):
     urls = [dead_url(), server.url]
     assert source.fetch(urls, "balanced", *folders) == server.url
     assert_whole(folders[1], official)
 
 
 @pytest.mark.parametrize("status", [403, 404, 503])
-def test_a_refusal_is_reported(serve, small_archive, official, folders, status):
-    server = serve(small_archive.read_bytes())
+def test_a_refusal_is_reported(server, folders, status):
     server.status = status
     with pytest.raises(source.ArchiveError, match=str(status)):
         source.fetch([server.url], "balanced", *folders)
@@ -156,10 +157,8 @@ def test_what_is_no_zip_is_refused(serve, official, folders):
 
 def test_a_full_disk_is_one_clear_error_and_keeps_what_there_is(serve, small_archive, workspace):
     server = serve(small_archive.read_bytes())
-    workspace.set(
-        {"data.source": "emnist", "data.require_official": False, "data.split": "balanced"}
-    )
-    workspace.set({"data.urls": [server.url]})
+    workspace.set({"data.source": "emnist", "data.split": "balanced"})
+    workspace.set({"data.urls": [server.url], "data.require_official": False})
     result = workspace.run("download.py", **no_file_over(20_000))
     assert result.returncode == 1
     assert "File too large" in result.stderr and "is kept" in result.stderr
@@ -167,9 +166,6 @@ def test_a_full_disk_is_one_clear_error_and_keeps_what_there_is(serve, small_arc
     assert not (workspace.folder / "data/raw/source.json").exists()
     result = workspace.run("download.py")
     assert result.returncode == 0, result.stderr
-
-
-# --- local sources -----------------------------------------------------------------------------
 
 
 def test_a_local_archive_is_preferred_and_marked_unofficial(workspace, small_archive):
@@ -211,35 +207,22 @@ def test_a_folder_of_members_and_the_csv_pair_give_the_same_characters(small_arc
             assert np.array_equal(ours, theirs)
 
 
-def truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-500])
-
-
-def bit_flipped(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    at = data.find(emnist.images_member("byclass", "train").encode()) + 200
-    data[at] ^= 0xFF
-    path.write_bytes(data)
-
-
-def no_zip(path: Path) -> None:
-    path.write_bytes(b"not an archive")
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def other_zip(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("readme.txt", "nothing here")
-
-
-@pytest.mark.parametrize("damage", [truncated, bit_flipped, no_zip, empty, other_zip])
+@pytest.mark.parametrize("damage", ["cut off", "bits flipped", "no archive", "empty", "another"])
 def test_a_damaged_archive_is_one_clear_error(workspace, small_archive, damage):
+    content, other = small_archive.read_bytes(), io.BytesIO()
+    with zipfile.ZipFile(other, "w") as file:
+        file.writestr("readme.txt", "nothing here")
+    at = content.find(emnist.images_member("byclass", "train").encode()) + 200
     copy = workspace.folder / "copy.zip"
-    copy.write_bytes(small_archive.read_bytes())
-    damage(copy)
+    copy.write_bytes(
+        {
+            "cut off": content[:-500],
+            "bits flipped": content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :],
+            "no archive": b"not an archive",
+            "empty": b"",
+            "another": other.getvalue(),
+        }[damage]
+    )
     workspace.set({"data.archive": str(copy)})
     result = workspace.run_here("download.py")
     assert result.returncode == 1

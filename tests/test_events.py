@@ -1,41 +1,24 @@
 """What clerks' events come to: replay, undo, second keying; and which events are none."""
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from test_station import OTHER, READ, event
 from vinchecking.answers import Keyed, outcome, view
 from vinchecking.events import EventError, checked, replay
 
-READ = "WVWZZZ1JZ3W386752"
-OTHER = "WVWZZZ1JZ3W386753"
-numbers = itertools.count()
-
-
-def event(kind, clerk="anna", **more):
-    number = f"{next(numbers):032x}"
-    return {
-        "id": number,
-        "at": "2000-01-01T00:00:00Z",
-        "clerk": clerk,
-        "kind": kind,
-        "card": 0,
-        **more,
-    }
-
 
 def box(at, character, clerk="anna", view="card"):
-    return event("box", clerk, box=at, character=character, view=view)
+    return event("box", clerk=clerk, box=at, character=character, view=view)
 
 
 def done(vin, clerk="anna", **more):
-    return event("done", clerk, vin=vin, **more)
+    return event("done", clerk=clerk, vin=vin, **more)
 
 
 def undo(of, clerk="anna"):
-    return event("undo", clerk, card=of["card"], undoes=of["id"])
+    return event("undo", clerk=clerk, undoes=of["id"])
 
 
 def test_a_card_is_typed_decided_and_opened_again():
@@ -98,7 +81,7 @@ def test_an_answer_taken_back_counts_no_more():
 
 
 def test_who_cannot_read_a_card_agrees_with_who_cannot_either():
-    both = [event("unreadable"), event("unreadable", "boris")]
+    both = [event("unreadable"), event("unreadable", clerk="boris")]
     assert outcome(TWICE, both).state.status == "unreadable"
     assert outcome(TWICE, [both[0], done(READ, "boris")]).stage == "third"
 

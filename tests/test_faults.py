@@ -12,16 +12,24 @@ from pathlib import Path
 
 from vintraining.drawing.cards import draw_cards
 
-import cv2
 import numpy as np
 import pytest
 
-from conftest import PROJECT, killed_at, no_file_over, rows, unmeasured
+from conftest import (
+    PROJECT,
+    killed_at,
+    linux,
+    no_file_over,
+    rows,
+    run_alone,
+    run_code,
+    save_card,
+    unmeasured,
+)
 from vinreader.files import LEFT, write_text
 from vinreader.tables import Row
 
 RESULTS = ("predictions.csv", "vins.csv", "review.html", "predictions.csv.json")
-linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits and capabilities")
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +37,7 @@ def cards(tmp_path_factory) -> Path:
     """Six cards of box images. To be copied, not changed."""
     folder = tmp_path_factory.mktemp("cards")
     for number, card in enumerate(draw_cards(6, seed=2), start=1):
-        (folder / f"{number:03}").mkdir()
-        for box, image in enumerate(card.boxes, start=1):
-            cv2.imwrite(str(folder / f"{number:03}/{box:02}.png"), image)
+        save_card(folder / f"{number:03}", card)
     return folder
 
 
@@ -112,10 +118,7 @@ Review.write = interrupted
 sys.argv = ["predict.py", "input"]
 sys.exit(command.main())
 """
-    environment = {**unmeasured(), "PYTHONPATH": str(PROJECT / "stages")}
-    process = subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    process = run_code(script, cwd=folder)
     assert (process.returncode, process.stderr) == (0, "")
     assert results(folder) == undisturbed
 
@@ -149,25 +152,16 @@ def test_a_full_disk_is_one_clear_error_and_changes_nothing(folder, undisturbed,
 @linux
 def test_a_full_standard_output_is_an_error_too(folder):
     with Path("/dev/full").open("w") as full:
-        process = subprocess.run(
-            [sys.executable, PROJECT / "stages/predict.py", "input", "--format", "ascii"],
-            cwd=folder,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = run_alone(folder, "predict.py", "input", "--format", "ascii", stdout=full)
     assert process.returncode == 2 and "No space left on device" in process.stderr
 
 
 @linux
 def test_a_closed_pipe_is_no_claim_that_nothing_was_changed(folder):
-    reading = [sys.executable, PROJECT / "stages/predict.py", "input"]
     end, start = os.pipe()
     os.close(end)
     with os.fdopen(start, "w") as closed:
-        process = subprocess.run(
-            reading, cwd=folder, stdout=closed, stderr=subprocess.PIPE, text=True
-        )
+        process = run_alone(folder, "predict.py", "input", stdout=closed)
     assert process.returncode == 2 and len(process.stderr.splitlines()) == 1
     assert "closed" in process.stderr and "nothing was changed" not in process.stderr
 

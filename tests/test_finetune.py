@@ -5,34 +5,21 @@ from pathlib import Path
 
 from vintraining.data import dataset, handwriting
 from vintraining.drawing.cards import draw_cards
-from vintraining.hands import batches, labelled, learning
+from vintraining.hands import labelled, learning
 from vintraining.model import network
 from vintraining.parameters import load
 
-import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
-from conftest import PROJECT, Workspace
+from conftest import PROJECT, Workspace, pixels, save_batch, save_labelled
 from vinreader.image.boxes import normalise_batch
-from vinreader.spec import CHARACTERS
 
 PARAMETERS = load(PROJECT / "params.yaml")
 network.be_reproducible(seed=1, train=PARAMETERS.train)  # before TensorFlow has run anything
 SMALL_NETWORK = PARAMETERS.train.model_copy(update={"widths": [4, 8, 8], "depths": [1, 1, 1]})
 
 TRAINED, FINETUNED = Path("models/vin-reader.keras"), Path("models/finetuned.keras")
-
-
-def put_labelled(folder: Path, pictures: np.ndarray, classes: np.ndarray, writers) -> None:
-    """A labelled folder of these images, as dark ink on paper."""
-    folder.mkdir(parents=True)
-    lines = ["file,character,writer"]
-    for at, (picture, index, writer) in enumerate(zip(pictures, classes, writers, strict=True)):
-        Image.fromarray(255 - picture).save(folder / f"{at}.png")
-        lines.append(f"{at}.png,{CHARACTERS[index]},{writer}")
-    (folder / "labels.csv").write_text("\n".join(lines))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +34,7 @@ def prepared(tmp_path_factory) -> Path:
     network.save(network.build(SMALL_NETWORK), place / TRAINED)
     for folder, seed in (("hands", 7), ("others", 8)):
         written = handwriting.write(3, writers=3, seed=seed, progress=False)
-        put_labelled(place / labelled.FOLDER / folder, *written)
+        save_labelled(place / labelled.FOLDER / folder, *written)
     return place
 
 
@@ -65,10 +52,6 @@ def finetune(place: Workspace, run=Workspace.run_here) -> str:
     result = run(place, "finetune.py")
     assert result.returncode == 0, result.stderr
     return result.stdout
-
-
-def pixels(characters: dataset.Characters) -> set[bytes]:
-    return {image.tobytes() for image in characters.images}
 
 
 def test_folders_for_testing_only_are_not_trained_on(place):
@@ -110,20 +93,10 @@ def test_an_image_is_in_one_set_of_all(place):
     assert not set().union(*sets) & pixels(both)
 
 
-def put_batch(count: int, first: int = 0) -> None:
-    """Drawn cards as an archive has checked them; a quarter of them held out."""
-    with batches.Batch(labelled.BATCHES / "spring", 0.5) as batch:
-        for number, card in enumerate(draw_cards(first + count, seed=4)[first:]):
-            files = tuple((cv2.imencode(".png", box)[1].tobytes(), ".png") for box in card.boxes)
-            scan = batches.Scan(str(number), (), files)
-            batch.add(batches.Checked(scan.name, card.vin), scan)
-        batch.write()
-
-
 def test_checked_cards_teach_and_those_held_out_do_not(place):
     finetune(place)
     without = FINETUNED.read_bytes()
-    put_batch(8)
+    save_batch(labelled.BATCHES / "spring", draw_cards(8, seed=4))
     made = []
     for _ in range(2):
         finetune(place)

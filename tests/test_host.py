@@ -1,13 +1,11 @@
 """A program that uses vinreader finds everything of its own as it was."""
 
-import subprocess
-import sys
-
 from vintraining.drawing.cards import draw_cards
 
+import cv2
 import pytest
 
-from conftest import PROJECT, unmeasured
+from conftest import run_code, save_card
 
 HOST = """
 import contextlib, os, sys, threading
@@ -45,32 +43,18 @@ assert os.path.samestat(os.fstat(2), screen)
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """60 cards, enough to be shared among processes, and a whole field."""
-    import cv2
-
     root = tmp_path_factory.mktemp("images")
     (card,) = draw_cards(1, seed=3)
     cv2.imwrite(str(root / "field.png"), card.field)
     for number in range(1, 61):
-        (root / f"card-{number}").mkdir()
-        for box, image in enumerate(card.boxes, start=1):
-            path = root / f"card-{number}/{box:02}.png"
-            if number == 1:
-                cv2.imwrite(str(path), image)
-            else:
-                path.hardlink_to(root / f"card-1/{box:02}.png")
+        save_card(root / f"card-{number}", card)
     (root / "card-1.txt").write_text("no image")
     (root / "loose.png").hardlink_to(root / "card-1/01.png")
     return root
 
 
 def test_opencv_environment_and_output_are_left_alone(images):
-    result = subprocess.run(
-        [sys.executable, "-c", HOST, images],
-        env=unmeasured() | {"PYTHONPATH": str(PROJECT / "stages")},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+    result = run_code(HOST, images)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     # LiteRT's own note, of which nothing in Python can keep it.

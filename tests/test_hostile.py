@@ -9,8 +9,6 @@ import json
 import os
 import re
 import struct
-import subprocess
-import sys
 import time
 import tracemalloc
 import zipfile
@@ -26,7 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import PROJECT, archive_bytes, predict, rows, run_here
+from conftest import PROJECT, archive_bytes, predict, rows, run_code, run_here
 from vinreader.image import kinds, limits, pages
 
 
@@ -41,13 +39,10 @@ def little_memory():
         tracemalloc.stop()
 
 
-# --- images ------------------------------------------------------------------------------------
-
-
 def test_every_damaged_image_has_a_row_that_reads_it_or_says_why(tmp_path):
     names = set()
     for kind in kinds.PILLOW:
-        for name, content in mutants.mutants(kind, 30, seed=5):
+        for name, content in mutants.mutants(kind, 60, seed=5):
             (tmp_path / "input").mkdir(exist_ok=True)
             (tmp_path / f"input/m{name}").write_bytes(content)
             names.add(f"m{name}")
@@ -56,7 +51,8 @@ def test_every_damaged_image_has_a_row_that_reads_it_or_says_why(tmp_path):
     table = rows(tmp_path / "predictions.csv")
     assert {row["path"].partition("#")[0] for row in table} == names
     assert {row["status"] for row in table} == {"ok", "review", "error"}
-    assert all(row["message"] for row in table if row["status"] == "error")
+    told = [row["message"] for row in table if row["status"] == "error"]
+    assert all(0 < len(message) < 80 and "Error" not in message for message in told)
 
 
 def png(width: int, height: int, rows_of_data: int, depth: int = 1) -> bytes:
@@ -164,9 +160,7 @@ before = told("VmRSS")
 pages.open_pages(sys.argv[1])
 print(told("VmHWM") - before)
 """
-    environment = os.environ | {"PYTHONPATH": str(PROJECT / "stages")}
-    command = [sys.executable, "-c", code, path]
-    result = subprocess.run(command, env=environment, capture_output=True, check=True)
+    result = run_code(code, path)
     assert 25e6 * 4 < int(result.stdout) * 1024 < 25e6 * 5 + 20e6
 
 
@@ -192,9 +186,6 @@ def test_a_page_is_as_grey_in_pieces_as_in_one(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "ROWS", 5)
     assert np.array_equal(pages.open_pages(tmp_path / "x.png")[0], whole)
     assert np.array_equal(whole, np.rint(values * (255 / 4095)).astype(np.uint8))
-
-
-# --- folders and names -------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
@@ -245,21 +236,12 @@ def test_names_of_every_kind_are_rows_and_can_be_mapped_back(tmp_path):
     assert all(re.fullmatch(r"\d{3}, .+", line) and "\x1b" not in line for line in lines)
 
 
-# --- archives ----------------------------------------------------------------------------------
-
-
 def test_idx_is_unpacked_no_further_than_its_header_says():
     bomb = gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x05" + bytes(200_000_000))
     huge = gzip.compress(b"\x00\x00\x08\x03\xff\xff\xff\xff\x00\x00\x00\x1c\x00\x00\x00\x1c")
     for data, says in ((bomb, "more bytes of data, header says 5"), (huge, "more than EMNIST has")):
         with little_memory(), pytest.raises(emnist.EmnistError, match=says):
             emnist.decode_idx(data, "x.gz")
-
-
-@pytest.mark.parametrize("text", ["256 48\n", "-1 48\n", "0 256\n", "0 -1\n", "\ufffd 48\n"])
-def test_a_mapping_holds_bytes_only(text):
-    with pytest.raises(emnist.EmnistError, match="line 1"):
-        emnist.parse_mapping(text)
 
 
 def repacked(content: bytes, rename) -> bytes:
@@ -330,9 +312,6 @@ def test_a_damaged_archive_is_whole_or_refused(tmp_path, sound):
         else:
             assert all((tmp_path / "raw" / n).read_bytes() == d for n, d in members.items())
     assert 75 < refused < 150
-
-
-# --- models and parameters ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,13 @@
 """Reading stands alone: the package that clerks install knows nothing of the one that trains."""
 
 import ast
-import subprocess
-import sys
 from itertools import product
 
 import pytest
 
-from conftest import PROJECT, unmeasured
+from conftest import PROJECT, run_code
 
 READING = sorted((PROJECT / "stages/vinreader").rglob("*.py"))
-TRAINING = sorted((PROJECT / "stages/vintraining").glob("*.py"))
 
 
 def imports(path) -> set[str]:
@@ -26,20 +23,9 @@ def imports(path) -> set[str]:
 
 @pytest.mark.parametrize("path", READING, ids=lambda path: path.stem)
 def test_reading_imports_nothing_of_training(path):
-    banned = [
-        "vinchecking",
-        "vintraining",
-        "tensorflow",
-        "keras",
-        "sklearn",
-        "scipy",
-        "yaml",
-        "pandas",
-        "matplotlib",
-        "pydantic",
-    ]
-    used = {name.split(".")[0] for name in imports(path)}
-    assert not used & set(banned)
+    banned = {"vinchecking", "vintraining", "tensorflow", "keras", "sklearn"}
+    banned |= {"scipy", "yaml", "pandas", "matplotlib", "pydantic"}
+    assert not {name.split(".")[0] for name in imports(path)} & banned
 
 
 @pytest.mark.parametrize("package", ["vinreader", "vintraining"])
@@ -70,13 +56,6 @@ def test_the_check_station_loads_nothing_that_reads_images():
 
 def loaded_by(*modules: str) -> set[str]:
     """The modules that a process holds when it has imported these."""
-    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT / "stages",
-        env=unmeasured(),  # coverage has SQLite, too
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    result = run_code(f"import sys, {', '.join(modules)}; print(*sys.modules)")
+    assert result.returncode == 0, result.stderr
     return set(result.stdout.split())

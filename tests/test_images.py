@@ -26,31 +26,19 @@ def write(path, image, **options):
 
 
 @pytest.mark.parametrize("format", PILLOW)
-def test_formats_by_content(tmp_path, format):
-    path = write(tmp_path / "box.dat", Image.fromarray(GREY).convert("RGB"), format=format)
-    (page,) = open_pages(path)
-    assert page.dtype == np.uint8 and page.shape == GREY.shape
-    assert np.abs(page.astype(int) - GREY).mean() < 4
-
-
-@pytest.mark.parametrize("format", PILLOW)
-def test_files_of_a_format_are_known_by_ending_and_by_beginning(tmp_path, format):
-    Image.init()
-    registered = {
-        ending for ending, name in Image.registered_extensions().items() if name == format
-    }
+def test_files_of_a_format_are_known_by_ending_and_by_beginning(format):
+    endings = Image.registered_extensions().items()
+    registered = {ending for ending, name in endings if name == format}
     assert registered and registered <= kinds.SUFFIXES
-    path = write(tmp_path / "box.dat", Image.fromarray(GREY).convert("RGB"), format=format)
-    start = path.read_bytes()[:12]
+    start = file_of(PAGE.convert("RGB"), format)[:12]
     assert kinds.kind_of(start) == format and not kinds.why_not_read(format)
     assert kinds.kind_of(bytes(4) + start[4:]) != format
 
 
-# --- one box in every encoding --------------------------------------------------------------------
-
 BOX = np.full((60, 44), 205, np.uint8)
 cv2.putText(BOX, "R", (7, 46), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 40, 3, cv2.LINE_AA)
 PAGE = Image.fromarray(BOX)
+COLOUR, BITS = PAGE.convert("RGB"), PAGE.convert("1", dither=0)
 # How a picture is stored that EXIF's orientation turns into the one that is seen.
 STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -84,15 +72,14 @@ def run_length_bmp():
         b"".join(bytes((1, grey)) for grey in row) + b"\0\0" for row in BOX[::-1].tolist()
     )
     greys = b"".join(bytes((grey, grey, grey, 0)) for grey in range(256))
-    header = struct.pack(
-        "<I2i2H6I", 40, BOX.shape[1], BOX.shape[0], 1, 8, 1, len(rows), 0, 0, 256, 0
-    )
+    size = BOX.shape[::-1]
+    header = struct.pack("<I2i2H6I", 40, *size, 1, 8, 1, len(rows), 0, 0, 256, 0)
     return b"BM" + struct.pack("<3I", 1078 + len(rows), 0, 1078) + header + greys + rows + b"\0\1"
 
 
 def lab():
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    return ImageCms.profileToProfile(PAGE.convert("RGB"), *profiles, outputMode="LAB")
+    return ImageCms.profileToProfile(COLOUR, *profiles, outputMode="LAB")
 
 
 def noted(png, kind, content):
@@ -104,6 +91,8 @@ def noted(png, kind, content):
 
 
 XMP = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="8"/>'
+LYING = PAGE.rotate(-90, expand=True)
+LOSSY = {"irreversible": True, "quality_mode": "dB", "quality_layers": [40]}
 PREVIEW = Image.new("L", (22, 30), 90)
 REDUCED, MASK = PREVIEW.copy(), PREVIEW.copy()
 REDUCED.encoderinfo, MASK.encoderinfo = {"tiffinfo": {254: 1}}, {"tiffinfo": {254: 4}}
@@ -114,32 +103,26 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SAME, CLOSE, LOOK = 0, 4, None
 ENCODINGS = {
     "PNG grey": (file_of(PAGE, "PNG"), SAME),
-    "PNG 1 bit": (file_of(PAGE.convert("1", dither=0), "PNG"), LOOK),
+    "PNG 1 bit": (file_of(BITS, "PNG"), LOOK),
     "PNG palette": (file_of(PAGE.convert("P"), "PNG"), SAME),
     "PNG grey and alpha": (file_of(PAGE.convert("LA"), "PNG"), SAME),
-    "PNG colour": (file_of(PAGE.convert("RGB"), "PNG"), SAME),
+    "PNG colour": (file_of(COLOUR, "PNG"), SAME),
     "PNG colour and alpha": (file_of(PAGE.convert("RGBA"), "PNG"), SAME),
     "PNG 16 bits": (file_of(DEEP, "PNG"), SAME),
     "PNG 12 of 16 bits": (file_of(Image.fromarray(BOX.astype(np.uint16) * 16), "PNG"), CLOSE),
     "PNG paper transparent": (file_of(PAGE, "PNG", transparency=205), LOOK),
     "PNG turned": (turned(6, "PNG"), SAME),
-    "PNG turned after its pixels": (
-        noted(file_of(PAGE.rotate(-90, expand=True), "PNG"), b"iTXt", XMP),
-        SAME,
-    ),
+    "PNG turned after its pixels": (noted(file_of(LYING, "PNG"), b"iTXt", XMP), SAME),
     "PNG with ICC": (file_of(PAGE, "PNG", icc_profile=ICC), SAME),
     "JPEG grey": (file_of(PAGE, "JPEG"), CLOSE),
-    "JPEG colour": (file_of(PAGE.convert("RGB"), "JPEG"), CLOSE),
+    "JPEG colour": (file_of(COLOUR, "JPEG"), CLOSE),
     "JPEG CMYK": (file_of(PAGE.convert("CMYK"), "JPEG"), CLOSE),
-    "JPEG progressive": (file_of(PAGE.convert("RGB"), "JPEG", progressive=True), CLOSE),
+    "JPEG progressive": (file_of(COLOUR, "JPEG", progressive=True), CLOSE),
     "JPEG turned": (turned(8, "JPEG"), CLOSE),
-    "JPEG with ICC": (file_of(PAGE.convert("RGB"), "JPEG", icc_profile=ICC), CLOSE),
-    "MPO with a preview": (
-        file_of(PAGE, "MPO", save_all=True, append_images=[PREVIEW]),
-        CLOSE,
-    ),
+    "JPEG with ICC": (file_of(COLOUR, "JPEG", icc_profile=ICC), CLOSE),
+    "MPO with a preview": (file_of(PAGE, "MPO", save_all=True, append_images=[PREVIEW]), CLOSE),
     "TIFF grey": (file_of(PAGE, "TIFF"), SAME),
-    "TIFF colour": (file_of(PAGE.convert("RGB"), "TIFF"), SAME),
+    "TIFF colour": (file_of(COLOUR, "TIFF"), SAME),
     "TIFF colour and alpha": (file_of(PAGE.convert("RGBA"), "TIFF"), SAME),
     "TIFF grey and alpha": (file_of(PAGE.convert("LA"), "TIFF"), SAME),
     "TIFF CMYK": (file_of(PAGE.convert("CMYK"), "TIFF"), CLOSE),
@@ -148,37 +131,31 @@ ENCODINGS = {
     "TIFF 16 bits": (file_of(DEEP, "TIFF"), SAME),
     "TIFF 32 bits": (file_of(PAGE.convert("I"), "TIFF"), SAME),
     "TIFF float": (file_of(Image.fromarray(BOX.astype(np.float32) / 255), "TIFF"), SAME),
-    "TIFF 1 bit": (file_of(PAGE.convert("1", dither=0), "TIFF"), LOOK),
-    "TIFF fax 3": (file_of(PAGE.convert("1", dither=0), "TIFF", compression="group3"), LOOK),
-    "TIFF fax 4": (file_of(PAGE.convert("1", dither=0), "TIFF", compression="group4"), LOOK),
+    "TIFF 1 bit": (file_of(BITS, "TIFF"), LOOK),
+    "TIFF fax 3": (file_of(BITS, "TIFF", compression="group3"), LOOK),
+    "TIFF fax 4": (file_of(BITS, "TIFF", compression="group4"), LOOK),
     "TIFF white is 0": (file_of(PAGE, "TIFF", tiffinfo={262: 0}), SAME),
-    "TIFF 1 bit, white is 0": (
-        file_of(PAGE.convert("1", dither=0), "TIFF", tiffinfo={262: 0}),
-        LOOK,
-    ),
+    "TIFF 1 bit, white is 0": (file_of(BITS, "TIFF", tiffinfo={262: 0}), LOOK),
     "TIFF LZW": (file_of(PAGE, "TIFF", compression="tiff_lzw"), SAME),
     "TIFF deflate": (file_of(PAGE, "TIFF", compression="tiff_adobe_deflate"), SAME),
     "TIFF PackBits": (file_of(PAGE, "TIFF", compression="packbits"), SAME),
-    "TIFF JPEG": (file_of(PAGE.convert("RGB"), "TIFF", compression="jpeg"), CLOSE),
+    "TIFF JPEG": (file_of(COLOUR, "TIFF", compression="jpeg"), CLOSE),
     "TIFF in strips": (file_of(PAGE, "TIFF", compression="tiff_lzw", strip_size=500), SAME),
     "BigTIFF": (file_of(PAGE, "TIFF", big_tiff=True), SAME),
     "TIFF with a preview and a mask": (file_of(PAGE, "TIFF", **WITH_PREVIEWS), SAME),
     "BMP grey": (file_of(PAGE, "BMP"), SAME),
-    "BMP colour": (file_of(PAGE.convert("RGB"), "BMP"), SAME),
-    "BMP 1 bit": (file_of(PAGE.convert("1", dither=0), "BMP"), LOOK),
+    "BMP colour": (file_of(COLOUR, "BMP"), SAME),
+    "BMP 1 bit": (file_of(BITS, "BMP"), LOOK),
     "BMP run lengths": (run_length_bmp(), SAME),
-    "WEBP": (file_of(PAGE.convert("RGB"), "WEBP"), CLOSE),
-    "WEBP lossless": (file_of(PAGE.convert("RGB"), "WEBP", lossless=True), SAME),
+    "WEBP": (file_of(COLOUR, "WEBP"), CLOSE),
+    "WEBP lossless": (file_of(COLOUR, "WEBP", lossless=True), SAME),
     "GIF": (file_of(PAGE, "GIF"), SAME),
     "GIF paper transparent": (file_of(PAGE, "GIF", transparency=205), LOOK),
     "JPEG 2000": (file_of(PAGE, "JPEG2000"), SAME),
-    "JPEG 2000 colour": (file_of(PAGE.convert("RGB"), "JPEG2000"), SAME),
-    "JPEG 2000 lossy": (
-        file_of(PAGE, "JPEG2000", irreversible=True, quality_mode="dB", quality_layers=[40]),
-        CLOSE,
-    ),
+    "JPEG 2000 colour": (file_of(COLOUR, "JPEG2000"), SAME),
+    "JPEG 2000 lossy": (file_of(PAGE, "JPEG2000", **LOSSY), CLOSE),
     "JPEG 2000 codestream": (file_of(PAGE, "JPEG2000", no_jp2=True), SAME),
-    "AVIF": (file_of(PAGE.convert("RGB"), "AVIF", quality=80), CLOSE),
+    "AVIF": (file_of(COLOUR, "AVIF", quality=80), CLOSE),
     "AVIF turned": (turned(6, "AVIF"), CLOSE),
 } | {
     f"TIFF {mode} turned by {orientation}": (turned(orientation, "TIFF", mode, **options), SAME)
@@ -194,7 +171,8 @@ def test_a_box_is_read_alike_in_every_encoding(tmp_path, name):
     path.write_bytes(content)
     (page,) = open_pages(path)
     assert page.dtype == np.uint8 and page.shape == BOX.shape == size_seen(path)
-    assert np.array_equal(page, open_pages(io.BytesIO(content))[0])
+    for same in (str(path), io.BytesIO(content)):
+        assert np.array_equal(page, open_pages(same)[0])
     if loss is not LOOK:
         assert np.abs(page.astype(int) - BOX).mean() <= loss
     expected, seen = (normalise(image).pixels.astype(float) for image in (BOX, page))
@@ -224,12 +202,10 @@ def test_transparency_is_paper(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["TIFF", "GIF"])
-def test_pages(tmp_path, format):
+def test_pages(format):
     sheets = [Image.fromarray(np.full((20, 30), grey, np.uint8)) for grey in (10, 100, 200)]
-    path = write(
-        tmp_path / "card", sheets[0], format=format, save_all=True, append_images=sheets[1:]
-    )
-    assert [int(page[5, 5]) for page in open_pages(path)] == [10, 100, 200]
+    content = file_of(sheets[0], format, save_all=True, append_images=sheets[1:])
+    assert [int(page[5, 5]) for page in open_pages(io.BytesIO(content))] == [10, 100, 200]
 
 
 def test_previews_alone_are_better_than_nothing(tmp_path):
@@ -314,44 +290,19 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path):
         open_pages(tmp_path / "box.png")
 
 
-def encoded(format):
-    buffer = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (40, 40)).astype(np.uint8)
-    Image.fromarray(noise).convert("RGB").save(buffer, format=format)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("format", PILLOW)
-def test_damaged_files_end_in_pages_or_a_message(tmp_path, format):
-    good = encoded(format)
-    random = np.random.default_rng(1)
-    path = tmp_path / "box"
-    for _ in range(60):
-        bad = bytearray(good)
-        for position in random.integers(0, len(bad), 4):
-            bad[position] ^= 1 << random.integers(8)
-        path.write_bytes(bad[: random.integers(1, len(bad) + 1)])
-        try:
-            assert all(page.dtype == np.uint8 and page.ndim == 2 for page in open_pages(path))
-        except UnreadableImage as error:
-            assert 0 < len(str(error)) < 80 and "Error" not in str(error)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "empty"), (b"VIN;character\n", "not an image"), (b"\x89PNG\r\n\x1a\n", "not an image")],
+    [
+        (b"", "empty"),
+        (b"VIN;character\n", "not an image"),
+        (b"\x89PNG\r\n\x1a\n", "not an image"),
+        (ENCODINGS["PNG 16 bits"][0][:-60], "damaged or incomplete"),
+    ],
 )
 def test_what_is_not_an_image(tmp_path, content, message):
     path = tmp_path / "box.png"
     path.write_bytes(content)
     with pytest.raises(UnreadableImage, match=message):
-        open_pages(path)
-
-
-def test_truncated(tmp_path):
-    path = tmp_path / "box.png"
-    path.write_bytes(encoded("PNG")[:-600])
-    with pytest.raises(UnreadableImage, match="damaged or incomplete"):
         open_pages(path)
 
 
@@ -376,20 +327,6 @@ def test_a_file_deleted_while_it_is_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "open", open_and_delete)
     with pytest.raises(UnreadableImage, match="not an image of a known kind"):
         open_pages(path)
-
-
-def test_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
-    path = write(tmp_path / "box.png", Image.new("1", (3000, 3000)))
-    assert open_pages(path)[0].shape == (3000, 3000)
-    monkeypatch.setattr(limits, "MAX_PIXELS", 1_000_000)
-    with pytest.raises(UnreadableImage, match="larger than 1 million pixels"):
-        open_pages(path)
-
-
-def test_a_path_may_be_a_text(tmp_path):
-    Image.fromarray(np.full((20, 20), 7, np.uint8)).save(tmp_path / "box.png")
-    (page,) = open_pages(str(tmp_path / "box.png"))
-    assert (page == 7).all()
 
 
 @pytest.mark.parametrize("absurd", [np.inf, -np.inf, np.nan, 1e38])

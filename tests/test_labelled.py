@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import PROJECT
+from conftest import PROJECT, pixels
 from vinreader.image.boxes import normalise
 from vinreader.spec import CHARACTERS, INDEX
 
@@ -48,10 +48,6 @@ def read(root: Path, seen: set[bytes] | None = None, **how: int) -> dict[str, la
     finetune = FINETUNE.model_copy(update={"labelled": trained_on})
     found = labelled.read_all(finetune, seen or set(), root, root.parent / "checked")
     return {folder.name: folder for folder in found}
-
-
-def pixels(characters: dataset.Characters) -> set[bytes]:
-    return {image.tobytes() for image in characters.images}
 
 
 def test_no_folder_is_no_error(tmp_path):

@@ -1,7 +1,6 @@
 """Augmentation, the network, and its training on small data."""
 
 import json
-import sys
 import tempfile
 import zipfile
 
@@ -19,7 +18,7 @@ from vinreader.image.boxes import normalise_batch
 from vinreader.litert import LiteRT
 from vinreader.spec import SIDE, ModelError
 
-from conftest import PROJECT  # isort: skip
+from conftest import PROJECT, linux  # isort: skip
 
 PARAMETERS = load(PROJECT / "params.yaml")
 network.be_reproducible(seed=1, train=PARAMETERS.train)  # before TensorFlow has run anything
@@ -225,7 +224,7 @@ def test_the_exported_network_computes_the_same(trained, characters):
     assert np.abs(exported - expected).max() < 1e-3
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits of processes as Linux has them")
+@linux
 def test_export_without_room_for_temporary_files_says_so(trained):
     import resource
 

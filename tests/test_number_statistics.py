@@ -11,7 +11,7 @@ from vintraining.parameters import load
 import numpy as np
 import pytest
 
-from conftest import PROJECT
+from conftest import PROJECT, reading
 from vinreader.number import decoding
 from vinreader.number import prior as numbers
 from vinreader.number.vin import check_digit
@@ -41,16 +41,23 @@ def made():
     return [*found, "ZARRARE1234567890", "WVWZZZ9KQ".replace("Q", "0") + "1W000001"]
 
 
+@pytest.fixture(scope="module")
+def taught(made):
+    """What these numbers make a reader expect."""
+    return numbers.build(learn(made, HOW))
+
+
 def test_only_what_several_numbers_share_is_kept(made):
     """Every entry again, counted from the numbers."""
     check_shared(learn(made, HOW), made, HOW.min_count)
 
 
-@pytest.mark.skipif(not REAL.vins, reason="no real numbers in data/numbers")
-def test_no_real_number_can_be_read_out_of_the_released_table():
-    table = json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8"))
-    assert min_count(table) >= 3
-    check_shared(table, REAL.vins, min_count(table))
+def test_the_released_table_is_small_and_no_real_number_can_be_read_out_of_it(statistics):
+    assert RELEASED.with_name(numbers.FILE).stat().st_size < 300_000
+    assert statistics["numbers"] > 1000 and min_count(statistics) >= 3
+    if not REAL.vins:
+        pytest.skip("no real numbers in data/numbers")
+    check_shared(statistics, REAL.vins, min_count(statistics))
 
 
 def put_numbers(folder, name: str, vins: list[str], batch: bool = False) -> None:
@@ -58,8 +65,7 @@ def put_numbers(folder, name: str, vins: list[str], batch: bool = False) -> None
     (folder / f"{name}.csv").write_text("\n".join(["vin,batch" if batch else "vin", *rows]))
 
 
-def test_a_list_adds_to_the_released_statistics_and_twice_is_once(workspace, made):
-    released = json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8"))
+def test_a_list_adds_to_the_released_statistics_and_twice_is_once(workspace, statistics, made):
     folder = workspace.folder / "data/numbers"
     folder.mkdir(parents=True, exist_ok=True)
     place = workspace.folder / "models/released" / numbers.FILE
@@ -67,7 +73,7 @@ def test_a_list_adds_to_the_released_statistics_and_twice_is_once(workspace, mad
     makes = [vin for vin in made if vin.startswith("XTA")]
     put_numbers(folder, "all", made)  # as if the released statistics had been learned from these
     lists = {"lists": list(number_statistics.read(folder).lists)}
-    place.write_text(json.dumps(released | lists))
+    place.write_text(json.dumps(statistics | lists))
     tables = []
     for taught in ([], makes[:4], makes, makes):
         if taught:
@@ -78,19 +84,19 @@ def test_a_list_adds_to_the_released_statistics_and_twice_is_once(workspace, mad
         tables.append(json.loads(written.read_text("utf-8")))
         place.write_bytes(written.read_bytes())  # as after a release
         told = workspace.read_json("metrics/numbers.json")
-        assert told["from"] == "released" and told["numbers"] == released["numbers"]
+        assert told["from"] == "released" and told["numbers"] == statistics["numbers"]
         assert told.get("archive", 0) == len(taught)
-    assert tables[0] == released | lists
+    assert tables[0] == statistics | lists
     assert tables[2] == tables[3]
     own = ("archive", "archive numbers")
     assert {name: tables[2][name] for name in tables[2] if name not in own} == tables[0]
-    check_shared({"beginnings": tables[2]["archive"]}, makes, min_count(released))
+    check_shared({"beginnings": tables[2]["archive"]}, makes, min_count(statistics))
 
 
-def test_a_list_is_expected_more_and_all_others_as_before(released, made):
+def test_a_list_is_expected_more_and_all_others_as_before(statistics, made):
     makes = [vin for vin in made if vin.startswith("XTA")]
-    before = numbers.build(released)
-    after = numbers.build(number_statistics.with_archive(released, makes, HOW))
+    before = numbers.build(statistics)
+    after = numbers.build(number_statistics.with_archive(statistics, makes, HOW))
     fresh = number_statistics.indices([simulate.fresh(makes[0], np.random.default_rng(0))])
     gained = after.log_probabilities(fresh) - before.log_probabilities(fresh)
     assert gained.sum() > 1
@@ -98,18 +104,13 @@ def test_a_list_is_expected_more_and_all_others_as_before(released, made):
     assert abs((after.log_probabilities(other) - before.log_probabilities(other)).sum()) < 0.3
 
 
-def test_a_few_hundred_numbers_do_not_destroy_what_thousands_taught(released, made):
-    before = numbers.build(released)
-    after = numbers.build(number_statistics.with_archive(released, made[:300], HOW))
+def test_a_few_hundred_numbers_do_not_destroy_what_thousands_taught(statistics, made):
+    before = numbers.build(statistics)
+    after = numbers.build(number_statistics.with_archive(statistics, made[:300], HOW))
     assert set(before.prefixes) <= set(after.prefixes)
     drawn = simulate.drawn(before, 500, np.random.default_rng(0))
     bits = [number_statistics.bits(prior, drawn).sum(axis=1).mean() for prior in (before, after)]
     assert bits[1] - bits[0] < 0.5
-
-
-@pytest.fixture(scope="module")
-def released():
-    return json.loads(RELEASED.with_name(numbers.FILE).read_text("utf-8"))
 
 
 def test_the_habit_of_a_period_is_learned_with_its_year():
@@ -150,13 +151,6 @@ def check_shared(table, vins, least):
             assert int(position) < 14 or beginning == ""
 
 
-def test_the_released_table_is_small_and_says_how_it_was_made():
-    path = RELEASED.with_name(numbers.FILE)
-    assert path.stat().st_size < 300_000
-    table = json.loads(path.read_text("utf-8"))
-    assert table["numbers"] > 1000
-
-
 @pytest.mark.parametrize(
     "number, position, misread",
     [
@@ -170,22 +164,16 @@ def test_the_released_table_is_small_and_says_how_it_was_made():
     ],
 )
 def test_a_digit_of_an_old_model_that_looks_like_a_letter_is_read_as_a_digit(
-    made, number, position, misread
+    taught, number, position, misread
 ):
-    boxes = np.full((17, 33), 0.005 / 32)
-    boxes[np.arange(17), number_statistics.indices([number])[0]] = 0.995
-    boxes[position - 1] = 0.001
-    boxes[position - 1, CHARACTERS.index(misread)] = 0.6
-    boxes[position - 1, CHARACTERS.index(number[position - 1])] = 0.35
     # The counts of real numbers are those of the made ones: none of these makers is among them.
-    prior = numbers.build(learn(made, HOW))
-    assert decoding.decode(prior, np.log(boxes)).vin == number
+    logs = reading(number, [(position, misread, 0.63)], sure=0.995)
+    assert decoding.decode(taught, logs).vin == number
 
 
-def test_a_prior_of_numbers_finds_them_likelier_than_others(made):
-    prior = numbers.build(learn(made, HOW))
-    known = number_statistics.bits(prior, made[:50]).sum(axis=1).mean()
-    other = number_statistics.bits(prior, ["KMH" + "A" * 5 + "012345678"]).sum()
+def test_a_prior_of_numbers_finds_them_likelier_than_others(taught, made):
+    known = number_statistics.bits(taught, made[:50]).sum(axis=1).mean()
+    other = number_statistics.bits(taught, ["KMH" + "A" * 5 + "012345678"]).sum()
     assert known < 40 < other < 17 * np.log2(33) + 30
 
 
@@ -231,9 +219,8 @@ def test_a_damaged_table_is_refused(made, change):
         numbers.build(learn(made, HOW) | change)
 
 
-def test_drawn_numbers_are_as_the_statistics_have_them(made):
-    prior = numbers.build(learn(made, HOW))
-    drawn = simulate.drawn(prior, 600, np.random.default_rng(0))
+def test_drawn_numbers_are_as_the_statistics_have_them(taught, made):
+    drawn = simulate.drawn(taught, 600, np.random.default_rng(0))
     assert all(len(vin) == 17 and set(vin) <= set(CHARACTERS) for vin in drawn)
     share = np.mean([vin.startswith("WVW") for vin in drawn])
     assert share == pytest.approx(np.mean([vin.startswith("WVW") for vin in made]), abs=0.1)

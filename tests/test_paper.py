@@ -11,19 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+BLANK = np.zeros((28, 28), np.uint8)
 FAITHFUL = Scan(scale=1, room=1, paper=255, ink=255)
-HARDLY = {
-    "shift": 1e-3,
-    "rotation": 1e-3,
-    "border": 1e-3,
-    "ink": 159.9,
-    "paper": 215.1,
-    "shading": 1e-3,
-    "texture": 1e-3,
-    "noise": 1e-3,
-    "blur": 0.05,
-    "jpeg": 100,
-}
+HARDLY = {"ink": 159.9, "paper": 215.1, "blur": 0.05, "jpeg": 100} | dict.fromkeys(
+    ("shift", "rotation", "border", "shading", "texture", "noise"), 1e-3
+)
 EVERY = [(n, s) for n, told in DISTURBANCES.items() for s in (*told.decent, *told.beyond)]
 
 
@@ -99,10 +91,9 @@ def test_each_parameter_does_what_it_says(characters):
 
 @pytest.mark.parametrize("sides", [1, 2, 3, 4])
 def test_a_border_stands_on_so_many_sides_and_is_so_thick(sides):
-    blank = np.zeros((28, 28), np.uint8)
     for seed in range(10):
         how = Scan(border=3, sides=sides)
-        image = scan(blank, how, np.random.default_rng(seed))
+        image = scan(BLANK, how, np.random.default_rng(seed))
         ink = (215.0 - image) / (215.0 - image).max()
         edges = [np.rot90(ink, turn)[:10, 30:40].sum(axis=0).mean() for turn in range(4)]
         assert sum(edge > 0.2 for edge in edges) == sides
@@ -123,11 +114,9 @@ def test_the_ink_reaches_so_far_into_the_line(depth):
 
 
 def test_a_broken_border_lacks_its_share(characters):
-    blank = np.zeros((28, 28), np.uint8)
-
     def printed(broken):
         how = Scan(scale=4, border=4, sides=4, broken=broken)
-        images = [scan(blank, how, np.random.default_rng(seed)) for seed in range(12)]
+        images = [scan(BLANK, how, np.random.default_rng(seed)) for seed in range(12)]
         return sum((215.0 - image).sum() for image in images)
 
     whole = printed(0)
@@ -136,15 +125,14 @@ def test_a_broken_border_lacks_its_share(characters):
 
 
 def test_neighbours_stand_outside_the_box_or_reach_into_it(characters):
-    blank = np.zeros((28, 28), np.uint8)
     rng = np.random.default_rng
-    plain = scan(blank, Scan(), rng(0), characters)
-    reaching = [scan(blank, Scan(strokes=0.1), rng(seed), characters) for seed in range(20)]
+    plain = scan(BLANK, Scan(), rng(0), characters)
+    reaching = [scan(BLANK, Scan(strokes=0.1), rng(seed), characters) for seed in range(20)]
     for image in reaching:
         columns = np.flatnonzero((image < 180).any(axis=0))
         assert image.shape == plain.shape and 0 < len(columns) <= 11
         assert columns[0] == 0 or columns[-1] == image.shape[1] - 1
-    wide = scan(blank, Scan(border=2, neighbours=1), rng(1), characters)
+    wide = scan(BLANK, Scan(border=2, neighbours=1), rng(1), characters)
     assert wide.shape == (70, 210)
     dark = wide < 180
     assert dark[20:50, 20:60].any() and dark[20:50, -60:-20].any()

@@ -1,10 +1,8 @@
 import os
-import subprocess
-import sys
 
 import pytest
 
-from conftest import PROJECT, unmeasured
+from conftest import run_code
 
 # Ctrl-C at each line and return that this process comes to where locks are taken, the first two
 # times that it comes there from the same place.
@@ -56,12 +54,6 @@ sys.exit(f"interrupted at {at}: exit code {code}" if code else 0)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="starts each attempt by a fork")
 def test_ctrl_c_at_any_point_of_sharing_the_work_ends_it():
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT.replace("LIMIT", "300")],  # seconds: longer is for ever
-        cwd=PROJECT / "stages",
-        env=unmeasured(),  # which would trace, too
-        capture_output=True,
-        text=True,
-    )
+    result = run_code(SCRIPT.replace("LIMIT", "300"))  # seconds: longer is for ever
     assert result.returncode == 0 and not result.stderr, result.stderr
     assert int(result.stdout) > 100

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import vinreader
-from conftest import PROJECT, unmeasured
+from conftest import PROJECT, save_card, unmeasured
 from vinreader import CardReading, FieldNotFound, Reader, Reading, find_boxes, open_pages
 from vinreader.spec import CHARACTERS
 
@@ -31,9 +31,7 @@ def cards() -> list:
 
 def test_the_documented_example_runs(cards, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "input/card-01").mkdir(parents=True)
-    for number, box in enumerate(cards[0].boxes, start=1):
-        Image.fromarray(box).save(f"input/card-01/{number:02}.png")
+    save_card(tmp_path / "input/card-01", cards[0])
     result = doctest.testmod(vinreader, raise_on_error=False)
     assert result.attempted >= 7 and not result.failed
 

@@ -17,7 +17,7 @@ from conftest import PROJECT, Workspace, killed_at
 from vinreader.files import sha256
 from vinreader.number import prior
 from vinreader.reader import Reader
-from vinreader.spec import CHARACTERS, ModelError, UserError
+from vinreader.spec import CHARACTERS, ModelError
 
 N = 2000
 
@@ -175,14 +175,6 @@ def test_the_way_back_is_git_s(models):
 def git(*arguments: str) -> None:
     settings = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     subprocess.run(["git", *settings, *arguments], check=True)
-
-
-def test_a_reader_that_lacks_a_named_folder_is_not_released(models, monkeypatch):
-    monkeypatch.chdir(models.folder)
-    path = models.folder / "models/vin-reader.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"missing": ["letters"]}))
-    with pytest.raises(UserError, match=r"without letters, which finetune\.labelled names; put"):
-        releasing.exported()
 
 
 def test_a_person_may_release_despite_an_objection_and_the_reader_tells_it(models, monkeypatch):

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import re
 
 import numpy as np
@@ -62,7 +61,7 @@ def test_a_correction_is_typed_accepted_kept_and_downloaded(show):
     page = show(
         card("sure", status="ok", check_digit="not required"),
         card("b", READ, doubts=(12,), check_digit="wrong", message="blurred"),
-        card("c", EUROPEAN, doubts=(3, 7)),
+        card("c", EUROPEAN, doubts=(3, 7, 9)),
     )
     assert page.text("name") == "b"  # doubtful cards first
     assert page.selected == "Box 12: D, doubtful"
@@ -77,7 +76,7 @@ def test_a_correction_is_typed_accepted_kept_and_downloaded(show):
     page.press(Keys.SPACE)
     assert page.selected.startswith("Box 7")
     page.press("x")  # typed, not accepted
-
+    assert page.selected.startswith("Box 9")  # the next doubtful one
     page.reload()
     assert page.text("progress") == "1 of 2 doubtful cards checked"
     assert page.text("name") == "c"
@@ -91,8 +90,6 @@ def test_a_correction_is_typed_accepted_kept_and_downloaded(show):
     assert (b["vin"], b["raw"], b["status"], b["check_digit"]) == (RIGHT, READ, "ok", "ok")
     assert (b["read_as"], b["decision"], b["message"]) == (READ, "corrected", "blurred")
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", b["decided_at"])
-    known = vin.region(RIGHT), vin.manufacturer(RIGHT), vin.model_year(RIGHT)
-    assert (b["region"], b["manufacturer"], b["model_year"]) == known
     assert (c["vin"], c["status"]) == (EUROPEAN, "review")  # not accepted, so not decided
 
 
@@ -107,6 +104,8 @@ def test_keys(show):
     assert page.selected.startswith("Box 2")
     page.press(Keys.END)
     assert page.selected.startswith("Box 17")
+    page.press(Keys.HOME, READ[0])  # who goes elsewhere types box by box
+    assert page.selected.startswith("Box 2")
     page.press("o")
     assert page.number == READ
     assert "letter O" in page.text("said")
@@ -122,32 +121,25 @@ def test_page_and_library_tell_the_same(show, number):
         assert page.text("progress") == "0 of 1 doubtful cards checked"
         page.press(Keys.ENTER)
     (row,) = page.download()
-    decided = row["check_digit"], row["region"], row["manufacturer"], row["model_year"]
-    assert decided == (
-        vin.check_digit_status(number),
-        vin.region(number),
-        vin.manufacturer(number),
-        vin.model_year(number),
-    )
+    for tell in (vin.region, vin.manufacturer, vin.model_year):
+        assert row[tell.__name__] == tell(number)
+    assert row["check_digit"] == vin.check_digit_status(number)
 
 
 @in_browser
 def test_names_with_markup_and_formulas_do_no_harm(show):
+    """Nor do they end the script in which the cards stand."""
     page = show(card(EVIL, message=EVIL))
     assert page.browser.title == "VIN review"
     assert page.browser.find_element(By.ID, "name").get_attribute("textContent") == EVIL
     assert not page.browser.find_elements(By.CSS_SELECTOR, "#card b b, #card h2 *, [onerror]")
     (row,) = page.download()
-    assert row["card"] == "'" + EVIL
-    assert row["message"] == "'" + EVIL
+    assert row["card"] == row["message"] == "'" + EVIL
 
 
 @in_browser
-def test_a_thousand_cards_show_the_images_of_one(browser, tmp_path):
-    path = tmp_path / "review.html"
-    write(path, [card(f"card {i}", doubts=(5,)) for i in range(1000)])
-    browser.get(path.as_uri())
-    page = Page(browser)
+def test_a_thousand_cards_show_the_images_of_one(browser, show):
+    page = show(*(card(f"card {i}", doubts=(5,)) for i in range(1000)))
     # What makes thousands of cards open at once and stay fluid, on a slow machine too.
     assert browser.execute_script("return document.images.length") < 40
     page.press(Keys.ENTER)
@@ -185,10 +177,8 @@ def test_boxes_that_are_missing_empty_or_one_too_many_keep_their_places(show):
     page.press(Keys.ENTER)
     unread, extra = page.download()
     assert [row["vin"] for row in (unread, extra)] == [EUROPEAN] * 2
-    assert (unread["read_as"], extra["decision"]) == (
-        EUROPEAN[:4] + "-" + EUROPEAN[5:],
-        "corrected",
-    )
+    assert unread["read_as"] == EUROPEAN[:4] + "-" + EUROPEAN[5:]
+    assert extra["decision"] == "corrected"
 
 
 @in_browser
@@ -211,22 +201,9 @@ def test_a_key_counts_only_for_the_card_that_was_seen(show):
 
 
 @in_browser
-def test_everything_has_a_name_and_the_boxes_are_one_tab_stop(show):
-    page = show(card("a"), card("b"))
-    unnamed = page.browser.execute_script(
-        "return [...document.querySelectorAll('button')]"
-        ".filter(b => !(b.getAttribute('aria-label') || b.textContent).trim()).length"
-    )
-    stops = page.browser.find_elements(By.CSS_SELECTOR, ".box[tabindex='0']")
-    assert (unnamed, len(stops)) == (0, 1)
-    assert not [entry for entry in page.browser.get_log("browser") if entry["level"] == "SEVERE"]
-
-
-@in_browser
 def test_undo_goes_back_over_cards_and_over_a_reload(show):
     page = show(card("a", READ, doubts=(12,)), card("b"), card("c"))
-    page.press("0", Keys.ENTER)
-    page.press(Keys.F8)
+    page.press("0", Keys.ENTER, Keys.F8)
     assert page.text("name") == "c"
     page.undo()
     assert page.text("name") == "b"
@@ -244,8 +221,7 @@ def test_undo_goes_back_over_cards_and_over_a_reload(show):
 @in_browser
 def test_cards_that_cannot_be_read_or_need_the_original_stay_for_review(show):
     page = show(card("a", message="blurred"), card("b"), card("c"))
-    page.press(Keys.F8)
-    page.press(Keys.F4)
+    page.press(Keys.F8, Keys.F4)
     assert page.text("progress") == "2 of 3 doubtful cards checked"
     a, b, c = page.download()
     assert (a["vin"], a["status"]) == (EUROPEAN, "review")
@@ -285,16 +261,6 @@ def test_a_held_key_decides_one_card(show):
     for _ in range(3):
         page.key("Enter", "Enter", repeat=True)
     assert page.text("name") == "b"
-
-
-@in_browser
-def test_doubtful_boxes_come_one_after_the_other(show):
-    page = show(card("a", doubts=(3, 7)))
-    assert page.selected.startswith("Box 3")
-    page.press("x")
-    assert page.selected.startswith("Box 7")
-    page.press(Keys.HOME, "1")  # who goes elsewhere types box by box
-    assert page.selected.startswith("Box 2")
 
 
 @in_browser
@@ -398,8 +364,10 @@ def test_a_card_of_the_audit_is_typed_blind(show):
     page = show(card("sure", status="ok"), card("drawn", status="ok"), blind={1})
     assert page.text("name") == "drawn"
     assert page.number == "·" * 17
-    shown = page.browser.find_element(By.TAG_NAME, "main").text
+    shown = page.browser.find_element(By.TAG_NAME, "body").text
     assert EUROPEAN not in shown and "%" not in shown and "Volkswagen" not in shown
+    assert page.text("check") == ""
+    assert not page.browser.find_elements(By.CSS_SELECTOR, "#choices button, .box.doubt")
     page.press(Keys.ENTER)
     assert page.text("said") == "Box 1 is not typed yet."
     page.press(*EUROPEAN[:16], "3", Keys.ENTER)
@@ -411,7 +379,7 @@ def test_a_card_of_the_audit_is_typed_blind(show):
 
 @in_browser
 @pytest.mark.parametrize(("scheme", "language"), [("light", "en"), ("dark", "uk")])
-def test_axe_finds_no_violation(browser, show, scheme, language):
+def test_axe_finds_no_violation_and_the_boxes_are_one_tab_stop(browser, show, scheme, language):
     axe = pytest.importorskip("axe_core_python.selenium", reason="needs axe-core-python").Axe()
     emulate(browser, language=language, scheme=scheme)
     page = show(*ALIKE, card("sure", status="ok"), card("blind", status="ok"), blind={31})
@@ -420,14 +388,15 @@ def test_axe_finds_no_violation(browser, show, scheme, language):
         return [(found["id"], found["nodes"]) for found in axe.run(browser)["violations"]]
 
     assert violations() == []
-    page.press("x", Keys.ENTER, Keys.F8)
-    page.press(Keys.PAGE_UP)
-    assert violations() == []
-    page.press(Keys.F2)
-    page.press("7", Keys.SPACE)
-    assert violations() == []
-    page.press(Keys.ENTER)
-    assert violations() == []
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".box[tabindex='0']")) == 1
+    for keys in (
+        ("x", Keys.ENTER, Keys.F8, Keys.PAGE_UP),
+        (Keys.F2, "7", Keys.SPACE),
+        (Keys.ENTER,),
+    ):
+        page.press(*keys)
+        assert violations() == []
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 @in_browser
@@ -473,13 +442,11 @@ def test_a_browser_that_keeps_nothing_says_so(browser, show):
 
 
 @in_browser
-def test_a_file_that_is_not_complete_says_so(browser, tmp_path):
-    path = tmp_path / "review.html"
-    write(path, ALIKE)
+def test_a_file_that_is_not_complete_says_so(browser, show, tmp_path):
+    page, path = show(*ALIKE), tmp_path / "review.html"
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b'id="cards-1"') + 5000])
-    browser.get(path.as_uri())
-    page = Page(browser)
+    page.reload()
     page.press(Keys.END)
     browser.find_element(By.ID, "download").click()
     page.until(lambda: "not complete" in page.text("said"))
@@ -507,14 +474,6 @@ def test_page_is_self_contained_and_repeatable(tmp_path):
     assert page == (tmp_path / "b.html").read_text("utf-8")
     assert "http://" not in page and "https://" not in page
     assert "{{" not in page
-
-
-def test_cards_cannot_end_the_script(tmp_path):
-    write(tmp_path / "a.html", [card(EVIL)])
-    page = (tmp_path / "a.html").read_text("utf-8")
-    content = page.split('id="cards-0">')[1].split("</script>")[0]
-    assert "<" not in content
-    assert json.loads(content)["name"] == EVIL
 
 
 def test_images_are_small(tmp_path):

@@ -35,16 +35,16 @@ def prepared(folder) -> Workspace:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """The workspace after the benchmark, and its result."""
+    """The workspace's folder after the benchmark, its table, and what it said."""
     workspace = prepared(tmp_path_factory.mktemp("robustness"))
     result = workspace.run(BENCHMARK, "--per-class", 1)
     assert result.returncode == 0, result.stderr
-    return workspace.folder / "metrics", result
+    table = pd.read_csv(workspace.folder / "metrics/robustness.csv", keep_default_na=False)
+    return workspace.folder, table, result.stdout
 
 
 def test_every_strength_of_every_disturbance_has_a_row(measured):
-    metrics, _ = measured
-    table = pd.read_csv(metrics / "robustness.csv", keep_default_na=False)
+    _, table, _ = measured
     assert list(table.columns) == (
         ["disturbance", "strength", "unit", "decent", "accuracy", "drop", "review"]
     )
@@ -69,50 +69,39 @@ def sample(characters: dataset.Characters, most: int, seed: int) -> dataset.Char
 
 
 def test_the_summary_follows_from_the_table(measured):
-    metrics, result = measured
-    table = pd.read_csv(metrics / "robustness.csv", keep_default_na=False)
-    said = json.loads((metrics / "robustness.json").read_text())
+    folder, table, told = measured
+    said = json.loads((folder / "metrics/robustness.json").read_text())
     decent = table.iloc[1:-1][table.iloc[1:-1]["decent"]]
     assert said["characters"] == 33 and said["accuracy"] == table["accuracy"].iloc[0]
     assert said["decent"]["worst_drop"] == decent["drop"].max()
     assert said["decent"]["mean_drop"] == pytest.approx(decent["drop"].mean(), abs=1e-3)
     assert said["several_at_once"]["accuracy"] == table["accuracy"].iloc[-1]
     name = decent.loc[decent["drop"].idxmax(), "disturbance"]
-    assert said["decent"]["worst"].startswith(name) and name in result.stdout
+    assert said["decent"]["worst"].startswith(name) and name in told
 
 
 def test_characters_without_disturbance_are_read_as_the_reader_reads_them(measured):
-    metrics, _ = measured
-    table = pd.read_csv(metrics / "robustness.csv", keep_default_na=False)
-    folder = metrics.parent
+    folder, table, _ = measured
     reader = Reader(folder / "models/vin-reader.tflite")
     test = dataset.load(folder / "data/characters", "test")
     readings = reader.read(test.images)
-    right = np.array(
-        [
-            reading.character == CHARACTERS[label]
-            for reading, label in zip(readings, test.labels, strict=True)
-        ]
-    )
-    both = right.reshape(2, 33)  # one of the two of each class was drawn
+    read = [CHARACTERS.index(reading.character) for reading in readings]
+    both = (read == test.labels).reshape(2, 33)  # one of the two of each class was drawn
     assert both.all(axis=0).mean() <= table["accuracy"].iloc[0] <= both.any(axis=0).mean()
 
 
 def test_the_pictures_are_there(measured):
-    metrics, _ = measured
     for name in ("robustness.png", "disturbances.png"):
-        (page,) = open_pages(metrics / name)
+        (page,) = open_pages(measured[0] / "metrics" / name)
         assert min(page.shape) > 500 and np.ptp(page) > 200
 
 
 def test_the_same_on_one_process_and_whichever_cases_are_asked_for(measured, monkeypatch):
-    metrics, _ = measured
-    expected = pd.read_csv(metrics / "robustness.csv", keep_default_na=False).iloc[[0, 8, 14, -1]]
-    monkeypatch.chdir(metrics.parent)
-    cases = disturbances.all_cases()
-    monkeypatch.setattr(
-        disturbances, "all_cases", lambda: [cases[0], cases[8], cases[14], cases[-1]]
-    )
+    folder, table, _ = measured
+    expected = table.iloc[[0, 8, 14, -1]]
+    monkeypatch.chdir(folder)
+    cases = [disturbances.all_cases()[at] for at in (0, 8, 14, -1)]
+    monkeypatch.setattr(disturbances, "all_cases", lambda: cases)
     seed = parameters.load().seed
     characters = sample(dataset.load(Path("data/characters"), "test"), 1, seed)
     table = disturbances.measure(Path("models/vin-reader.tflite"), characters, seed, processes=1)
@@ -120,7 +109,7 @@ def test_the_same_on_one_process_and_whichever_cases_are_asked_for(measured, mon
 
 
 def test_the_sample_has_as_many_of_each_class_as_there_are(measured):
-    test = dataset.load(measured[0].parent / "data/characters", "test")
+    test = dataset.load(measured[0] / "data/characters", "test")
     assert (sample(test, 1, 0).counts() == 1).all()
     assert (sample(test, 5, 0).counts() == 2).all()
     first, again, other = (sample(test, 1, seed).images for seed in (0, 0, 1))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from conftest import PROJECT
+from conftest import PROJECT, pixels
 from vinreader.files import sha256
 from vinreader.image.boxes import normalise_batch
 from vinreader.spec import CHARACTERS
@@ -121,10 +121,6 @@ def parts(workspace) -> dict[str, dataset.Characters]:
     return {part: dataset.load(folder, part) for part in ("train", "validation", "test")}
 
 
-def images(characters: dataset.Characters) -> set[bytes]:
-    return {image.tobytes() for image in characters.images}
-
-
 def seen(raw: np.ndarray) -> set[bytes]:
     """The images as the network sees them."""
     return {image.tobytes() for image in normalise_batch(raw)}
@@ -136,11 +132,11 @@ def test_split_is_stratified_disjoint_and_keeps_the_test_part(characters):
     assert set(made["validation"].counts()) <= {3, 4}  # a tenth of the 35 that are not folded
     assert len(made["train"]) + len(made["validation"]) == 33 * 40
     folder = characters.folder / "data/characters"
-    assert images(made["test"]) == seen(dataset.load(folder, "test").images)
-    assert not images(made["train"]) & images(made["validation"])
-    assert not images(made["test"]) & (images(made["train"]) | images(made["validation"]))
+    assert pixels(made["test"]) == seen(dataset.load(folder, "test").images)
+    assert not pixels(made["train"]) & pixels(made["validation"])
+    assert not pixels(made["test"]) & (pixels(made["train"]) | pixels(made["validation"]))
     folded = dataset.load(folder, "train")[np.load(folder / "train-folded.npy")]
-    assert seen(folded.images) <= images(made["train"])
+    assert seen(folded.images) <= pixels(made["train"])
 
 
 def test_split_follows_the_seed_and_the_cap(characters):
@@ -150,9 +146,9 @@ def test_split_follows_the_seed_and_the_cap(characters):
         assert characters.run_here("split.py").returncode == 0
         made.append(parts(characters))
     assert (made[0]["train"].counts() == 10).all()
-    assert images(made[0]["validation"]) == images(made[1]["validation"])
+    assert pixels(made[0]["validation"]) == pixels(made[1]["validation"])
     assert np.array_equal(made[0]["train"].images, made[1]["train"].images)
-    assert images(made[0]["validation"]) != images(made[2]["validation"])
+    assert pixels(made[0]["validation"]) != pixels(made[2]["validation"])
 
 
 def test_embedded_handwriting_joins_the_training_characters_only(characters):
@@ -165,7 +161,7 @@ def test_embedded_handwriting_joins_the_training_characters_only(characters):
     added = made["train"][np.arange(len(made["train"])) >= count]
     assert len(added) / len(made["train"]) == pytest.approx(0.2, abs=0.01)
     assert np.ptp(added.counts()) == 0
-    assert all(images(made[p]) == images(without[p]) for p in ("validation", "test"))
+    assert all(pixels(made[p]) == pixels(without[p]) for p in ("validation", "test"))
 
 
 def test_split_keeps_writers_apart(characters, handwritten):
@@ -173,11 +169,11 @@ def test_split_keeps_writers_apart(characters, handwritten):
     np.save(characters.folder / "data/characters/train-writers.npy", writers)
     assert characters.run_here("split.py").returncode == 0
     pool = dataset.load(characters.folder / "data/characters", "train")
-    pixels = normalise_batch(pool.images)
-    writer_of = {i.tobytes(): w for i, w in zip(pixels, writers, strict=True)}
+    known = zip(normalise_batch(pool.images), writers, strict=True)
+    writer_of = {image.tobytes(): writer for image, writer in known}
     made = parts(characters)
     train, validation = (
-        {writer_of[image] for image in images(made[part])} for part in ("train", "validation")
+        {writer_of[image] for image in pixels(made[part])} for part in ("train", "validation")
     )
     assert len(validation) == 2 and not train & validation
 

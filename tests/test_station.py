@@ -1,11 +1,11 @@
 """The check station as it runs: clerks, leases, refusals, kills, full disks, strangers."""
 
 import contextlib
-import csv
 import itertools
 import json
 import logging
 import os
+import platform
 import re
 import signal
 import socket
@@ -20,8 +20,19 @@ from vintraining.drawing.cards import draw_cards
 import numpy as np
 import pytest
 import requests
+from PIL import Image
 
-from conftest import PROJECT, predict, rows, run_here, unmeasured
+from conftest import (
+    PROJECT,
+    linux,
+    predict,
+    rows,
+    run_alone,
+    run_here,
+    save_card,
+    unmeasured,
+    write_rows,
+)
 from vinchecking import command, former, report
 from vinchecking.building import Building
 from vinchecking.command import Seldom
@@ -34,15 +45,14 @@ from vinreader.tables import DRAWN, VinRow
 
 READ = "WVWZZZ1JZ3W386752"
 OTHER = "WVWZZZ1JZ3W386753"
-linux = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux' limits")
 numbers = itertools.count(1)
 
 
-def card(name, status="review", message="", sure=0.5):
-    boxes = [review.picture(np.full((20, 15), 9 * at, np.uint8)) for at in range(17)]
-    likely = [[(character, sure), ("S", 1 - sure)] for character in READ]
+def card(name, status="review", message="", sure=0.5, reading=READ):
+    boxes = [review.picture(np.full((20, 15), 9 * at, np.uint8)) for at in range(len(reading))]
+    likely = [[(character, sure), ("S", 1 - sure)] for character in reading]
     row = VinRow(name, READ, READ, "0.5000", "not required", status, message=message)
-    return review.ReviewCard(boxes, READ, [sure] * 17, likely, row)
+    return review.ReviewCard(boxes, reading, [sure] * len(reading), likely, row)
 
 
 def build(folder, cards, blind=()):
@@ -53,7 +63,7 @@ def build(folder, cards, blind=()):
     return folder / FILE
 
 
-def event(kind, number, clerk="anna", **more):
+def event(kind, number=0, clerk="anna", **more):
     return {
         "id": f"{next(numbers):032x}",
         "at": "2000-01-01T00:00:00.000Z",
@@ -73,16 +83,9 @@ class Station:
 
     def __init__(self, folder, *arguments):
         self.folder = folder
+        command = [sys.executable, PROJECT / "stages/vinreader", "check", "input", "--port", "0"]
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                PROJECT / "stages/vinreader",
-                "check",
-                "input",
-                "--port",
-                "0",
-                *arguments,
-            ],
+            [*command, *arguments],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=(folder / "log").open("a"),
@@ -122,6 +125,19 @@ def running(folder, *arguments):
         station.stop()
 
 
+@contextlib.contextmanager
+def full_disk(station):
+    """The station's store cannot grow meanwhile."""
+    import resource
+
+    process, limit = station.process.pid, resource.RLIMIT_FSIZE
+    unlimited = resource.prlimit(process, limit)
+    size = (station.folder / f"{FILE}-wal").stat().st_size
+    resource.prlimit(process, limit, (size, unlimited[1]))
+    yield
+    resource.prlimit(process, limit, unlimited)
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """A station with 200 cards for tests that leave others' cards alone."""
@@ -146,9 +162,6 @@ def desk(tmp_path):
     yield make
     for store in stores:
         store.close()
-
-
-# Who has which card
 
 
 def test_two_clerks_get_other_cards_and_a_lease_ends_by_itself(desk):
@@ -219,9 +232,6 @@ def test_events_can_only_be_appended(desk):
     assert at.store.count_events() == 1
 
 
-# Second keying and audit
-
-
 def test_a_card_keyed_twice_goes_to_a_second_and_to_a_third_clerk(desk):
     at = desk([card("a")], second=1)
     assert at.next("anna") == 0
@@ -265,9 +275,6 @@ def test_audit_cards_stand_among_the_doubtful_ones_and_come_blind(tmp_path):
     assert (found["a0"]["decision"], found["a0"]["read_as"]) == ("corrected", READ)
 
 
-# The mosaic
-
-
 def test_the_mosaic_shows_the_least_sure_first_to_one_clerk_and_forgets_what_is_settled(desk):
     at = desk([card("a", sure=0.9), card("b", sure=0.4), card("c", sure=0.6)])
     zs = [box for box, character in enumerate(READ) if character == "Z"]
@@ -275,9 +282,7 @@ def test_the_mosaic_shows_the_least_sure_first_to_one_clerk_and_forgets_what_is_
     assert [one["card"] for one in shown["boxes"]] == [1] * 4 + [2] * 2 and shown["left"] == 12
     assert [one["box"] for one in shown["boxes"][:4]] == zs
     others = at.mosaic("boris", "Z", 100, doubtful=True)["boxes"]
-    assert len(others) == 6 and not {(o["card"], o["box"]) for o in others} & {
-        (o["card"], o["box"]) for o in shown["boxes"]
-    }
+    assert len({(one["card"], one["box"]) for one in [*others, *shown["boxes"]]}) == 6 + 6
     at.take_in([event("confirm", 1, boxes=zs)])
     assert at.store.tallies("to see")["Z"] == 8
     at.take_in([done(2)])
@@ -306,17 +311,9 @@ def test_wrong_boxes_are_planted_and_who_misses_them_is_told(desk):
     assert (anna["planted"], anna["found"]) == (3, 2)
 
 
-# As a service
-
-
 def test_a_folder_is_read_served_and_opened_again(tmp_path):
     for number, drawn in enumerate(draw_cards(3), start=1):
-        folder = tmp_path / f"input/{number:02}"
-        folder.mkdir(parents=True)
-        for box, image in enumerate(drawn.boxes, start=1):
-            from PIL import Image
-
-            Image.fromarray(image).save(folder / f"{box:02}.png")
+        save_card(tmp_path / f"input/{number:02}", drawn)
     years = ("--years", "1960-2030")
     with running(tmp_path, *years) as station:
         assert "3 cards" in "".join(station.said)
@@ -334,10 +331,10 @@ def test_a_folder_is_read_served_and_opened_again(tmp_path):
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
     assert not (tmp_path / f"{FILE}-wal").exists()  # it was told to end, and closed the store
     (tmp_path / "next").mkdir()
-    told = check_here(tmp_path, "next", "--report")
-    assert told.returncode == 2 and "is of the folder" in told.stderr and "input" in told.stderr
-    told = check_here(tmp_path, "input", "--report", "--audit", "1", "--known", "none.csv")
-    assert told.returncode == 2 and "another --known, --audit or none" in told.stderr
+    assert re.search("is of the folder .*input", refused(tmp_path, "next", "--report"))
+    others = ("--audit", "1", "--known", "none.csv")
+    told = refused(tmp_path, "input", "--report", *others)
+    assert "another --known, --audit or none" in told
     (tmp_path / FILE).unlink()  # read anew: vins.csv says what was decided
     told = check_here(tmp_path, "input", "--report")
     assert "51 boxes" in told.stdout and "1 decisions of persons taken over" in told.stdout
@@ -379,12 +376,16 @@ def table_from_disk(folder, *said, former=False):
     """A vins.csv as the page from disk downloads it, or did before there were columns of
     decisions: of each card its name, number and decision."""
     columns = FORMER.split() if former else VinRow._fields
-    with (folder / "vins.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        for name, vin, decision in said:
-            more = {"message": SAYS[decision]} if former else {"decision": decision}
-            writer.writerow({"card": name, "vin": vin, **more})
+    table = [
+        {
+            "card": name,
+            "vin": vin,
+            "decision": decision,
+            "message": SAYS[decision] if former else "",
+        }
+        for name, vin, decision in said
+    ]
+    write_rows(folder / "vins.csv", columns, table)
 
 
 @pytest.mark.parametrize("former", [False, True])
@@ -406,18 +407,14 @@ def test_decisions_made_from_disk_are_taken_over_once(tmp_path, former):
     assert "taken over" not in told.stdout  # nor is what somebody took back decided again
     assert "2 decisions in vins.csv are others than those here" in told.stdout
     found = {row["card"]: row for row in rows(tmp_path / "vins.csv")}
-    assert [found[name]["status"] for name in "abcdef"] == ["review"] * 2 + ["ok"] + [
-        "review",
-        "ok",
-        "review",
-    ]
+    status = [found[name]["status"] for name in "abcdef"]
+    assert status == ["review", "review", "ok", "review", "ok", "review"]
     assert found["c"]["vin"] == READ
 
     for name, vin, why in (("x", READ, "no card here"), ("f", READ[1:], "vin is missing or wrong")):
         table_from_disk(tmp_path, (name, vin, "confirmed"), former=former)
         before = (tmp_path / "vins.csv").read_bytes()
-        told = check_here(tmp_path, "input", "--report")
-        assert told.returncode == 2 and why in told.stderr and "Traceback" not in told.stderr
+        assert why in refused(tmp_path, "input", "--report")
         assert (tmp_path / "vins.csv").read_bytes() == before
     with contextlib.closing(Store(path)) as store:
         assert store.count_events() == 6
@@ -425,20 +422,15 @@ def test_decisions_made_from_disk_are_taken_over_once(tmp_path, former):
 
 @linux
 def test_on_a_full_disk_nothing_is_lost_and_work_goes_on_when_there_is_space(tmp_path):
-    import resource
-
     build(tmp_path, [card(f"card {number}") for number in range(20)])
+    said = [done(number) for number in range(20)]
     with running(tmp_path) as station:
-        station.send(done(0))
-        unlimited = resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE)
-        full = (tmp_path / f"{FILE}-wal").stat().st_size
-        resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, (full, unlimited[1]))
-        said = [done(number) for number in range(1, 20)]
-        answer = station.ask("/api/events", said)
-        assert (answer.status_code, answer.json()["code"]) == (503, "store")
-        assert "disk" in answer.json()["error"] and str(tmp_path) not in answer.text
-        assert station.ask("/api/progress").json()["done"] == 1
-        resource.prlimit(station.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        station.send(said.pop(0))
+        with full_disk(station):
+            answer = station.ask("/api/events", said)
+            assert (answer.status_code, answer.json()["code"]) == (503, "store")
+            assert "disk" in answer.json()["error"] and str(tmp_path) not in answer.text
+            assert station.ask("/api/progress").json()["done"] == 1
         assert len(station.send(*said)["accepted"]) == 19
     assert all(row["status"] == "ok" for row in rows(tmp_path / "vins.csv"))
 
@@ -446,10 +438,8 @@ def test_on_a_full_disk_nothing_is_lost_and_work_goes_on_when_there_is_space(tmp
 def test_the_tables_are_there_at_any_time(shared):
     shared.send(done(199, OTHER))
     answer = shared.ask("/api/vins.csv")
-    table = list(csv.DictReader(answer.text.splitlines()))
-    assert (
-        table[199]["vin"] == OTHER and answer.content == (shared.folder / "vins.csv").read_bytes()
-    )
+    assert answer.content == (shared.folder / "vins.csv").read_bytes()
+    assert rows(shared.folder / "vins.csv")[199]["vin"] == OTHER
 
 
 @pytest.mark.parametrize("path", ["/", "/api/cards", "/api/events"])
@@ -459,17 +449,21 @@ def test_the_tables_are_there_at_any_time(shared):
         ({"Host": "evil.example"}, "host"),
         ({"Host": ""}, "host"),
         ({"Host": "127.0.0.1.evil.example:80"}, "host"),
+        ({"Host": "["}, "host"),
         ({"Origin": "http://evil.example"}, "origin"),
         ({"Origin": "null"}, "origin"),
         ({"Origin": "http://127.0.0.1:1"}, "origin"),
+        ({"Origin": "http://["}, "origin"),
     ],
     ids=str,
 )
 def test_strangers_are_refused_and_written_down(shared, path, headers, code):
     body = [done(198)] if path == "/api/events" else None
-    answer = shared.ask(path, body, **headers)
+    answer = shared.ask(path, body, **headers, **{"X-Forwarded-For": "10.9.8.7"})
     assert (answer.status_code, answer.json()["code"]) == (403, code)
-    assert f"refused, {'host' if code == 'host' else 'from'}" in (shared.folder / "log").read_text()
+    log = (shared.folder / "log").read_text()
+    assert f"127.0.0.1: refused, {'host' if code == 'host' else 'from'}" in log
+    assert "10.9.8.7" not in log  # nobody is believed to come from elsewhere
     assert shared.ask("/api/cards/198").json()["state"]["status"] == "open"
 
 
@@ -489,14 +483,20 @@ def test_another_site_s_page_may_open_the_station_but_ask_it_nothing(shared):
         ({"data": b"{}"}, 400),
         ({"data": json.dumps([{}] * 1001).encode()}, 400),
         ({"data": b"[]", "headers": {"Content-Type": "text/plain"}}, 415),
+        ({"data": b'[{"id": NaN}]'}, 400),
+        ({"data": b'[{"id": 1, "kind": "done"}]'}, 200),
+        ({"data": b'[{"id": "x", "kind": "done", "clerk": "\\ud800"}]'}, 200),
+        ({"data": b'[{"id": "x", "kind": "done", "clerk": "\\u001b[2J"}]'}, 200),
     ],
 )
-def test_bodies_that_are_none_are_refused(shared, send, status):
+def test_strange_bodies_are_answered_and_do_not_break_the_report(shared, send, status):
     headers = {"Content-Type": "application/json", **send.pop("headers", {})}
     with contextlib.suppress(requests.ConnectionError):  # cut off while it was sending
         answer = requests.post(f"{shared.url}/api/events", headers=headers, timeout=30, **send)
-        assert answer.status_code == status and "error" in answer.json()
+        assert answer.status_code == status and ("error" in answer.json()) == (status != 200)
     assert shared.ask("/api/progress").status_code == 200
+    with contextlib.closing(Store(shared.folder / FILE)) as store:
+        assert "\x1b" not in report.told(report.report(store))
 
 
 @pytest.mark.parametrize(
@@ -525,20 +525,9 @@ def test_a_clerk_has_a_name(shared):
 
 
 def test_answers_say_nothing_of_the_machine_and_forbid_what_the_page_does_not_need(shared):
-    here = [
-        str(shared.folder),
-        str(Path.home()),
-        os.uname().nodename if os.name == "posix" else "?",
-    ]
-    for path in (
-        "/",
-        "/api/cards",
-        "/api/cards/1",
-        "/api/mosaic?character=Z",
-        "/api/progress",
-        "/api/next",
-        "/nothing",
-    ):
+    here = [str(shared.folder), str(Path.home()), platform.node()]
+    some = ("cards", "cards/1", "mosaic?character=Z", "progress", "next")
+    for path in ("/", "/nothing", *(f"/api/{one}" for one in some)):
         answer = shared.ask(path)
         told = answer.text + json.dumps(dict(answer.headers))
         assert not [name for name in here if name in told and len(name) > 5], path
@@ -575,17 +564,8 @@ def test_on_other_addresses_a_token_is_needed_and_stays(tmp_path):
         assert station.token != token
 
 
-# What a user is told
-
-
 def check(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, PROJECT / "stages/vinreader", "check", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return run_alone(folder, "vinreader", "check", *arguments, timeout=600)
 
 
 def check_here(folder, *arguments):
@@ -593,39 +573,39 @@ def check_here(folder, *arguments):
     return run_here(folder, "vinreader", "check", *arguments)
 
 
+def refused(folder, *arguments, run=check_here):
+    """What a user is told where nothing is done."""
+    told = run(folder, *arguments)
+    assert told.returncode == 2 and "Traceback" not in told.stderr
+    return told.stderr
+
+
 def test_mistakes_are_one_clear_error(tmp_path, shared):
-    told = check(tmp_path, "nowhere")
-    assert told.returncode == 2 and "nowhere: no such folder" in told.stderr
+    assert "nowhere: no such folder" in refused(tmp_path, "nowhere", run=check)
     assert not list(tmp_path.iterdir())
     (tmp_path / "vins.csv").write_text(",".join(VinRow._fields) + "\na,,,,,,,,,,,confirmed,,,\n")
     before = (tmp_path / "vins.csv").read_bytes()
-    told = check(tmp_path, "nowhere")
-    assert told.returncode == 2 and "no such folder" in told.stderr
+    assert "no such folder" in refused(tmp_path, "nowhere", run=check)
     assert [path.name for path in tmp_path.iterdir()] == ["vins.csv"]  # with what persons decided
     assert (tmp_path / "vins.csv").read_bytes() == before
     (tmp_path / "vins.csv").unlink()
     port = shared.url.rsplit(":", 1)[1]
     build(tmp_path, [card("a")])
-    told = check(tmp_path, "nowhere", "--port", port)
-    assert told.returncode == 2 and "name another --port" in told.stderr
+    assert "name another --port" in refused(tmp_path, "nowhere", "--port", port, run=check)
     (tmp_path / FILE).write_bytes(b"damaged" * 1000)
-    told = check(tmp_path, "nowhere")
-    assert told.returncode == 2 and "is damaged" in told.stderr and "Traceback" not in told.stderr
+    assert "is damaged" in refused(tmp_path, "nowhere", run=check)
     (tmp_path / FILE).rename(tmp_path / f"{FILE}-wal")
-    told = check(tmp_path, "nowhere")
-    assert told.returncode == 2 and "put that back" in told.stderr
+    assert "put that back" in refused(tmp_path, "nowhere", run=check)
 
 
-def test_a_scan_named_as_output_stays_a_scan(tmp_path):
-    from PIL import Image
-
+def test_no_file_is_lost_or_left_where_there_is_no_card_or_a_scan_is_named_as_output(tmp_path):
     (tmp_path / "input").mkdir()
     scan = tmp_path / "input/a.png"
     Image.new("L", (20, 30), 255).save(scan)
     before = scan.read_bytes()
-    told = check_here(tmp_path, "input", "--output", "input/a.png")
-    assert told.returncode == 2 and "a.png is there already" in told.stderr
-    assert scan.read_bytes() == before and [*scan.parent.iterdir()] == [scan]
+    assert "a.png is there already" in refused(tmp_path, "input", "--output", "input/a.png")
+    assert "no cards" in refused(tmp_path, "input")
+    assert scan.read_bytes() == before and [*tmp_path.rglob("*.*")] == [scan]
 
 
 def test_a_table_that_is_not_the_station_s_is_put_aside(tmp_path):
@@ -645,16 +625,6 @@ def test_a_table_that_is_not_the_station_s_is_put_aside(tmp_path):
     assert "vins.earlier.csv" in (tmp_path / "log").read_text()
 
 
-def test_a_folder_without_cards_leaves_nothing(tmp_path):
-    from PIL import Image
-
-    (tmp_path / "input").mkdir()
-    Image.new("L", (20, 30), 255).save(tmp_path / "input/a.png")
-    told = check_here(tmp_path, "input")
-    assert told.returncode == 2 and "no cards" in told.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["input"]
-
-
 def test_the_report_tells_of_each_clerk(desk, tmp_path):
     at = desk([card("a"), card("b"), card("c", "ok")], second=1, blind=[2])
     at.take_in([done(0), done(0, OTHER, "boris"), done(0, OTHER, "vera")])
@@ -662,12 +632,9 @@ def test_the_report_tells_of_each_clerk(desk, tmp_path):
     at.store.close()
     told = check_here(tmp_path, "input", "--report")
     assert told.returncode == 0, told.stderr
-    assert "anna: 2 cards; agreed on 1 of 2 cards keyed twice; a third agreed with 0 of 1" in (
-        told.stdout
-    )
-    assert "boris: 2 cards; agreed on 1 of 2 cards keyed twice; a third agreed with 1 of 1" in (
-        told.stdout
-    )
+    for name, agreed in (("anna", 0), ("boris", 1)):
+        third = f"a third agreed with {agreed} of 1"
+        assert f"{name}: 2 cards; agreed on 1 of 2 cards keyed twice; {third}" in told.stdout
     assert "vera: 1 cards; 1 events refused" in told.stdout
 
 
@@ -678,9 +645,6 @@ def test_another_version_s_store_is_named(tmp_path):
         db.commit()
     with pytest.raises(UserError, match="another version"):
         Store(path)
-
-
-# What was broken by attack
 
 
 @pytest.mark.parametrize("how", ["moved", "deleted", "replaced", "log moved"])
@@ -738,35 +702,6 @@ def test_one_line_a_minute_is_logged_for_one_cause():
     assert log("refused %s", "b") == "refused b (1,000 more like it before)"
 
 
-@pytest.mark.parametrize(
-    ("path", "options", "status"),
-    [
-        ("/", {"headers": {"Host": "["}}, 403),
-        ("/", {"headers": {"Origin": "http://["}}, 403),
-        ("/api/events", {"data": b'[{"id": NaN}]'}, 400),
-        ("/api/events", {"data": b'[{"id": 1, "kind": "done"}]'}, 200),
-        ("/api/events", {"data": b'[{"id": "x", "kind": "done", "clerk": "\\ud800"}]'}, 200),
-        ("/api/events", {"data": b'[{"id": "x", "kind": "done", "clerk": "\\u001b[2J"}]'}, 200),
-    ],
-    ids=str,
-)
-def test_strange_requests_are_answered_and_do_not_break_the_report(shared, path, options, status):
-    headers = {"Content-Type": "application/json", **options.pop("headers", {})}
-    send = requests.post if "data" in options else requests.get
-    answer = send(shared.url + path, headers=headers, timeout=30, **options)
-    assert answer.status_code == status
-    with contextlib.closing(Store(shared.folder / FILE)) as store:
-        assert "\x1b" not in report.told(report.report(store))
-
-
-def test_nobody_is_believed_to_come_from_elsewhere(tmp_path):
-    build(tmp_path, [card("a")])
-    with running(tmp_path) as station:
-        station.ask("/", Host="evil.example", **{"X-Forwarded-For": "10.9.8.7"})
-    log = (tmp_path / "log").read_text()
-    assert "127.0.0.1: refused" in log and "10.9.8.7" not in log
-
-
 def test_a_redo_does_not_replace_what_another_has_decided_meanwhile(desk):
     at = desk([card("a")])
     first = done(0)
@@ -809,12 +744,7 @@ def test_a_name_is_one_browser_s_until_it_is_taken(tmp_path):
 
 @pytest.mark.parametrize("vin", [READ[:16], READ + "1", "-" * 17, READ[:16] + "O", ""])
 def test_only_a_number_can_be_accepted(desk, vin, tmp_path):
-    shown = card("a")
-    reading = (vin.replace("O", "0") or "-").ljust(17, "1")[: max(len(vin), 1)]
-    likely = [[(one, 0.5)] for one in reading]
-    boxes = shown.boxes[:1] * len(reading)
-    shown = review.ReviewCard(boxes, reading, [0.5] * len(reading), likely, shown.row)
-    at = desk([shown])
+    at = desk([card("a", reading=vin.replace("O", "0") or "-")])
     assert at.take_in([done(0, vin)])["refused"]
     table_from_disk(tmp_path, ("a", vin, "confirmed"))
     with pytest.raises(UserError, match="17 characters"), at.store.writing() as db:
@@ -823,10 +753,8 @@ def test_only_a_number_can_be_accepted(desk, vin, tmp_path):
 
 
 def test_a_box_too_many_is_left_out(desk):
-    shown = card("a")
     more = READ[:3] + "7" + READ[3:]
-    likely = [[(one, 0.5)] for one in more]
-    at = desk([review.ReviewCard(shown.boxes[:1] * 18, more, [0.5] * 18, likely, shown.row)])
+    at = desk([card("a", reading=more)])
     assert at.take_in([done(0, more)])["refused"]
     assert at.take_in([done(0, READ[:3] + "_" + READ[3:])])["accepted"]
     (row,) = at.store.rows()
@@ -838,7 +766,7 @@ def test_a_store_of_the_former_format_is_taken_over(tmp_path):
     path = build(tmp_path, [card(name) for name in "ab"], blind=[1])
     with contextlib.closing(Store(path)) as store, store.writing() as db:
         for number in (0, 1):
-            said = {**done(number, READ if number else READ[:16])}
+            said = done(number, READ if number else READ[:16])
             before = ["ab"[number], READ, READ, "0.5", "", "review", "", "", "", "drawn for audit"]
             db.execute("UPDATE cards SET row = ? WHERE id = ?", (json.dumps(before), number))
             append(db, said)
@@ -851,12 +779,8 @@ def test_a_store_of_the_former_format_is_taken_over(tmp_path):
     assert told.returncode == 0, told.stderr
     no_number, b = rows(tmp_path / "vins.csv")
     assert (no_number["decision"], no_number["status"]) == ("", "review")
-    assert (b["decision"], b["clerk"], b["audit"], b["message"]) == (
-        "confirmed",
-        "anna",
-        DRAWN,
-        "",
-    )
+    assert (b["decision"], b["clerk"]) == ("confirmed", "anna")
+    assert (b["audit"], b["message"]) == (DRAWN, "")
 
 
 def test_without_what_serves_the_page_check_says_what_to_install(tmp_path, monkeypatch):
@@ -872,5 +796,5 @@ def test_a_locked_store_is_not_called_damaged(tmp_path):
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
         db.execute("UPDATE meta SET value = value")
-        told = check(tmp_path, "input", "--report")
-    assert told.returncode == 2 and "in use" in told.stderr and "damaged" not in told.stderr
+        told = refused(tmp_path, "input", "--report", run=check)
+    assert "in use" in told and "damaged" not in told

@@ -2,48 +2,30 @@ import itertools
 from datetime import date
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vinreader.number import vin
-from vinreader.spec import CHARACTERS
 
 VALID = ("1G4AH59H45G118341", "1M8GDM9AXKP042788", "11111111111111111", "5GZCZ43D13S812715")
 EUROPEAN = "WVWZZZ1JZ3W386752"
 
-characters = st.sampled_from(CHARACTERS)
-numbers = st.text(CHARACTERS, min_size=17, max_size=17)
 
-
-@pytest.mark.parametrize("number", VALID)
-def test_valid_numbers_hold_their_check_digit(number):
-    assert vin.check_digit(number) == number[8]
-    assert vin.check_digit_status(number) == "ok"
-
-
-@given(numbers)
-def test_check_digit_is_a_fixed_point_and_independent_of_position_9(number):
-    digit = vin.check_digit(number)
-    assert vin.check_digit(number[:8] + digit + number[9:]) == digit
-
-
-@given(numbers, st.integers(0, 16), characters)
-def test_check_digit_notices_every_change_of_value(number, position, character):
-    changed = number[:position] + character + number[position + 1 :]
-    same_value = vin.VALUES[character] == vin.VALUES[number[position]]
-    if position != 8:
-        assert (vin.check_digit(changed) == vin.check_digit(number)) == same_value
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        *((number, "ok") for number in VALID),
+        ("1M8GDM9A0KP042788", "wrong"),
+        (EUROPEAN, "not required"),
+        ("WVW-ZZ1JZ3W38675-", ""),
+    ],
+)
+def test_a_number_is_told_whether_it_holds_its_check_digit(number, status):
+    assert vin.check_digit_status(number) == status
 
 
 @pytest.mark.parametrize("number", ["", "1M8", "1M8GDM9AXKP04278O", "1m8gdm9axkp042788"])
 def test_check_digit_refuses_what_is_no_number(number):
     with pytest.raises(ValueError, match="17 characters"):
         vin.check_digit(number)
-
-
-def test_check_digit_status():
-    assert vin.check_digit_status("1M8GDM9A0KP042788") == "wrong"
-    assert vin.check_digit_status(EUROPEAN) == "not required"
 
 
 @pytest.mark.parametrize(
@@ -102,12 +84,8 @@ def test_years_that_are_possible_settle_which_of_two_is_meant():
         *[("Y6L", "Bogdan"), ("Y6U", "Škoda"), ("KMH", "Hyundai"), ("XWE", "Avtotor")],
         # Another maker's first two characters, or no name at all, but never that maker's:
         *[("1HT", "International"), ("1BA", "Blue Bird"), ("1JJ", "Wabash"), ("1GR", "Great Dane")],
-        *[
-            ("1NK", "Kenworth"),
-            ("1NP", "Peterbilt"),
-            ("3AK", "Freightliner"),
-            ("JMB", "Mitsubishi"),
-        ],
+        *[("1NK", "Kenworth"), ("1NP", "Peterbilt"), ("3AK", "Freightliner")],
+        ("JMB", "Mitsubishi"),
         *[("1HZ", ""), ("1BZ", ""), ("1NZ", ""), ("3AZ", "")],
         # A small maker, which positions 12 to 14 tell:
         *[("WV9", ""), ("1F9", ""), ("SA9", ""), ("X89", "")],
@@ -124,14 +102,9 @@ def test_the_check_digit_is_required_in_all_of_north_america_and_china(code):
     assert vin.check_digit_required(made(code))
     assert vin.region(made(code)) == ("Asia" if code[0] in "HL" else "North America")
     assert vin.country(made(code)) in ("United States", "China")
-
-
-def test_new_zealand_has_no_check_digit_to_keep():
-    assert not vin.check_digit_required(made("7A8"))
+    assert not vin.check_digit_required(made("7A8"))  # New Zealand
 
 
 def test_of_a_number_with_an_empty_box_nothing_is_decided():
-    number = "WVW-ZZ1JZ3W38675-"
-    assert vin.check_digit_status(number) == ""
-    assert vin.model_year(number) == "2003" and vin.model_year("-" * 17) == ""
+    assert vin.model_year("WVW-ZZ1JZ3W38675-") == "2003" and vin.model_year("-" * 17) == ""
     assert vin.region("-" * 17) == vin.manufacturer("-" * 17) == ""

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import string
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import cv2
 import openpyxl
 import pytest
 
-from conftest import PROJECT, predict_here, rows
+from conftest import PROJECT, predict_here, rows, save_card, write_rows
 from vinreader.decisions import read_vins
 from vinreader.spec import UserError
 from vinreader.tables import Row, TableError, VinRow, guarded, read_table
@@ -22,24 +23,18 @@ from vinreader.writing import Cards
 CARDS = draw_cards(2, seed=5)
 
 
-def save(folder: Path, card, numbers=range(1, 18)) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        cv2.imwrite(str(folder / f"{number:02}.png"), card.boxes[(number - 1) % 17])
-
-
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    save(tmp_path / "input/one", CARDS[0])
+    save_card(tmp_path / "input/one", CARDS[0])
     return tmp_path
 
 
 def test_a_missing_or_unreadable_box_keeps_its_place(tmp_path):
-    save(tmp_path / "input/missing", CARDS[0], [n for n in range(1, 18) if n != 5])
-    save(tmp_path / "input/broken", CARDS[0])
+    save_card(tmp_path / "input/missing", CARDS[0], [n for n in range(1, 18) if n != 5])
+    save_card(tmp_path / "input/broken", CARDS[0])
     (tmp_path / "input/broken/05.png").write_bytes(b"")
-    save(tmp_path / "input/extra", CARDS[0], range(1, 19))
-    save(tmp_path / "input/whole", CARDS[0])
+    save_card(tmp_path / "input/extra", CARDS[0], range(1, 19))
+    save_card(tmp_path / "input/whole", CARDS[0])
     assert predict_here("input", cwd=tmp_path).returncode == 1
     raw = {row["card"]: row["raw"] for row in rows(tmp_path / "vins.csv")}
     read = raw["whole"]
@@ -72,14 +67,10 @@ def decided(folder: Path, **cells: str) -> bytes:
     """vins.csv after a person decided on its card."""
     table = rows(folder / "vins.csv")
     table[0] |= cells
+    columns = list(VinRow._fields)
     if "decision" not in cells:  # as tables were before there were columns for that
-        for column in ("read_as", "decision", "clerk", "decided_at", "audit"):
-            del table[0][column]
-    with (folder / "vins.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*table[0]], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(table)
-    return (folder / "vins.csv").read_bytes()
+        columns = columns[: columns.index("message") + 1]
+    return write_rows(folder / "vins.csv", columns, table).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +100,7 @@ def test_a_table_that_a_person_has_changed_is_put_aside_and_named(folder):
 
 def test_a_card_s_name_is_no_decision_in_a_table_without_such_columns(folder):
     for name in ("two", "x; checked by a person"):  # whose names stand in each other's messages
-        save(folder / "input" / name, CARDS[0])
+        save_card(folder / "input" / name, CARDS[0])
     assert predict_here("input", cwd=folder).returncode == 0
     decided(folder)
     with pytest.raises(TableError, match="has a name like a decision"):
@@ -191,9 +182,6 @@ def test_names_that_can_be_taken_for_each_other_are_refused_with_both():
         assert [row.card for row, _ in cards.rows({})] == ["a/b", "a_b", "a b"]
 
 
-# --- tables ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("start", ["\ufeff", ""])
 def test_a_table_comes_back_as_it_was(tmp_path, start):
     cells = ["-ABC", "=1", "065", 'say "x"', "a\nb", "", "@x", "plain"]
@@ -220,7 +208,7 @@ def test_what_is_no_such_table_says_so(tmp_path, content, says):
 
 
 def test_the_workbook_has_the_rows_of_the_table(folder):
-    save(folder / "input/sixteen = a %20 # card", CARDS[1], range(2, 18))
+    save_card(folder / "input/sixteen = a %20 # card", CARDS[1], range(2, 18))
     assert predict_here("input", cwd=folder).returncode == 0
     sheet = openpyxl.load_workbook(folder / "vins.xlsx")["vins"]
     shown = [[cell.value or "" for cell in row] for row in sheet.iter_rows()]
@@ -261,9 +249,6 @@ def test_a_workbook_that_cannot_be_written_is_an_error_of_the_disk(tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
-# --- what is said ------------------------------------------------------------------------------
-
-
 def texts(language: str) -> dict[str, str]:
     path = PROJECT / f"stages/vinreader/texts/console.{language}.json"
     return json.loads(path.read_text("utf-8"))
@@ -273,11 +258,8 @@ def test_both_languages_have_the_same_texts_and_placeholders():
     def fields(text: str) -> set[str | None]:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
-    english, ukrainian = texts("en"), texts("uk")
-    assert english.keys() == ukrainian.keys()
-    assert {k: fields(v) for k, v in english.items()} == {
-        k: fields(v) for k, v in ukrainian.items()
-    }
+    english, ukrainian = ({k: fields(v) for k, v in texts(one).items()} for one in ("en", "uk"))
+    assert english == ukrainian
 
 
 def test_every_text_is_used():
@@ -305,11 +287,10 @@ def test_the_console_speaks_the_system_s_language_or_the_one_named(
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
 def test_no_name_commands_the_terminal(tmp_path):
     name = "\x1b[31mred\udcff"
-    (tmp_path / name / "card").mkdir(parents=True)
-    box = cv2.imencode(".png", CARDS[0].boxes[0])[1].tobytes()
-    for number in range(1, 18):
-        (tmp_path / name / f"card/{number}.png").write_bytes(box)
-    (tmp_path / name / "box.png").write_bytes(cv2.imencode(".png", CARDS[0].boxes[0])[1])
+    save_card(tmp_path / "card", CARDS[0])
+    (tmp_path / name).mkdir()
+    (tmp_path / "card").rename(tmp_path / name / "card")
+    shutil.copy(tmp_path / name / "card/01.png", tmp_path / name / "box.png")
     (tmp_path / name / "x.\x1b[2J").write_bytes(b"text")
     for arguments in ([name], [name, "--output", "vins.csv"], [f"{name}-missing"]):
         result = predict_here(*arguments, cwd=tmp_path)
