@@ -66,7 +66,7 @@ print((time.perf_counter() - start) / len(paths))
 def write_images(folder: Path, count: int) -> list[Path]:
     """PNG files, dark on light, a thousand in each folder."""
     per_class = -(-count // len(CHARACTERS))
-    images, _, _ = handwriting.write(per_class, writers=min(per_class, 100), progress=False)
+    images, _, _ = handwriting.write(per_class, writers=min(per_class, 100))
     order = np.random.default_rng(0).permutation(len(images))[:count]
     paths = [folder / f"{n // PER_FOLDER:03}/{n % PER_FOLDER}.png" for n in range(count)]
     for path, index in zip(paths, order, strict=True):

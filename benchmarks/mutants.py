@@ -49,7 +49,7 @@ CRASHES, HANGS, MISSING, SPEECHLESS = PROMISES = (
 
 def originals(kind: str) -> list[bytes]:
     """Sound files of a format in its usual variants."""
-    characters, _, _ = handwriting.write(per_class=1, writers=1, seed=3, progress=False)
+    characters, _, _ = handwriting.write(per_class=1, writers=1, seed=3)
     small = Image.fromarray(255 - characters[10])
     field = Image.fromarray(255 - np.concatenate(characters[:17], axis=1)).resize((952, 56))
     grey = small.resize((84, 84))

@@ -318,9 +318,7 @@ def archive_bytes(compression: int, per_class: int = 6) -> bytes:
             file.writestr(f"gzip/{emnist.mapping_member(split)}", emnist.mapping_text(split))
             label_of = np.array([emnist.CLASSES[split].index(c) for c in CHARACTERS], np.uint8)
             for part, seed in (("train", 1), ("test", 2)):
-                images, labels, _ = handwriting.write(
-                    per_class=per_class, writers=4, seed=seed, progress=False
-                )
+                images, labels, _ = handwriting.write(per_class=per_class, writers=4, seed=seed)
                 for name, array in (
                     (emnist.images_member(split, part), emnist.turned(images)),
                     (emnist.labels_member(split, part), label_of[labels]),

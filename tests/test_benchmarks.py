@@ -17,7 +17,7 @@ NUMBERS = ("WBAVA31070NL12345", "TMBJJ7NE8E0123456", "VF1LM1B0H36123456", "XTA21
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two writers, of two laboratories, who each wrote every character twice."""
-    images, labels, writers = handwriting.write(4, writers=2, progress=False)
+    images, labels, writers = handwriting.write(4, writers=2)
     names = [f"lab{writer % 2}-{writer}" for writer in writers]
     return save_labelled(tmp_path_factory.mktemp("labelled") / "drawn", images, labels, names)
 

@@ -27,13 +27,13 @@ def prepared(tmp_path_factory) -> Path:
     """A split, a trained network and two labelled folders of three writers. To be copied."""
     place = tmp_path_factory.mktemp("prepared")
     for number, part in enumerate(("train", "validation", "test")):
-        images, labels, _ = handwriting.write(2, writers=2, seed=number, progress=False)
+        images, labels, _ = handwriting.write(2, writers=2, seed=number)
         characters = dataset.Characters(normalise_batch(images), labels)
         dataset.save(place / "data/split", part, characters)
     network.keras.utils.set_random_seed(1)
     network.save(network.build(SMALL_NETWORK), place / TRAINED)
     for folder, seed in (("hands", 7), ("others", 8)):
-        written = handwriting.write(3, writers=3, seed=seed, progress=False)
+        written = handwriting.write(3, writers=3, seed=seed)
         save_labelled(place / labelled.FOLDER / folder, *written)
     return place
 
@@ -82,7 +82,7 @@ def test_a_folder_to_train_on_changes_the_network_the_same_way_each_time(place):
 def test_an_image_is_in_one_set_of_all(place):
     place.set({"finetune.labelled": {"hands": {"share": 0.4, "validation": 1, "test": 1}}})
     taken = dataset.load(Path("data/split"), "test")
-    first = normalise_batch(handwriting.write(3, writers=3, seed=8, progress=False)[0])[:1]
+    first = normalise_batch(handwriting.write(3, writers=3, seed=8)[0])[:1]
     both = dataset.Characters(
         np.concatenate([taken.images, first]), np.append(taken.labels, np.uint8(0))
     )

@@ -191,7 +191,7 @@ def test_a_page_is_as_grey_in_pieces_as_in_one(tmp_path, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
 def test_names_of_every_kind_are_rows_and_can_be_mapped_back(tmp_path):
     good = io.BytesIO()
-    characters, _, _ = handwriting.write(per_class=1, writers=1, seed=3, progress=False)
+    characters, _, _ = handwriting.write(per_class=1, writers=1, seed=3)
     Image.fromarray(255 - characters[10]).save(good, "PNG")
     folder = tmp_path / "input"
     (folder / "=sub+1").mkdir(parents=True)

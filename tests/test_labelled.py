@@ -21,7 +21,7 @@ FINETUNE = load(PROJECT / "params.yaml").finetune
 @pytest.fixture(scope="module")
 def boxes() -> list[tuple[str, np.ndarray]]:
     """Characters and images of boxes, dark ink on paper, two of each character."""
-    images, labels, _ = handwriting.write(per_class=2, writers=4, seed=9, progress=False)
+    images, labels, _ = handwriting.write(per_class=2, writers=4, seed=9)
     scans = [
         255 - cv2.resize(image, (56, 56), interpolation=cv2.INTER_CUBIC) // 2 for image in images
     ]

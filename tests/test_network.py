@@ -26,7 +26,7 @@ network.be_reproducible(seed=1, train=PARAMETERS.train)  # before TensorFlow has
 
 @pytest.fixture(scope="module")
 def characters() -> dataset.Characters:
-    images, labels, _ = handwriting.write(per_class=8, writers=8, seed=3, progress=False)
+    images, labels, _ = handwriting.write(per_class=8, writers=8, seed=3)
     return dataset.Characters(normalise_batch(images), labels)
 
 

@@ -22,7 +22,7 @@ EVERY = [(n, s) for n, told in DISTURBANCES.items() for s in (*told.decent, *tol
 @pytest.fixture(scope="module")
 def characters() -> np.ndarray:
     """uint8 (66, 28, 28)."""
-    return handwriting.write(2, writers=2, seed=5, progress=False, processes=1)[0]
+    return handwriting.write(2, writers=2, seed=5, processes=1)[0]
 
 
 def drawn(characters, how, row=8, seed=3):

@@ -30,7 +30,7 @@ RELEASED = PROJECT / "models/released/vin-reader.tflite"
 @pytest.fixture(scope="module")
 def written() -> dict[str, np.ndarray]:
     """One image of each character, dark on light."""
-    images, labels, _ = handwriting.write(per_class=1, writers=1, seed=12, progress=False)
+    images, labels, _ = handwriting.write(per_class=1, writers=1, seed=12)
     return {CHARACTERS[label]: 255 - image for image, label in zip(images, labels, strict=True)}
 
 

@@ -26,7 +26,7 @@ from vinreader.image.boxes import normalise_batch
 parameters = load()
 train = parameters.train.model_copy(update={"epochs": 1, "batch_size": 64, "widths": [4, 8, 8]})
 network.be_reproducible(1, train)
-images, labels, _ = handwriting.write(per_class=4, writers=4, seed=3, progress=False)
+images, labels, _ = handwriting.write(per_class=4, writers=4, seed=3)
 characters = dataset.Characters(normalise_batch(images, processes=1), labels)
 batch = network.TrainingBatches(characters, train, 1)[0][0]
 trained, _ = network.fit(characters, characters, train, 1, Path(sys.argv[1], "h.csv"), verbose=0)

@@ -24,7 +24,7 @@ BENCHMARK = "../benchmarks/robustness.py"
 def prepared(folder) -> Workspace:
     """A workspace with two test characters of each class and the released model."""
     workspace = Workspace(folder)
-    written, labels, _ = handwriting.write(2, writers=2, seed=12, progress=False, processes=1)
+    written, labels, _ = handwriting.write(2, writers=2, seed=12, processes=1)
     characters = dataset.Characters(written, labels)
     dataset.save(folder / "data/characters", "test", characters)
     (folder / "models").mkdir()

@@ -72,7 +72,7 @@ def test_the_embedded_handwriting_goes_through_filter_as_it_was_written(workspac
         assert sha256(workspace.folder / "data/raw" / name) == digest
     folder = workspace.folder / "data/characters"
     kept = dataset.load(folder, "train")
-    images, labels, writers = handwriting.write(20, writers=600, seed=1981, progress=False)
+    images, labels, writers = handwriting.write(20, writers=600, seed=1981)
     assert np.array_equal(kept.images, images) and np.array_equal(kept.labels, labels)
     assert np.array_equal(np.load(folder / "train-writers.npy"), writers)
     assert not np.load(folder / "train-folded.npy").any()
@@ -100,8 +100,8 @@ def test_filter_refuses_labels_that_the_mapping_lacks(workspace):
 def handwritten() -> dict[str, tuple]:
     """Images, labels and writers of each part."""
     return {
-        "train": handwriting.write(40, writers=20, seed=1, progress=False),
-        "test": handwriting.write(5, writers=5, seed=1, first_writer=100, progress=False),
+        "train": handwriting.write(40, writers=20, seed=1),
+        "test": handwriting.write(5, writers=5, seed=1, first_writer=100),
     }
 
 

@@ -13,12 +13,12 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+from vintraining.console import progress
 from vintraining.data.allographs import SCHOOLS, Allograph, Allographs, load
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from vinreader import processes as pool
 from vinreader.files import write_bytes
@@ -282,7 +282,6 @@ def write(
     writers: int = 300,
     seed: int = 1981,
     first_writer: int = 0,
-    progress: bool = True,
     processes: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Let writers write all 33 characters.
@@ -293,7 +292,6 @@ def write(
         seed: >= 0; the same seed gives the same bytes on any number of processes.
         first_writer: number of the first writer; populations whose numbers do not overlap
             share no writer, as training, validation and test must not.
-        progress: show a bar on standard error when that is a terminal.
         processes: how many to share the work, by default one a processor for many characters.
 
     Returns:
@@ -313,10 +311,10 @@ def write(
     _grain()  # made once, before there are several processes
     processes = processes or pool.suggested(per_class * len(CHARACTERS))
     written = pool.in_order(_write_batch, batches, processes)
-    bar = tqdm(written, "handwriting", len(batches), disable=None if progress else True)
+    written = progress(written, "groups of writers", len(batches))
     labels = np.tile(np.arange(len(CHARACTERS), dtype=np.uint8), per_class)
     numbers = [number for _, number, share in tasks for _ in range(share * len(CHARACTERS))]
-    return np.concatenate(list(bar)), labels, np.array(numbers, np.int32)
+    return np.concatenate(list(written)), labels, np.array(numbers, np.int32)
 
 
 def _write_batch(tasks: list[tuple[int, int, int]]) -> np.ndarray:

@@ -175,7 +175,7 @@ def summary(table: pd.DataFrame, characters: int, source: str) -> dict[str, Any]
 def examples(seed: int) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
     """A row a disturbance: its name, and what each strength looks like, on handwriting that is
     the project's own."""
-    images, _, _ = handwriting.write(1, writers=1, seed=seed, progress=False, processes=1)
+    images, _, _ = handwriting.write(1, writers=1, seed=seed, processes=1)
     rows: dict[str, list[tuple[str, np.ndarray]]] = {}
     for number, case in enumerate(all_cases()):
         rng = np.random.default_rng((seed, number))
