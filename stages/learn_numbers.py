@@ -18,7 +18,7 @@ from vintraining.scores import charts
 
 import numpy as np
 
-from vinreader.files import write_bytes, write_json, write_text
+from vinreader.files import write_json, write_text
 from vinreader.number import prior
 from vinreader.spec import BOXES, UserError
 
@@ -43,8 +43,10 @@ def write(table: dict[str, Any]) -> None:
 
 
 def with_released(released: dict[str, Any], how: Numbers) -> None:
-    """The released statistics, and with them the numbers of those files that they do not know."""
+    """The released counts with the choices of params.yaml, and with them the numbers of those files
+    that they do not know."""
     real = number_statistics.read(FOLDER, without=released.get("lists", ()))
+    released |= number_statistics.choices(how)
     table, figures = released, {"from": "released", "numbers": released["numbers"]}
     if real.vins:
         print(f"{len(real.vins):,} numbers of {FOLDER}/*.csv are added to the released statistics")
@@ -52,10 +54,9 @@ def with_released(released: dict[str, Any], how: Numbers) -> None:
             print("(numbers.base: none learns from them alone; use it if they hold the released)")
         table = number_statistics.with_archive(released, real.vins, how)
         figures |= {"archive": len(real.vins), "refused": real.refused}
-        write(table)
     else:
         print(f"no further numbers in {FOLDER}/*.csv: the released statistics are used")
-        write_bytes(MADE, RELEASED.read_bytes())
+    write(table)
     write_json(METRICS / "numbers.json", figures)
     taken = prior.build(table)
     vins = simulate.drawn(taken, DRAWN, np.random.default_rng(0))

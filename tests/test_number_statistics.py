@@ -86,11 +86,15 @@ def test_a_list_adds_to_the_released_statistics_and_twice_is_once(workspace, sta
         told = workspace.read_json("metrics/numbers.json")
         assert told["from"] == "released" and told["numbers"] == statistics["numbers"]
         assert told.get("archive", 0) == len(taught)
-    assert tables[0] == statistics | lists
+    chosen = number_statistics.choices(load(workspace.folder / "params.yaml").numbers)
+    assert tables[0] == statistics | lists | chosen
     assert tables[2] == tables[3]
     own = ("archive", "archive numbers")
     assert {name: tables[2][name] for name in tables[2] if name not in own} == tables[0]
     check_shared({"beginnings": tables[2]["archive"]}, makes, min_count(statistics))
+    workspace.set({"numbers.strength": 9.0})  # the choices are those of params.yaml
+    assert workspace.run_here("learn_numbers.py").returncode == 0
+    assert json.loads(written.read_text("utf-8")) == tables[3] | {"strength": 9.0}
 
 
 def test_a_list_is_expected_more_and_all_others_as_before(statistics, made):

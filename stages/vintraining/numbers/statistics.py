@@ -85,12 +85,16 @@ def learn(vins: Sequence[str], how: Numbers) -> dict[str, Any]:
                         counted[prefix][name]["holds" if holds else "not"] += 1
                 if i != CHECK_POSITION or not holds:
                     counted[prefix][str(i)][vin[i - 1]] += 1
-    choices = how.model_dump(exclude={"damping", "fold", "base"})
     return {
         "numbers": len(vins),
-        **choices,
+        **choices(how),
         "beginnings": _shared(counted, how.min_count, _damped(counted, how.damping)),
     }
+
+
+def choices(how: Numbers) -> dict[str, float]:
+    """What the reader needs beside the counts to make a prior of them."""
+    return how.model_dump(exclude={"damping", "fold", "base"})
 
 
 def with_archive(table: dict[str, Any], vins: Sequence[str], how: Numbers) -> dict[str, Any]:
