@@ -37,12 +37,12 @@ from vinreader.number.makers import CHECK_HABITS, OLD_MODELS
 from vinreader.number.vin import (
     CHECK_DIGITS,
     CHECK_POSITION,
-    MODEL_YEARS,
     VALUES,
     WEIGHTS,
     YEAR_POSITION,
     Years,
     year_coded,
+    years_by_code,
     years_of,
 )
 from vinreader.spec import BOXES, CHARACTERS, INDEX, ModelError
@@ -343,20 +343,21 @@ def _habits(
     """
     overall = np.full(len(prefixes), 0.5)
     by_year = np.full((len(prefixes), len(YEARS)), np.nan)
+    stated: dict[str, list[tuple[int, int, dict[str, float]]]] = {}
+    for prefix, first, last, rate in CHECK_HABITS:
+        claimed = {"holds": habit * rate, "not": habit * (1 - rate)}
+        stated.setdefault(prefix, []).append((first, last, claimed))
+    periods = {CHECK: ALL_YEARS} | {f"{CHECK} {codes}": PERIODS[codes] for codes in PERIODS}
     for cell, (prefix, parent) in enumerate(zip(prefixes, parents, strict=True)):
         tables = counted.get(prefix, {})
-        tallies = [(*ALL_YEARS, tables.get(CHECK))]
-        tallies += [(*PERIODS[codes], tables.get(f"{CHECK} {codes}")) for codes in PERIODS]
-        tallies += [
-            (first, last, {"holds": habit * rate, "not": habit * (1 - rate)})
-            for stated, first, last, rate in CHECK_HABITS
-            if stated == prefix
-        ]
+        tallies = [(*of, tables[name]) for name, of in periods.items() if tables.get(name)]
+        tallies += stated.get(prefix, [])
+        if not tallies:
+            overall[cell], by_year[cell] = overall[parent], by_year[parent]
+            continue
         counts = np.zeros((2, len(YEARS)))  # of some years: those that hold it, and all
         whole = np.zeros(2)
         for first, last, seen in tallies:
-            if not seen:
-                continue
             tally = np.array([seen["holds"], seen["holds"] + seen["not"]])
             if (first, last) == ALL_YEARS:
                 whole += tally
@@ -380,10 +381,11 @@ def _by_code(
         raise ValueError("a check digit's rate is not between 0 and 1")
     found = np.repeat(overall[:, None], len(CHARACTERS), axis=1)
     for cell in np.flatnonzero(~np.isnan(by_year).all(axis=1)).tolist():
-        for code in MODEL_YEARS if len(prefixes[cell]) >= 3 else ():
-            if possible := years_of(code, prefixes[cell], years):
-                first, last = rates[cell, [possible[0] - YEARS[0], possible[-1] - YEARS[0]]]
-                found[cell, INDEX[code]] = older * first + (1 - older) * last
+        by_code = years_by_code(prefixes[cell], years)
+        ends = [(INDEX[code], of[0], of[-1]) for code, of in by_code.items() if of]
+        codes, first, last = np.array(ends, int).reshape(-1, 3).T
+        earlier, later = rates[cell, first - YEARS[0]], rates[cell, last - YEARS[0]]
+        found[cell, codes] = older * earlier + (1 - older) * later
     return found
 
 

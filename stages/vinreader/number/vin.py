@@ -99,23 +99,34 @@ def year_coded(prefix: str) -> bool:
     return len(prefix) >= 3 and (check_digit_required(prefix) or prefix[:3] in MODEL_YEAR_MAKERS)
 
 
-def years_of(code: str, prefix: str, years: Years | None = None) -> list[int]:
-    """The model years that a code at position 10 can mean in a number that begins so.
+def years_by_code(prefix: str, years: Years | None = None) -> dict[str, list[int]]:
+    """The model years that each code at position 10 can mean in a number that begins so.
 
     Args:
         prefix: at least the first three characters. Position 7, where it is among them, decides in
             a light vehicle of North America: a letter from 2010 on, a digit before (49 CFR 565.15).
         years: the first and the last that are possible; none after the next one when not given.
     """
-    if code not in MODEL_YEARS or not year_coded(prefix):
-        return []
-    first, last = years or (0, date.today().year + 1)
-    year = 1980 + MODEL_YEARS.index(code)
-    found = [y for y in (year, year + 30) if first <= y <= last]
-    if prefix[:3] in LIGHT and len(prefix) >= 7:
-        since = prefix[6] not in DIGITS
-        found = [y for y in found if (y >= 2010) is since] or found
+    if not year_coded(prefix):
+        return {}
+    light = prefix[:3] in LIGHT and len(prefix) >= 7
+    since = prefix[6] not in DIGITS if light else None
+    return _years_by_code(since, *(years or (0, date.today().year + 1)))
+
+
+@cache
+def _years_by_code(since: bool | None, first: int, last: int) -> dict[str, list[int]]:
+    """since: whether the year is 2010 or later; None where that is not known."""
+    found = {}
+    for year, code in enumerate(MODEL_YEARS, start=1980):
+        possible = [y for y in (year, year + 30) if first <= y <= last]
+        found[code] = [y for y in possible if (y >= 2010) is since] or possible
     return found
+
+
+def years_of(code: str, prefix: str, years: Years | None = None) -> list[int]:
+    """The model years that a code at position 10 can mean; see `years_by_code`."""
+    return years_by_code(prefix, years).get(code, [])
 
 
 def model_year(vin: str, years: Years | None = None) -> str:
