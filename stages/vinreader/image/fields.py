@@ -148,17 +148,18 @@ def _straightest(
     places = y % 2 * WORKING_WIDTH + x
     space = height + 2 * MOST_SHIFT
 
-    def profiles(which: Ints, some: Any) -> Ints:
-        """Of these slopes, by some of the ink: (slopes, rows)."""
-        rows = shifts[which].take(places[some], axis=1) + y[some] + MOST_SHIFT
-        rows += np.arange(len(which))[:, None] * space
-        inked = np.bincount(rows.ravel(), minlength=len(which) * space).reshape(-1, space)
+    def profiles(shifts: Ints, some: Any) -> Ints:
+        """Of slopes, by some of the ink: (slopes, rows)."""
+        rows = shifts.take(places[some], axis=1)
+        rows += y[some] + MOST_SHIFT
+        rows += np.arange(len(shifts))[:, None] * space
+        inked = np.bincount(rows.ravel(), minlength=len(shifts) * space).reshape(-1, space)
         return inked[:, MOST_SHIFT : MOST_SHIFT + height]
 
     # Few columns tell which slopes are worth comparing in all of them.
-    sharpness = (profiles(np.arange(len(slopes)), x % 16 == 0) ** 2).sum(axis=1)
+    sharpness = (profiles(shifts, x % 16 == 0) ** 2).sum(axis=1)
     likely = np.flatnonzero(sharpness >= 0.96 * sharpness.max())
-    inked = profiles(likely, slice(None))
+    inked = profiles(shifts[likely], slice(None))
     best = int((inked**2).sum(axis=1).argmax())
     return float(slopes[likely[best]]), inked[best]
 
@@ -188,17 +189,17 @@ def _line_pairs(ink: Mask) -> list[tuple[RowAndSlope, RowAndSlope]]:
     rows: list[int] = []
     remaining = profile.copy()
     least, most = width / 45, width / 10  # a box's height
+    near = int(least / 2)
     while len(rows) < 4 and remaining.max() > 0.08 * width:
         row = int(remaining.argmax())
         rows.append(row)
-        near = int(least / 2)
         remaining[max(row - near, 0) : row + near + 1] = 0
     rows.sort()
-    y, x = np.nonzero(level)
     lines = {}
     for row in rows:
-        near = np.abs(y - row) <= least / 2
-        slope, fitted = _straightest(x[near], y[near], height, _leanings(0.0, 0.012, 49))
+        first = max(row - near, 0)
+        y, x = np.nonzero(level[first : row + near + 1])
+        slope, fitted = _straightest(x, y + first, height, _leanings(0.0, 0.012, 49))
         centre = np.average(np.arange(height), weights=fitted * (fitted > fitted.max() / 2))
         lines[row] = centre - slope * width / 2, slope
     return [(lines[a], lines[b]) for a in rows for b in rows if least <= b - a <= most]
@@ -291,14 +292,9 @@ def _place(strip: _Strip, count: int, least: float) -> _Comb | None:
         if not possible:
             break
         left, right, outer = left[:possible], right[:possible], outer[:possible]
-        share, _ = _shares(count, gap)
+        share, weights = _uprights(count, gap)
         at = np.rint(left[:, None] + (right - left)[:, None] * share).astype(np.intp)
-        if not gap:
-            at = at[:, [0, *range(1, 2 * count, 2)]]  # neighbours share an upright
-        # the outer lines are often missing, so they count for half
-        weights = np.ones(at.shape[1])
-        weights[[0, -1]] = 0.5
-        hit = strip.near.take(at, mode="clip") @ weights / weights.sum()
+        hit = strip.near.take(at, mode="clip") @ weights
         score = HIT * hit + outer - 0.01 * (gap > 0)  # a needless gap explains no more
         good = np.flatnonzero(score > least - USED)
         if not good.size:
@@ -382,6 +378,17 @@ def _edges(left: Any, right: Any, count: int, gap: float, bend: Any) -> Floats:
     share, bent = _shares(count, gap)
     edges: Floats = left + (right - left) * share + bend * bent
     return edges
+
+
+@lru_cache(maxsize=512)
+def _uprights(count: int, gap: float) -> tuple[Floats, Floats]:
+    """Where a comb has uprights, as shares of it, and how much each counts, together 1."""
+    share, _ = _shares(count, gap)
+    if not gap:
+        share = share[[0, *range(1, 2 * count, 2)]]  # neighbours share one
+    weights = np.ones(len(share))
+    weights[[0, -1]] = 0.5  # the outer lines are often missing
+    return share, weights / weights.sum()
 
 
 @lru_cache(maxsize=512)
