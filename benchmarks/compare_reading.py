@@ -85,7 +85,8 @@ def link(paths: list[Path], folder: Path, count: int) -> Path:
 
 def write_cards(folder: Path, count: int) -> Path:
     drawn = draw_cards(min(count, 50))
-    save(card_files([drawn[number % len(drawn)] for number in range(count)]), folder)
+    cards = [drawn[number % len(drawn)] for number in range(count)]
+    save(card_files(cards, whole=False), folder)
     return folder
 
 
